@@ -1,0 +1,98 @@
+# ez_module(<name> TIER <n> [DEPS <module>...] [LIBS <lib>...] [PROTO <file.proto>...])
+#
+# One folder of src/ becomes one static library `ez_<name>`. Its sources are all *.cc of the folder, its tests all
+# *_test.cc (one program `<name>_tests`). Each module has an include root of its own that holds only its own folder,
+# and a module compiles with its own root and those of the DEPS it lists, nothing else: an include that is not
+# declared, or that points upwards, does not compile. TIER is checked here: a module may list only lower tiers.
+#
+# ez_suite(<name> [MODULES <module>...] [LIBS <lib>...] SOURCES <file>...) is the same for programs in tests/ and bench/.
+set(EZ_ROOTS "${CMAKE_BINARY_DIR}/roots")
+
+function(ez_include_root out module)
+  set(${out} "${EZ_ROOTS}/${module}" "${EZ_ROOTS}/${module}.gen" PARENT_SCOPE)
+endfunction()
+
+function(ez_use_modules target)
+  foreach(module ${ARGN})
+    ez_include_root(root ${module})
+    target_include_directories(${target} PRIVATE ${root})
+    target_link_libraries(${target} PRIVATE ez_${module})
+  endforeach()
+endfunction()
+
+function(ez_module name)
+  cmake_parse_arguments(M "" "TIER" "DEPS;LIBS;PROTO" ${ARGN})
+  if(NOT DEFINED M_TIER)
+    message(FATAL_ERROR "ez_module(${name}): TIER is missing")
+  endif()
+  set_property(GLOBAL PROPERTY EZ_TIER_${name} ${M_TIER})
+  foreach(dep ${M_DEPS})
+    get_property(dep_tier GLOBAL PROPERTY EZ_TIER_${dep})
+    if(NOT DEFINED dep_tier OR dep_tier STREQUAL "")
+      message(FATAL_ERROR "ez_module(${name}): ${dep} is not a module of a lower tier")
+    endif()
+    if(NOT dep_tier LESS M_TIER)
+      message(FATAL_ERROR "ez_module(${name}): tier ${M_TIER} may not depend on ${dep} of tier ${dep_tier}")
+    endif()
+  endforeach()
+
+  file(MAKE_DIRECTORY "${EZ_ROOTS}/${name}" "${EZ_ROOTS}/${name}.gen/${name}")
+  if(NOT EXISTS "${EZ_ROOTS}/${name}/${name}")
+    file(CREATE_LINK "${CMAKE_CURRENT_SOURCE_DIR}" "${EZ_ROOTS}/${name}/${name}" SYMBOLIC)
+  endif()
+
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cc")
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+
+  set(generated)
+  foreach(proto ${M_PROTO})
+    get_filename_component(stem ${proto} NAME_WE)
+    set(out "${EZ_ROOTS}/${name}.gen/${name}/${stem}.pb")
+    add_custom_command(OUTPUT ${out}.cc ${out}.h
+      COMMAND protobuf::protoc --cpp_out=${EZ_ROOTS}/${name}.gen -I ${EZ_ROOTS}/${name}
+              ${EZ_ROOTS}/${name}/${name}/${proto}
+      DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${proto} VERBATIM)
+    list(APPEND generated ${out}.cc ${out}.h)
+    set_source_files_properties(${out}.cc PROPERTIES COMPILE_OPTIONS "-w")
+  endforeach()
+
+  add_library(ez_${name} STATIC ${sources} ${generated})
+  ez_include_root(own ${name})
+  target_include_directories(ez_${name} PRIVATE ${own})
+  foreach(dep ${M_DEPS})
+    ez_include_root(root ${dep})
+    target_include_directories(ez_${name} PRIVATE ${root})
+    target_link_libraries(ez_${name} PUBLIC ez_${dep})
+  endforeach()
+  target_link_libraries(ez_${name} PUBLIC ${M_LIBS} Threads::Threads)
+
+  if(EZ_TESTS AND tests)
+    add_executable(${name}_tests ${tests})
+    ez_use_modules(${name}_tests ${name} ${M_DEPS})
+    target_link_libraries(${name}_tests PRIVATE GTest::gmock GTest::gtest_main)
+    ez_add_test(${name}_tests)
+  endif()
+endfunction()
+
+# Registers a googletest program with ctest; scripts/test sums the XML reports that each run leaves behind.
+function(ez_add_test target)
+  add_test(NAME ${target} COMMAND ${target}
+           --gtest_output=xml:${CMAKE_BINARY_DIR}/reports/${target}.xml
+           WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${target} PROPERTIES TIMEOUT 900 ENVIRONMENT
+    "EZ_BINARY=${CMAKE_BINARY_DIR}/bin/ez;EZ_SOURCE_DIR=${CMAKE_SOURCE_DIR};UBSAN_OPTIONS=print_stacktrace=1;ASAN_OPTIONS=detect_leaks=1")
+endfunction()
+
+function(ez_suite name)
+  cmake_parse_arguments(S "NO_TEST" "" "MODULES;LIBS;SOURCES" ${ARGN})
+  add_executable(${name} ${S_SOURCES})
+  ez_use_modules(${name} ${S_MODULES})
+  target_link_libraries(${name} PRIVATE ${S_LIBS})
+  if(NOT S_NO_TEST)
+    target_link_libraries(${name} PRIVATE GTest::gmock GTest::gtest_main)
+    ez_add_test(${name})
+  endif()
+endfunction()
