@@ -1,0 +1,139 @@
+// A workflow definition: what a registered workflow version says, parsed, checked and never changed afterwards.
+// docs/guide/workflows.md explains every key; docs/formats/workflow.schema.json is the published JSON Schema.
+//
+// All numbers are integers in the unit that the name says. 0 means "no limit" for timeouts unless noted.
+// Threads: immutable once built; shared freely.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/expression.h"
+#include "base/value.h"
+
+namespace ez::orchestration {
+
+inline constexpr std::size_t kMaxTasks = 50'000;             // of one definition
+inline constexpr std::size_t kMaxForEach = 100'000;          // instances of one for_each task
+inline constexpr std::size_t kMaxSourceBytes = 16 * 1024 * 1024;
+inline constexpr std::size_t kMaxFiles = 1'000;              // shipped with a workflow
+
+enum class InputType : std::uint8_t { kString, kInt, kNumber, kBool, kList, kMap, kGit };
+enum class Priority : std::uint8_t { kCritical, kHigh, kNormal, kLow, kDeferred };
+enum class OnFailure : std::uint8_t { kPause, kFail, kContinue };
+enum class WorkspaceMode : std::uint8_t { kNone, kRead, kWrite };
+
+struct Input {
+  std::string name;
+  InputType type = InputType::kString;
+  std::string description;
+  std::optional<Value> fallback;  // none: the input is required
+};
+
+struct Retry {
+  std::uint32_t max_attempts = 3;  // 1: never retried
+  std::int64_t backoff_ms = 1'000;
+  std::int64_t max_backoff_ms = 300'000;
+  std::uint32_t multiplier_permille = 2'000;
+  std::uint32_t jitter_permille = 300;  // of the backoff, added: backoff × [1, 1 + jitter]
+};
+
+// The four timeouts. A queue wait is schedule_to_start; one attempt is start_to_close; all attempts with their waits
+// are schedule_to_close; heartbeat is the longest silence of the agent that holds the lease.
+struct Timeouts {
+  std::int64_t schedule_to_start_ms = 0;
+  std::int64_t start_to_close_ms = 3'600'000;
+  std::int64_t schedule_to_close_ms = 0;
+  std::int64_t heartbeat_ms = 30'000;
+};
+
+struct Concurrency {
+  Template key;
+  std::uint32_t limit = 1;
+};
+
+struct Sandbox {
+  bool network = false;
+  std::uint32_t memory_mb = 2'048;
+  std::uint32_t processes = 512;
+  std::uint32_t output_mb = 16;
+  std::uint32_t disk_mb = 4'096;
+  std::uint32_t cpu_s = 0;
+};
+
+struct AgentNeed {
+  std::string type = "exec";
+  std::vector<std::string> capabilities;  // sorted; an agent must have all
+};
+
+struct Approval {
+  std::string role;  // empty: anyone who may decide approvals
+  std::optional<Template> message;
+};
+
+struct Task {
+  std::string id;
+  std::string name;  // shown to people; the id when the file gives none
+  std::vector<std::uint32_t> dependencies;  // indexes into Workflow::tasks, as written
+  std::vector<std::uint32_t> dependents;    // computed
+  std::uint32_t depth_below = 0;            // longest chain of tasks below this one: the critical-path hint
+  std::optional<Expression> when;
+  std::optional<Template> for_each;
+  std::uint32_t max_parallel = 0;  // of a for_each; 0: no limit
+  AgentNeed agent;
+  std::optional<Template> run;
+  std::optional<Template> prompt;
+  std::vector<std::pair<std::string, Template>> env;
+  std::optional<Template> verify;
+  WorkspaceMode workspace = WorkspaceMode::kNone;
+  std::vector<std::string> artifacts;  // globs
+  std::optional<Concurrency> concurrency;
+  Retry retry;
+  Timeouts timeout;
+  OnFailure on_failure = OnFailure::kPause;
+  bool checkpoint = false;
+  std::optional<Priority> priority;  // none: the run's
+  Sandbox sandbox;
+  std::optional<Approval> approval;
+
+  // Only waits for a person: no agent is needed.
+  [[nodiscard]] bool is_approval_only() const { return approval.has_value() && !run && !prompt; }
+};
+
+struct ShippedFile {
+  std::string path;  // relative, below $EZ_FILES
+  std::string sha256;
+  std::uint32_t mode = 0644;
+};
+
+struct Workflow {
+  std::string name;
+  std::string description;
+  std::string namespace_name = "default";
+  std::vector<Input> inputs;
+  std::optional<Template> repository;
+  std::optional<Template> branch;
+  std::optional<Template> base;
+  std::string files;  // folder beside the workflow file; empty: none
+  Priority priority = Priority::kNormal;
+  std::int64_t budget_microusd = 0;
+  std::int64_t deadline_ms = 0;
+  std::vector<Task> tasks;
+
+  // Index of the task with that id, or nullopt. O(log n).
+  [[nodiscard]] std::optional<std::uint32_t> find_task(std::string_view id) const;
+  std::vector<std::uint32_t> by_id;  // task indexes sorted by id, for find_task
+};
+
+[[nodiscard]] std::string_view to_text(Priority priority);
+[[nodiscard]] std::optional<Priority> parse_priority(std::string_view text);
+[[nodiscard]] std::string_view to_text(OnFailure policy);
+[[nodiscard]] std::string_view to_text(WorkspaceMode mode);
+[[nodiscard]] std::string_view to_text(InputType type);
+
+}  // namespace ez::orchestration
