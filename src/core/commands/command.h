@@ -1,0 +1,27 @@
+// One function per command, one file per function. Each checks before it changes anything; a refusal goes into
+// context.effects.reply.error.
+#pragma once
+
+#include "core/command.pb.h"
+#include "core/progress.h"
+
+namespace ez::core {
+
+void apply_register_workflow(Context& context, const pb::RegisterWorkflow& command);
+void apply_start_run(Context& context, const pb::StartRun& command);
+void apply_control_run(Context& context, const pb::ControlRun& command);
+void apply_control_task(Context& context, const pb::ControlTask& command);
+void apply_register_agent(Context& context, const pb::RegisterAgent& command);
+void apply_remove_agent(Context& context, const pb::RemoveAgent& command);
+void apply_assign(Context& context, const pb::Assign& command);
+void apply_report_result(Context& context, const pb::ReportResult& command);
+void apply_expire_leases(Context& context, const pb::ExpireLeases& command);
+void apply_tick(Context& context, const pb::Tick& command);
+
+// The lease is over without a result: its task tries again (or ends), unless the lease was cancelled before.
+void lose_lease(Context& context, Fence fence, const std::string& reason);
+
+// Lets a task that waits for a person try again with a fresh set of attempts.
+void retry_task(Context& context, Run& run, std::uint32_t index);
+
+}  // namespace ez::core

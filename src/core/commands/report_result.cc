@@ -1,0 +1,149 @@
+#include "core/commands/command.h"
+
+namespace ez::core {
+namespace {
+
+std::string bounded(const std::string& text, std::size_t limit) {
+  return text.size() <= limit ? text : text.substr(0, limit);
+}
+
+void take_output(TaskDetail& detail, const pb::ReportResult& command) {
+  detail.output = command.output();
+  detail.output_blob = command.output_blob();
+  detail.error = {};
+  detail.artifacts.clear();
+  for (const pb::Artifact& artifact : command.artifacts()) {
+    detail.artifacts.push_back({artifact.name(), artifact.sha256(), artifact.size()});
+  }
+  detail.branch = command.branch();
+  detail.commit = command.commit();
+  detail.base = command.base();
+  detail.changed_files = command.changed_files();
+  detail.conflict.clear();
+}
+
+TaskError error_of(const pb::ReportResult& command) {
+  return {command.error_code().empty() ? "COMMAND_FAILED" : bounded(command.error_code(), 64),
+          bounded(command.error_message(), 4096)};
+}
+
+void executed(Context& context, Run& run, std::uint32_t index, const pb::ReportResult& command) {
+  if (command.outcome() != pb::ReportResult::SUCCEEDED) {
+    // An agent that stops answers CANCELLED: the attempt was lost, not bad.
+    return attempt_failed(context, run, index, error_of(command), command.exit_code(), command.final(),
+                          command.outcome() == pb::ReportResult::CANCELLED);
+  }
+  {
+    Task& task = run.tasks.write(index);
+    // Tasks that only answer need no detail record: it is the common case of a large fleet.
+    if (task.detail || !command.output().empty() || !command.output_blob().empty() || command.artifacts_size() > 0 ||
+        !command.commit().empty()) {
+      auto detail = task.edit();
+      take_output(*detail, command);
+      task.detail = std::move(detail);
+    }
+  }
+  const bool merges = run.definition_of(run.tasks[index]).workspace == orchestration::WorkspaceMode::kWrite &&
+                      !command.commit().empty();
+  if (merges) {
+    queue_merge(context, run, index);
+  } else {
+    complete(context, run, index, TaskEvent::kSucceed);
+  }
+}
+
+void merged(Context& context, Run& run, std::uint32_t index, const pb::ReportResult& command) {
+  Task& task = run.tasks.write(index);
+  auto detail = task.edit();
+  switch (command.outcome()) {
+    case pb::ReportResult::SUCCEEDED:
+      detail->head = command.head();
+      detail->conflict.clear();
+      run.head = command.head();
+      task.detail = std::move(detail);
+      complete(context, run, index, TaskEvent::kSucceed);
+      return leave_merge_queue(context, run, index);
+    case pb::ReportResult::CONFLICT:
+      detail->conflict = bounded(command.conflict(), kMaxInlineBytes);
+      detail->error = error_of(command);
+      task.detail = std::move(detail);
+      move(context, run, index, TaskEvent::kConflictFound);
+      return leave_merge_queue(context, run, index);
+    case pb::ReportResult::CANCELLED:
+      if (++task.losses < kMaxLosses) {
+        move(context, run, index, TaskEvent::kQueueMerge);
+        return queue_merge(context, run, index);
+      }
+      [[fallthrough]];
+    default:
+      // The check failed on the merged tree (or git did): the work is done again from the new head.
+      leave_merge_queue(context, run, index);
+      return attempt_failed(context, run, index, error_of(command), command.exit_code(), command.final(), false);
+  }
+}
+
+}  // namespace
+
+void apply_report_result(Context& context, const pb::ReportResult& command) {
+  State& state = context.state;
+  Reply& reply = context.effects.reply;
+  const Fence fence{command.fence()};
+  const auto found = state.leases.find(fence);
+  if (found == state.leases.end()) {
+    // Either it was accepted before (the answer was lost) or the lease ended without it.
+    reply.result = Reply::Result::kStale;
+    if (const Run* run = state.find_run(RunId{command.run()})) {
+      for (std::uint32_t i = 0; i < run->tasks.size(); ++i) {
+        if (run->tasks[i].last_fence == fence) reply.result = Reply::Result::kDuplicate;
+      }
+    }
+    return;
+  }
+  const Lease lease = found->second;
+  reply.run = lease.run;
+  if (const auto agent = state.agents.find(lease.agent); agent != state.agents.end()) {
+    ++(command.outcome() == pb::ReportResult::SUCCEEDED ? agent->second.completed : agent->second.failed);
+  }
+  if (lease.cancelled) {
+    state.remove_lease(fence);
+    context.effects.ended.push_back(fence);
+    reply.result = Reply::Result::kStale;
+    return;
+  }
+  Run& run = *state.write_run(lease.run);
+  end_lease(context, run, lease.task, false);
+  reply.result = Reply::Result::kAccepted;
+  run.cost_microusd += command.cost_microusd() > 0 ? command.cost_microusd() : 0;
+  if (lease.merge) {
+    merged(context, run, lease.task, command);
+  } else {
+    executed(context, run, lease.task, command);
+  }
+  settle(context, run);
+}
+
+void lose_lease(Context& context, Fence fence, const std::string& reason) {
+  State& state = context.state;
+  const auto found = state.leases.find(fence);
+  if (found == state.leases.end()) return;
+  const Lease lease = found->second;
+  if (lease.cancelled) {
+    state.remove_lease(fence);
+    context.effects.ended.push_back(fence);
+    return;
+  }
+  Run& run = *state.write_run(lease.run);
+  end_lease(context, run, lease.task, false);
+  pb::ReportResult lost;
+  lost.set_outcome(pb::ReportResult::CANCELLED);
+  lost.set_error_code("LEASE_EXPIRED");
+  lost.set_error_message(reason);
+  if (lease.merge) {
+    merged(context, run, lease.task, lost);
+  } else {
+    executed(context, run, lease.task, lost);
+  }
+  settle(context, run);
+}
+
+}  // namespace ez::core

@@ -1,0 +1,133 @@
+#include "base/json.h"
+#include "base/sha256.h"
+#include "core/commands/command.h"
+#include "core/variables.h"
+#include "orchestration/parse.h"
+
+namespace ez::core {
+namespace {
+
+// What must be equal for two requests with one idempotency key to be the same request.
+std::string request_hash(const pb::StartRun& command) {
+  return sha256_hex(command.workflow() + "\n" + std::to_string(command.version()) + "\n" + command.inputs() + "\n" +
+                    std::to_string(command.priority()) + "\n" + std::to_string(command.resumed_from()));
+}
+
+void forget_old_keys(Context& context) {
+  auto& ages = context.state.idempotency_ages;
+  while (!ages.empty() && ages.begin()->first + kIdempotencyMs < context.now_ms) {
+    context.state.idempotency.erase(ages.begin()->second);
+    ages.erase(ages.begin());
+  }
+}
+
+Status render_repository(Run& run) {
+  const orchestration::Workflow& definition = run.definition();
+  if (!definition.repository) return {};
+  EZ_ASSIGN(run.repository, render(run, nullptr, *definition.repository, Template::Quoting::kPlain));
+  if (run.repository.empty() || run.repository.find('\0') != std::string::npos) {
+    return Error(Code::InputInvalid, "repository: it is empty", "Give the path of a git repository.");
+  }
+  run.branch = "ez/" + to_text(run.id);
+  if (definition.branch) {
+    EZ_ASSIGN(run.branch, render(run, nullptr, *definition.branch, Template::Quoting::kPlain));
+  }
+  if (definition.base) {
+    EZ_ASSIGN(run.base, render(run, nullptr, *definition.base, Template::Quoting::kPlain));
+  }
+  return {};
+}
+
+Status prepare(Context& context, const pb::StartRun& command, Run& run) {
+  run.workflow = context.state.find_workflow(command.namespace_(), command.workflow(), command.version());
+  if (!run.workflow) {
+    return Error(Code::WorkflowNotFound, "no workflow " + command.workflow() +
+                                             (command.version() == 0 ? std::string()
+                                                                     : " version " + std::to_string(command.version())) +
+                                             " in namespace " + command.namespace_());
+  }
+  if (context.state.live_runs >= kMaxLiveRuns) {
+    return Error(Code::Overloaded, std::to_string(kMaxLiveRuns) + " runs are live already");
+  }
+  EZ_ASSIGN(const Value given, parse_json(command.inputs().empty() ? "{}" : command.inputs()));
+  EZ_ASSIGN(run.inputs, orchestration::bind_inputs(run.definition(), given));
+  run.priority = command.priority() == 0 || command.priority() > 5
+                     ? run.definition().priority
+                     : static_cast<orchestration::Priority>(command.priority() - 1);
+  run.created_ms = context.now_ms;
+  run.deadline_ms = 0;
+  run.principal = command.principal();
+  run.resumed_from = RunId{command.resumed_from()};
+  EZ_TRY(render_repository(run));
+  if (!command.resume_base().empty()) run.base = command.resume_base();
+  return {};
+}
+
+void take_seeds(const pb::StartRun& command, Run& run) {
+  if (command.seeds().empty()) return;
+  auto seeds = std::make_shared<std::map<std::string, Seed>>();
+  for (const pb::SeedTask& seed : command.seeds()) {
+    Seed& slot = (*seeds)[seed.task()];
+    slot.state = static_cast<TaskState>(seed.state());
+    slot.output = seed.output();
+    slot.output_blob = seed.output_blob();
+    for (const pb::Artifact& artifact : seed.artifacts()) {
+      slot.artifacts.push_back({artifact.name(), artifact.sha256(), artifact.size()});
+    }
+  }
+  run.seeds = std::move(seeds);
+}
+
+}  // namespace
+
+void apply_start_run(Context& context, const pb::StartRun& command) {
+  State& state = context.state;
+  Reply& reply = context.effects.reply;
+  forget_old_keys(context);
+  const std::string key =
+      command.idempotency_key().empty() ? std::string() : command.namespace_() + "/" + command.idempotency_key();
+  if (!key.empty()) {
+    if (const auto known = state.idempotency.find(key); known != state.idempotency.end()) {
+      reply.run = known->second.run;
+      if (known->second.request_hash != request_hash(command)) {
+        reply.error = Error(Code::IdempotencyConflict, "the idempotency key " + command.idempotency_key() +
+                                                           " started " + to_text(known->second.run) +
+                                                           " with another request");
+      }
+      return;
+    }
+  }
+  Run draft;
+  draft.id = RunId{state.next_run};
+  if (const Status status = prepare(context, command, draft); !status.ok()) {
+    reply.error = status.error();
+    return;
+  }
+  take_seeds(command, draft);
+  ++state.next_run;
+  const RunId id = draft.id;
+  const auto& tasks = draft.definition().tasks;
+  for (std::uint32_t i = 0; i < tasks.size(); ++i) {
+    Task task;
+    task.definition = i;
+    task.missing = static_cast<std::uint32_t>(tasks[i].dependencies.size());
+    draft.tasks.add(std::move(task));
+    if (tasks[i].dependencies.empty()) context.activate.push_back(i);
+  }
+  draft.open = static_cast<std::uint32_t>(tasks.size());
+  draft.counts[static_cast<int>(TaskState::kWaiting)] = draft.open;
+  const std::int64_t deadline = draft.definition().deadline_ms;
+  state.add_run(Cow<Run>(std::move(draft)));
+  Run& run = *state.write_run(id);
+  if (deadline != 0) state.set_timer(id, kRunTimer, run.deadline_ms, context.now_ms + deadline);
+  if (!key.empty()) {
+    state.idempotency[key] = {id, context.now_ms, request_hash(command)};
+    state.idempotency_ages.insert({context.now_ms, key});
+  }
+  reply.run = id;
+  reply.created = true;
+  context.effects.events.push_back({id, kNoInstance, static_cast<std::uint8_t>(run.state), 0, context.now_ms});
+  settle(context, run);
+}
+
+}  // namespace ez::core

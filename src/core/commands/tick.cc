@@ -1,0 +1,56 @@
+#include "core/commands/command.h"
+
+namespace ez::core {
+namespace {
+
+void fire(Context& context, Run& run, std::uint32_t index) {
+  const orchestration::Timeouts& timeout = run.definition_of(run.tasks[index]).timeout;
+  const Task& task = run.tasks[index];
+  const bool closed =
+      timeout.schedule_to_close_ms != 0 && context.now_ms >= task.scheduled_ms + timeout.schedule_to_close_ms;
+  const std::string close_text = "schedule_to_close of " + std::to_string(timeout.schedule_to_close_ms) + " ms passed";
+  switch (task.state) {
+    case TaskState::kBackoff:
+      return enqueue(context, run, index);
+    case TaskState::kReady:
+      return attempt_failed(context, run, index,
+                            {"TASK_TIMEOUT", closed ? close_text
+                                                    : "schedule_to_start of " +
+                                                          std::to_string(timeout.schedule_to_start_ms) +
+                                                          " ms passed without an agent"},
+                            0, true, false);
+    case TaskState::kRunning:
+    case TaskState::kMerging:
+      end_lease(context, run, index, true);
+      if (run.tasks[index].state == TaskState::kMerging) leave_merge_queue(context, run, index);
+      return attempt_failed(context, run, index,
+                            {"TASK_TIMEOUT", closed ? close_text
+                                                    : "start_to_close of " +
+                                                          std::to_string(timeout.start_to_close_ms) + " ms passed"},
+                            0, closed, false);
+    default:
+      EZ_CHECK(false, "a timer fired for a task that has none");
+  }
+}
+
+}  // namespace
+
+void apply_tick(Context& context, const pb::Tick& command) {
+  State& state = context.state;
+  for (std::uint32_t fired = 0; fired < command.limit(); ++fired) {
+    if (state.timers.empty() || state.timers.begin()->due_ms > context.now_ms) return;
+    const TimerKey timer = *state.timers.begin();
+    Run* run = state.write_run(timer.run);
+    EZ_CHECK(run != nullptr, "a timer belongs to a run that is gone");
+    if (timer.task == kRunTimer) {
+      state.set_timer(run->id, kRunTimer, run->deadline_ms, 0);
+      stop_run(context, *run, RunState::kFailed, {"TASK_TIMEOUT", "the deadline of the run has passed"});
+    } else {
+      state.set_timer(run->id, timer.task, run->tasks.write(timer.task).due_ms, 0);
+      fire(context, *run, timer.task);
+    }
+    settle(context, *run);
+  }
+}
+
+}  // namespace ez::core

@@ -1,0 +1,147 @@
+#include "core/invariants.h"
+
+#include "core/ready.h"
+
+namespace ez::core {
+namespace {
+
+class Scan {
+ public:
+  explicit Scan(const State& state) : state_(state) {}
+
+  std::vector<std::string> run() {
+    std::size_t live = 0;
+    state_.each_run([&](const Cow<Run>& run) {
+      ++live;
+      check_run(*run);
+      return found_.size() < kMax;
+    });
+    expect(live == state_.live_runs, "live_runs is " + std::to_string(state_.live_runs) + ", runs in pages are " +
+                                         std::to_string(live));
+    check_leases();
+    check_sets();
+    return std::move(found_);
+  }
+
+ private:
+  static constexpr std::size_t kMax = 20;
+
+  void expect(bool holds, const std::string& text) {
+    if (!holds && found_.size() < kMax) found_.push_back(text);
+  }
+
+  void check_run(const Run& run) {
+    const std::string name = to_text(run.id);
+    expect(!is_terminal(run.state), name + " is over but still live");
+    expect(run.open > 0, name + " has nothing open but is live");
+    std::array<std::uint32_t, kTaskStates> counts{};
+    std::uint32_t open = 0;
+    bool can_move = false;
+    for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
+      const Task& task = run.tasks[i];
+      ++counts[static_cast<int>(task.state)];
+      if (!is_terminal(task.state)) ++open;
+      check_task(run, i, task, name + "/" + run.key_of(task));
+      // Every open task but those that wait for others must be somewhere from where it will go on.
+      can_move = can_move || (!is_terminal(task.state) && task.state != TaskState::kWaiting &&
+                              task.state != TaskState::kExpanded && task.state != TaskState::kMergeQueued);
+    }
+    expect(counts == run.counts, name + ": counts by state are wrong");
+    expect(open == run.open, name + ": the count of open tasks is wrong");
+    expect(can_move, name + " is stuck: no task of it can ever move");
+    if (run.deadline_ms != 0) {
+      expect(state_.timers.contains({run.deadline_ms, run.id, kRunTimer}), name + ": the deadline has no timer");
+      ++timers_;
+    }
+  }
+
+  void check_task(const Run& run, std::uint32_t index, const Task& task, const std::string& name) {
+    const bool leased = task.state == TaskState::kRunning || task.state == TaskState::kMerging;
+    expect(leased == task.fence.valid(), name + ": lease and state disagree");
+    if (leased) {
+      const auto lease = state_.leases.find(task.fence);
+      expect(lease != state_.leases.end() && lease->second.run == run.id && lease->second.task == index &&
+                 !lease->second.cancelled,
+             name + ": its lease is missing or another's");
+      ++live_leases_;
+    }
+    if (task.due_ms != 0) {
+      expect(state_.timers.contains({task.due_ms, run.id, index}), name + ": its timer is missing");
+      ++timers_;
+    }
+    expect(task.state != TaskState::kBackoff || task.due_ms != 0, name + " backs off without a timer");
+    const bool active = run.state == RunState::kRunning;
+    if (task.state == TaskState::kReady || task.state == TaskState::kMergeReady) {
+      const auto merge = state_.class_ids.find("merge");
+      const bool known = task.state == TaskState::kReady || merge != state_.class_ids.end();
+      expect(known, name + ": merges have no class");
+      if (known) {
+        const ClassId id =
+            task.state == TaskState::kReady ? run.workflow->classes[task.definition] : merge->second;
+        expect(state_.classes[id].ready.contains(ready_key(run, index)) == active,
+               name + ": readiness and ready set disagree");
+      }
+      if (active) ++ready_;
+    }
+    std::uint32_t missing = 0;
+    if (task.instance == kNoInstance && task.state == TaskState::kWaiting) {
+      for (const std::uint32_t dependency : run.definition_of(task).dependencies) {
+        if (!is_terminal(run.tasks[dependency].state)) ++missing;
+      }
+      expect(missing == task.missing, name + ": missing dependencies are counted wrongly");
+      expect(missing > 0, name + " waits for nothing");
+    }
+    if (task.state == TaskState::kExpanded) {
+      for (std::uint32_t i = 0; i < task.child_count; ++i) {
+        if (!is_terminal(run.tasks[task.first_child + i].state)) ++missing;
+      }
+      expect(missing == task.missing && missing > 0, name + ": open instances are counted wrongly");
+    }
+    expect(!is_terminal(task.state) || task.held == 0, name + " is over but holds a place");
+  }
+
+  void check_leases() {
+    std::map<AgentId, std::uint32_t> running;
+    std::size_t live = 0;
+    for (const auto& [fence, lease] : state_.leases) {
+      ++running[lease.agent];
+      if (!lease.cancelled) ++live;
+      expect(state_.agents.contains(lease.agent), "a lease belongs to an agent that is gone");
+    }
+    expect(live == live_leases_, "there are leases that no task names");
+    for (const auto& [id, agent] : state_.agents) {
+      expect(running[id] == agent.running, "agent " + agent.name + ": its leases are counted wrongly");
+      expect(agent.running <= agent.capacity, "agent " + agent.name + " has more leases than its capacity");
+    }
+  }
+
+  void check_sets() {
+    std::size_t ready = 0;
+    for (const AbilityClass& ability : state_.classes) ready += ability.ready.size();
+    expect(ready == ready_, "the ready sets hold " + std::to_string(ready) + ", ready tasks are " +
+                                std::to_string(ready_));
+    expect(state_.timers.size() == timers_, "there are timers that nobody owns");
+    for (const auto& [key, throttle] : state_.throttles) {
+      if (throttle.waiting.empty()) continue;
+      const ReadyKey first = *throttle.waiting.begin();
+      const Run* run = state_.find_run(first.run);
+      expect(run != nullptr && run->tasks[first.task].state == TaskState::kThrottled,
+             "somebody stands in a line who should not");
+      if (run != nullptr) {
+        expect(!has_room(state_, key, *run, run->tasks[first.task]), "a place is free but the line does not move");
+      }
+    }
+  }
+
+  const State& state_;
+  std::vector<std::string> found_;
+  std::size_t live_leases_ = 0;
+  std::size_t timers_ = 0;
+  std::size_t ready_ = 0;
+};
+
+}  // namespace
+
+std::vector<std::string> find_broken_invariants(const State& state) { return Scan(state).run(); }
+
+}  // namespace ez::core

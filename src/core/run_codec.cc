@@ -1,0 +1,219 @@
+#include "core/run_codec.h"
+
+#include "base/json.h"
+
+namespace ez::core {
+namespace {
+
+void encode_artifacts(const std::vector<Artifact>& artifacts,
+                      google::protobuf::RepeatedPtrField<pb::Artifact>* out) {
+  for (const Artifact& artifact : artifacts) {
+    pb::Artifact* slot = out->Add();
+    slot->set_name(artifact.name);
+    slot->set_sha256(artifact.sha256);
+    slot->set_size(artifact.size);
+  }
+}
+
+std::vector<Artifact> decode_artifacts(const google::protobuf::RepeatedPtrField<pb::Artifact>& in) {
+  std::vector<Artifact> out;
+  out.reserve(static_cast<std::size_t>(in.size()));
+  for (const pb::Artifact& artifact : in) out.push_back({artifact.name(), artifact.sha256(), artifact.size()});
+  return out;
+}
+
+void encode_detail(const TaskDetail& detail, pb::Task& out) {
+  out.set_output(detail.output);
+  out.set_output_blob(detail.output_blob);
+  out.set_error_code(detail.error.code);
+  out.set_error_message(detail.error.message);
+  encode_artifacts(detail.artifacts, out.mutable_artifacts());
+  out.set_branch(detail.branch);
+  out.set_commit(detail.commit);
+  out.set_base(detail.base);
+  out.set_head(detail.head);
+  out.set_changed_files(detail.changed_files);
+  out.set_conflict(detail.conflict);
+  if (!detail.items.is_null()) out.set_items(to_json(detail.items));
+  for (const AttemptRecord& record : detail.attempts) {
+    pb::AttemptRecord* slot = out.add_attempts();
+    slot->set_number(record.number);
+    slot->set_agent(record.agent.value);
+    slot->set_started_ms(record.started_ms);
+    slot->set_finished_ms(record.finished_ms);
+    slot->set_error_code(record.error.code);
+    slot->set_error_message(record.error.message);
+    slot->set_exit_code(record.exit_code);
+  }
+  out.set_decided_by(detail.decided_by);
+  out.set_comment(detail.comment);
+  out.set_concurrency_key(detail.concurrency_key);
+}
+
+Result<std::shared_ptr<const TaskDetail>> decode_detail(const pb::Task& in) {
+  auto detail = std::make_shared<TaskDetail>();
+  detail->output = in.output();
+  detail->output_blob = in.output_blob();
+  detail->error = {in.error_code(), in.error_message()};
+  detail->artifacts = decode_artifacts(in.artifacts());
+  detail->branch = in.branch();
+  detail->commit = in.commit();
+  detail->base = in.base();
+  detail->head = in.head();
+  detail->changed_files = in.changed_files();
+  detail->conflict = in.conflict();
+  if (!in.items().empty()) {
+    EZ_ASSIGN(detail->items, parse_json(in.items()));
+  }
+  for (const pb::AttemptRecord& record : in.attempts()) {
+    detail->attempts.push_back({record.number(), AgentId{record.agent()}, record.started_ms(), record.finished_ms(),
+                                {record.error_code(), record.error_message()}, record.exit_code()});
+  }
+  detail->decided_by = in.decided_by();
+  detail->comment = in.comment();
+  detail->concurrency_key = in.concurrency_key();
+  return std::shared_ptr<const TaskDetail>(std::move(detail));
+}
+
+void encode_task(const Task& task, pb::Task& out) {
+  out.set_definition(task.definition);
+  out.set_instance(task.instance == kNoInstance ? 0 : task.instance + 1);
+  out.set_state(static_cast<std::uint32_t>(task.state));
+  out.set_attempt(task.attempt);
+  out.set_failures(task.failures);
+  out.set_losses(task.losses);
+  out.set_missing(task.missing);
+  out.set_first_child(task.first_child);
+  out.set_child_count(task.child_count);
+  out.set_held(task.held);
+  out.set_scheduled_ms(task.scheduled_ms);
+  out.set_ready_ms(task.ready_ms);
+  out.set_started_ms(task.started_ms);
+  out.set_finished_ms(task.finished_ms);
+  out.set_due_ms(task.due_ms);
+  out.set_fence(task.fence.value);
+  out.set_last_fence(task.last_fence.value);
+  out.set_done_index(task.done_index);
+  out.set_agent(task.agent.value);
+  out.set_approved(task.approved);
+  out.set_seeded(task.seeded);
+  if (task.detail) {
+    out.set_has_detail(true);
+    encode_detail(*task.detail, out);
+  }
+}
+
+Result<Task> decode_task(const pb::Task& in, const orchestration::Workflow& definition) {
+  if (in.definition() >= definition.tasks.size() || in.state() >= static_cast<std::uint32_t>(kTaskStates)) {
+    return Error(Code::SnapshotDamaged, "a task record names a task or a state that does not exist");
+  }
+  Task task;
+  task.definition = in.definition();
+  task.instance = in.instance() == 0 ? kNoInstance : in.instance() - 1;
+  task.state = static_cast<TaskState>(in.state());
+  task.attempt = in.attempt();
+  task.failures = in.failures();
+  task.losses = in.losses();
+  task.missing = in.missing();
+  task.first_child = in.first_child();
+  task.child_count = in.child_count();
+  task.held = static_cast<std::uint8_t>(in.held());
+  task.scheduled_ms = in.scheduled_ms();
+  task.ready_ms = in.ready_ms();
+  task.started_ms = in.started_ms();
+  task.finished_ms = in.finished_ms();
+  task.due_ms = in.due_ms();
+  task.fence = Fence{in.fence()};
+  task.last_fence = Fence{in.last_fence()};
+  task.done_index = in.done_index();
+  task.agent = AgentId{in.agent()};
+  task.approved = in.approved();
+  task.seeded = in.seeded();
+  if (in.has_detail()) {
+    EZ_ASSIGN(task.detail, decode_detail(in));
+  }
+  return task;
+}
+
+}  // namespace
+
+void encode_run(const Run& run, pb::Run& out) {
+  out.set_id(run.id.value);
+  out.set_namespace_(run.workflow->namespace_name);
+  out.set_workflow(run.definition().name);
+  out.set_version(run.workflow->version);
+  out.set_state(static_cast<std::uint32_t>(run.state));
+  out.set_priority(static_cast<std::uint32_t>(run.priority));
+  out.set_inputs(to_json(run.inputs));
+  out.set_created_ms(run.created_ms);
+  out.set_finished_ms(run.finished_ms);
+  out.set_deadline_ms(run.deadline_ms);
+  out.set_cost_microusd(run.cost_microusd);
+  out.set_repository(run.repository);
+  out.set_branch(run.branch);
+  out.set_base(run.base);
+  out.set_head(run.head);
+  out.set_error_code(run.error.code);
+  out.set_error_message(run.error.message);
+  out.set_principal(run.principal);
+  out.set_resumed_from(run.resumed_from.value);
+  for (const std::uint32_t index : run.merge_queue) out.add_merge_queue(index);
+  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) encode_task(run.tasks[i], *out.add_tasks());
+  if (!run.seeds) return;
+  for (const auto& [key, seed] : *run.seeds) {
+    pb::SeedTask* slot = out.add_seeds();
+    slot->set_task(key);
+    slot->set_state(static_cast<std::uint32_t>(seed.state));
+    slot->set_output(seed.output);
+    slot->set_output_blob(seed.output_blob);
+    encode_artifacts(seed.artifacts, slot->mutable_artifacts());
+  }
+}
+
+Result<Run> decode_run(const pb::Run& in, const State& state) {
+  Run run;
+  run.id = RunId{in.id()};
+  run.workflow = state.find_workflow(in.namespace_(), in.workflow(), in.version());
+  if (!run.workflow) {
+    return Error(Code::WorkflowNotFound, to_text(run.id) + " names workflow " + in.workflow() + " version " +
+                                             std::to_string(in.version()) + ", which is not registered");
+  }
+  if (in.state() > static_cast<std::uint32_t>(RunState::kCancelled) || in.priority() > 4) {
+    return Error(Code::SnapshotDamaged, "the record of " + to_text(run.id) + " has a state that does not exist");
+  }
+  run.state = static_cast<RunState>(in.state());
+  run.priority = static_cast<orchestration::Priority>(in.priority());
+  EZ_ASSIGN(run.inputs, parse_json(in.inputs()));
+  run.created_ms = in.created_ms();
+  run.finished_ms = in.finished_ms();
+  run.deadline_ms = in.deadline_ms();
+  run.cost_microusd = in.cost_microusd();
+  run.repository = in.repository();
+  run.branch = in.branch();
+  run.base = in.base();
+  run.head = in.head();
+  run.error = {in.error_code(), in.error_message()};
+  run.principal = in.principal();
+  run.resumed_from = RunId{in.resumed_from()};
+  run.merge_queue.assign(in.merge_queue().begin(), in.merge_queue().end());
+  for (const pb::Task& task : in.tasks()) {
+    EZ_ASSIGN(Task decoded, decode_task(task, run.definition()));
+    ++run.counts[static_cast<int>(decoded.state)];
+    if (!is_terminal(decoded.state)) ++run.open;
+    run.tasks.add(std::move(decoded));
+  }
+  if (run.tasks.size() < run.definition().tasks.size()) {
+    return Error(Code::SnapshotDamaged, "the record of " + to_text(run.id) + " has too few tasks");
+  }
+  if (!in.seeds().empty()) {
+    auto seeds = std::make_shared<std::map<std::string, Seed>>();
+    for (const pb::SeedTask& seed : in.seeds()) {
+      (*seeds)[seed.task()] = {static_cast<TaskState>(seed.state()), seed.output(), seed.output_blob(),
+                               decode_artifacts(seed.artifacts())};
+    }
+    run.seeds = std::move(seeds);
+  }
+  return run;
+}
+
+}  // namespace ez::core

@@ -1,0 +1,13 @@
+// Run ↔ protobuf. Internal to core; others use snapshot.h.
+#pragma once
+
+#include "base/result.h"
+#include "core/snapshot.pb.h"
+#include "core/state.h"
+
+namespace ez::core {
+
+void encode_run(const Run& run, pb::Run& out);
+[[nodiscard]] Result<Run> decode_run(const pb::Run& in, const State& state);
+
+}  // namespace ez::core
