@@ -1,0 +1,353 @@
+#include "storage/history.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+
+#include "storage/files.h"
+#include "storage/sqlite.h"
+#include "storage/zstd_stream.h"
+
+namespace ez::storage {
+namespace {
+
+constexpr int kSchemaVersion = 1;
+constexpr char kSchema[] = R"sql(
+  CREATE TABLE runs(
+    id INTEGER PRIMARY KEY,
+    namespace TEXT NOT NULL, workflow TEXT NOT NULL, version INTEGER NOT NULL,
+    state TEXT NOT NULL, priority TEXT NOT NULL,
+    created_ms INTEGER NOT NULL, started_ms INTEGER NOT NULL, finished_ms INTEGER NOT NULL,
+    cost_microusd INTEGER NOT NULL,
+    tasks INTEGER NOT NULL, tasks_succeeded INTEGER NOT NULL, tasks_failed INTEGER NOT NULL,
+    tasks_skipped INTEGER NOT NULL, tasks_cancelled INTEGER NOT NULL,
+    encoding INTEGER NOT NULL, record BLOB NOT NULL) STRICT;
+  CREATE INDEX runs_by_time ON runs(created_ms, id);
+  CREATE INDEX runs_by_namespace ON runs(namespace, created_ms, id);
+  CREATE INDEX runs_by_workflow ON runs(workflow, created_ms, id);
+  CREATE INDEX runs_by_state ON runs(state, created_ms, id);
+  CREATE TABLE position(one INTEGER PRIMARY KEY CHECK(one = 1), applied INTEGER NOT NULL) STRICT;
+  INSERT INTO position VALUES(1, 0);
+)sql";
+
+constexpr std::string_view kColumns =
+    "id, namespace, workflow, version, state, priority, created_ms, started_ms, finished_ms, cost_microusd,"
+    " tasks, tasks_succeeded, tasks_failed, tasks_skipped, tasks_cancelled";
+constexpr std::size_t kPackAbove = 512;
+constexpr std::int64_t kRaw = 0;
+constexpr std::int64_t kZstd = 1;
+constexpr std::string_view kRebuildHint =
+    "Check it with `ez doctor`. When it is damaged, stop ez and move history.db, history.db-wal and history.db-shm away: "
+    "it is rebuilt from the log.";
+
+// SQLite has signed integers; ids and indexes keep their bits.
+std::int64_t to_sql(std::uint64_t value) { return static_cast<std::int64_t>(value); }
+std::uint64_t from_sql(std::int64_t value) { return static_cast<std::uint64_t>(value); }
+
+Error advise(const Error& error) {
+  if (error.code() != Code::HistoryFailed || error.hint() != info(Code::HistoryFailed).hint) return error;
+  return Error(error.code(), error.message(), std::string(kRebuildHint));
+}
+
+HistoryRow read_row(const Statement& from) {
+  HistoryRow row;
+  int column = 0;
+  const auto number = [&] { return from.integer(column++); };
+  const auto text = [&] { return std::string(from.text(column++)); };
+  const auto small = [&] { return static_cast<std::uint32_t>(number()); };
+  row.id = RunId{from_sql(number())};
+  row.namespace_name = text();
+  row.workflow = text();
+  row.version = small();
+  row.state = text();
+  row.priority = text();
+  row.created_ms = number();
+  row.started_ms = number();
+  row.finished_ms = number();
+  row.cost_microusd = number();
+  row.tasks.total = small();
+  row.tasks.succeeded = small();
+  row.tasks.failed = small();
+  row.tasks.skipped = small();
+  row.tasks.cancelled = small();
+  return row;
+}
+
+Result<std::string> unpack_record(std::int64_t encoding, std::string_view bytes, RunId id) {
+  if (encoding == kRaw) return std::string(bytes);
+  if (encoding == kZstd) {
+    auto record = zstd_unpack(bytes, kMaxRecordBytes, Code::HistoryFailed);
+    if (record.ok()) return record;
+    return record.error().in("the record of run " + to_text(id));
+  }
+  return Error(Code::HistoryFailed, "the record of run " + to_text(id) + " has the unknown encoding " +
+                                        std::to_string(encoding));
+}
+
+struct Place {
+  std::int64_t created_ms = 0;
+  std::int64_t id = 0;
+};
+
+// "1" and the two numbers in 16 hexadecimal digits each.
+std::string encode_cursor(const Place& place) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string out = "1";
+  for (const std::int64_t number : {place.created_ms, place.id}) {
+    for (int shift = 60; shift >= 0; shift -= 4) out.push_back(kHex[(from_sql(number) >> shift) & 15]);
+  }
+  return out;
+}
+
+Result<Place> decode_cursor(std::string_view cursor) {
+  const Error wrong(Code::RequestInvalid, "the cursor is not one that a list of runs gave");
+  if (cursor.size() != 33 || cursor[0] != '1') return wrong;
+  std::uint64_t numbers[2] = {0, 0};
+  for (std::size_t i = 0; i < 32; ++i) {
+    const char c = cursor[1 + i];
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit && !(c >= 'a' && c <= 'f')) return wrong;
+    numbers[i / 16] = numbers[i / 16] << 4 | static_cast<std::uint64_t>(digit ? c - '0' : c - 'a' + 10);
+  }
+  return Place{to_sql(numbers[0]), to_sql(numbers[1])};
+}
+
+std::string where(const HistoryFilter& filter, bool after_place) {
+  std::string sql = " WHERE 1";
+  if (!filter.namespace_name.empty()) sql += " AND namespace=?1";
+  if (!filter.workflow.empty()) sql += " AND workflow=?2";
+  if (!filter.state.empty()) sql += " AND state=?3";
+  if (filter.created_from_ms.has_value()) sql += " AND created_ms>=?4";
+  if (filter.created_before_ms.has_value()) sql += " AND created_ms<?5";
+  if (after_place) sql += " AND (created_ms, id)<(?6, ?7)";
+  return sql;
+}
+
+void bind(Statement& statement, const HistoryFilter& filter) {
+  if (!filter.namespace_name.empty()) statement.bind(1, std::string_view(filter.namespace_name));
+  if (!filter.workflow.empty()) statement.bind(2, std::string_view(filter.workflow));
+  if (!filter.state.empty()) statement.bind(3, std::string_view(filter.state));
+  if (filter.created_from_ms.has_value()) statement.bind(4, *filter.created_from_ms);
+  if (filter.created_before_ms.has_value()) statement.bind(5, *filter.created_before_ms);
+}
+
+}  // namespace
+
+struct History::State {
+  std::string path;
+
+  std::mutex write_mutex;
+  std::unique_ptr<Database> writer;
+  Statement insert, move_position, erase;
+  std::atomic<std::uint64_t> position{0};
+
+  std::mutex readers_mutex;
+  std::condition_variable reader_free;
+  std::vector<std::unique_ptr<Database>> readers;
+
+  // A connection of its own for one read; goes back at the end.
+  class Reader {
+   public:
+    explicit Reader(State& state) : state_(state) {
+      std::unique_lock lock(state_.readers_mutex);
+      state_.reader_free.wait(lock, [&] { return !state_.readers.empty(); });
+      database_ = std::move(state_.readers.back());
+      state_.readers.pop_back();
+    }
+    ~Reader() {
+      {
+        std::lock_guard lock(state_.readers_mutex);
+        state_.readers.push_back(std::move(database_));
+      }
+      state_.reader_free.notify_one();
+    }
+    Reader(const Reader&) = delete;
+    Reader& operator=(const Reader&) = delete;
+    Database& operator*() const { return *database_; }
+    Database* operator->() const { return database_.get(); }
+
+   private:
+    State& state_;
+    std::unique_ptr<Database> database_;
+  };
+};
+
+History::History(std::unique_ptr<State> state) : state_(std::move(state)) {}
+History::~History() = default;
+
+Result<std::unique_ptr<History>> History::open(const std::string& folder) {
+  auto opened = [&]() -> Result<std::unique_ptr<State>> {
+    EZ_TRY(make_folders(folder));
+    auto state = std::make_unique<State>();
+    state->path = folder + "/history.db";
+    EZ_ASSIGN(state->writer, Database::open(state->path, Database::Mode::kReadWrite, Code::HistoryFailed));
+    EZ_TRY(state->writer->ensure_schema(kSchemaVersion, kSchema));
+    EZ_ASSIGN(state->insert, state->writer->prepare(
+                                 "INSERT OR REPLACE INTO runs VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
+    EZ_ASSIGN(state->move_position, state->writer->prepare("UPDATE position SET applied=max(applied, ?)"));
+    EZ_ASSIGN(state->erase, state->writer->prepare("DELETE FROM runs WHERE id=?"));
+    EZ_ASSIGN(Statement position, state->writer->prepare("SELECT applied FROM position"));
+    EZ_ASSIGN(const bool row, position.step());
+    if (!row) return Error(Code::HistoryFailed, state->path + " has lost its position");
+    state->position = from_sql(position.integer(0));
+    for (std::size_t i = 0; i < kReaders; ++i) {
+      EZ_ASSIGN(auto reader, Database::open(state->path, Database::Mode::kReadOnly, Code::HistoryFailed));
+      state->readers.push_back(std::move(reader));
+    }
+    EZ_TRY(sync_folder(folder));
+    return state;
+  }();
+  if (!opened.ok()) return advise(opened.error());
+  return std::unique_ptr<History>(new History(std::move(*opened)));
+}
+
+Status History::append(std::span<const HistoryRow> rows, LogIndex applied) {
+  State& s = *state_;
+  for (const HistoryRow& row : rows) {
+    if (row.record.size() > kMaxRecordBytes) {
+      return Error(Code::PayloadTooLarge, "the record of run " + to_text(row.id) + " has " +
+                                              std::to_string(row.record.size()) + " bytes");
+    }
+  }
+  std::lock_guard lock(s.write_mutex);
+  const Status status = [&]() -> Status {
+    EZ_ASSIGN(Transaction transaction, Transaction::begin(*s.writer));
+    for (const HistoryRow& row : rows) {
+      std::string packed;
+      if (row.record.size() > kPackAbove) packed = zstd_pack(row.record);
+      const bool smaller = !packed.empty() && packed.size() < row.record.size();
+      int column = 0;
+      const auto number = [&](std::int64_t value) { s.insert.bind(++column, value); };
+      const auto text = [&](std::string_view value) { s.insert.bind(++column, value); };
+      number(to_sql(row.id.value));
+      text(row.namespace_name);
+      text(row.workflow);
+      number(row.version);
+      text(row.state);
+      text(row.priority);
+      number(row.created_ms);
+      number(row.started_ms);
+      number(row.finished_ms);
+      number(row.cost_microusd);
+      number(row.tasks.total);
+      number(row.tasks.succeeded);
+      number(row.tasks.failed);
+      number(row.tasks.skipped);
+      number(row.tasks.cancelled);
+      number(smaller ? kZstd : kRaw);
+      s.insert.bind_blob(++column, smaller ? packed : row.record);
+      EZ_TRY(s.insert.run());
+    }
+    EZ_TRY(s.move_position.bind(1, to_sql(applied.value)).run());
+    return transaction.commit();
+  }();
+  if (!status.ok()) return advise(status.error());
+  s.position = std::max(s.position.load(), applied.value);
+  return {};
+}
+
+LogIndex History::position() const { return LogIndex{state_->position.load()}; }
+
+Result<HistoryRow> History::get(RunId id) const {
+  auto got = [&]() -> Result<HistoryRow> {
+    const State::Reader reader(*state_);
+    EZ_ASSIGN(Statement select,
+              reader->prepare("SELECT " + std::string(kColumns) + ", encoding, record FROM runs WHERE id=?"));
+    EZ_ASSIGN(const bool found, select.bind(1, to_sql(id.value)).step());
+    if (!found) return Error(Code::RunNotFound, "no run " + to_text(id) + " in the history");
+    HistoryRow row = read_row(select);
+    EZ_ASSIGN(row.record, unpack_record(select.integer(15), select.blob(16), id));
+    return row;
+  }();
+  if (!got.ok()) return advise(got.error());
+  return got;
+}
+
+Result<HistoryPage> History::list(const HistoryFilter& filter, std::size_t limit, std::string_view cursor) const {
+  Place after;
+  if (!cursor.empty()) {
+    EZ_ASSIGN(after, decode_cursor(cursor));
+  }
+  limit = std::clamp<std::size_t>(limit, 1, kMaxListLimit);
+  auto listed = [&]() -> Result<HistoryPage> {
+    const State::Reader reader(*state_);
+    EZ_ASSIGN(Statement select, reader->prepare("SELECT " + std::string(kColumns) + " FROM runs" +
+                                                where(filter, !cursor.empty()) +
+                                                " ORDER BY created_ms DESC, id DESC LIMIT ?8"));
+    bind(select, filter);
+    if (!cursor.empty()) select.bind(6, after.created_ms).bind(7, after.id);
+    select.bind(8, static_cast<std::int64_t>(limit) + 1);  // one more tells whether there is a next page
+    HistoryPage page;
+    for (;;) {
+      EZ_ASSIGN(const bool row, select.step());
+      if (!row) break;
+      if (page.rows.size() == limit) {
+        page.next_cursor = encode_cursor({page.rows.back().created_ms, to_sql(page.rows.back().id.value)});
+        break;
+      }
+      page.rows.push_back(read_row(select));
+    }
+    return page;
+  }();
+  if (!listed.ok()) return advise(listed.error());
+  return listed;
+}
+
+Result<std::uint64_t> History::count(const HistoryFilter& filter) const {
+  const State::Reader reader(*state_);
+  auto select = reader->prepare("SELECT count(*) FROM runs" + where(filter, false));
+  if (!select.ok()) return advise(select.error());
+  bind(*select, filter);
+  const auto row = select->step();
+  if (!row.ok()) return advise(row.error());
+  return from_sql(select->integer(0));
+}
+
+Result<std::vector<RunId>> History::oldest(std::int64_t created_before_ms, std::size_t limit) const {
+  const State::Reader reader(*state_);
+  auto select = reader->prepare("SELECT id FROM runs WHERE created_ms<? ORDER BY created_ms, id LIMIT ?");
+  if (!select.ok()) return advise(select.error());
+  select->bind(1, created_before_ms).bind(2, static_cast<std::int64_t>(limit));
+  std::vector<RunId> ids;
+  for (;;) {
+    const auto row = select->step();
+    if (!row.ok()) return advise(row.error());
+    if (!*row) return ids;
+    ids.push_back(RunId{from_sql(select->integer(0))});
+  }
+}
+
+Result<std::uint64_t> History::remove(std::span<const RunId> ids) {
+  State& s = *state_;
+  std::lock_guard lock(s.write_mutex);
+  auto removed = [&]() -> Result<std::uint64_t> {
+    EZ_ASSIGN(Transaction transaction, Transaction::begin(*s.writer));
+    std::uint64_t count = 0;
+    for (const RunId id : ids) {
+      EZ_TRY(s.erase.bind(1, to_sql(id.value)).run());
+      count += from_sql(s.writer->changes());
+    }
+    EZ_TRY(transaction.commit());
+    return count;
+  }();
+  if (!removed.ok()) return advise(removed.error());
+  return removed;
+}
+
+Status History::check() const {
+  const Status status = [&]() -> Status {
+    const State::Reader reader(*state_);
+    EZ_TRY(reader->check());
+    EZ_ASSIGN(Statement select, reader->prepare("SELECT id, encoding, record FROM runs"));
+    for (;;) {
+      EZ_ASSIGN(const bool row, select.step());
+      if (!row) return {};
+      EZ_TRY(unpack_record(select.integer(1), select.blob(2), RunId{from_sql(select.integer(0))}));
+    }
+  }();
+  if (!status.ok()) return advise(status.error());
+  return {};
+}
+
+}  // namespace ez::storage
