@@ -1,0 +1,160 @@
+#include "engine/dispatcher.h"
+
+#include <algorithm>
+
+namespace ez::engine {
+
+Result<DemandId> Dispatcher::offer(const core::State& state, AgentId agent, std::uint32_t want, Deliver deliver) {
+  if (!state.agents.contains(agent)) return Error(Code::AgentNotFound, "no agent " + to_text(agent));
+  if (demands_.size() >= kMaxDemands) {
+    return Error(Code::Overloaded, std::to_string(kMaxDemands) + " requests for work wait already");
+  }
+  const DemandId id = next_++;
+  Demand& demand = demands_[id];
+  demand.agent = agent;
+  demand.want = want;
+  demand.deliver = std::move(deliver);
+  line_up(state, id, demand);
+  return id;
+}
+
+bool Dispatcher::withdraw(const core::State& state, DemandId id) {
+  const auto found = demands_.find(id);
+  if (found == demands_.end()) return false;
+  if (found->second.proposed) {
+    found->second.withdrawn = true;
+    found->second.deliver = nullptr;
+    return false;
+  }
+  step_out(state, id, found->second);
+  parked_.erase(id);
+  demands_.erase(found);
+  return true;
+}
+
+void Dispatcher::line_up(const core::State& state, DemandId id, Demand& demand) {
+  const auto agent = state.agents.find(demand.agent);
+  if (agent == state.agents.end()) return;
+  if (agent->second.running >= agent->second.capacity) {
+    parked_.insert(id);
+    return;
+  }
+  for (const core::ClassId line : agent->second.serves) lines_[line].insert({demand.taken, id});
+  demand.in_line = true;
+}
+
+void Dispatcher::step_out(const core::State& state, DemandId id, Demand& demand) {
+  if (!demand.in_line) return;
+  demand.in_line = false;
+  const auto agent = state.agents.find(demand.agent);
+  if (agent == state.agents.end()) {
+    for (auto& [line, waiting] : lines_) waiting.erase({demand.taken, id});
+    return;
+  }
+  for (const core::ClassId line : agent->second.serves) lines_[line].erase({demand.taken, id});
+}
+
+std::vector<Assignment> Dispatcher::choose(const core::State& state) {
+  for (auto at = parked_.begin(); at != parked_.end();) {
+    const DemandId id = *at;
+    at = parked_.erase(at);
+    line_up(state, id, demands_.at(id));  // parks it again when its agent is still full
+    if (parked_.contains(id)) at = parked_.upper_bound(id);
+  }
+
+  struct Head {
+    Line* line;
+    std::set<core::ReadyKey>::const_iterator at;
+    std::set<core::ReadyKey>::const_iterator end;
+  };
+  const auto skip_proposed = [&](Head& head) {
+    while (head.at != head.end && proposed_.contains({head.at->run, head.at->task})) ++head.at;
+    return head.at != head.end;
+  };
+  std::vector<Head> heads;
+  for (auto& [id, line] : lines_) {
+    if (line.empty() || state.classes[id].ready.empty()) continue;
+    Head head{&line, state.classes[id].ready.begin(), state.classes[id].ready.end()};
+    if (skip_proposed(head)) heads.push_back(head);
+  }
+
+  std::vector<Assignment> out;
+  std::map<DemandId, std::size_t> slots;
+  std::map<AgentId, std::uint32_t> given;
+  while (!heads.empty()) {
+    const auto best = std::min_element(heads.begin(), heads.end(),
+                                       [](const Head& a, const Head& b) { return *a.at < *b.at; });
+    if (best->line->empty()) {
+      heads.erase(best);
+      continue;
+    }
+    const DemandId id = best->line->begin()->second;
+    Demand& demand = demands_.at(id);
+    const core::Agent& agent = state.agents.at(demand.agent);
+    step_out(state, id, demand);
+    std::uint32_t& taken_by_agent = given[demand.agent];
+    if (agent.running + taken_by_agent >= agent.capacity) {
+      // Another request of the same agent took its last place.
+      if (!demand.proposed) parked_.insert(id);
+      continue;
+    }
+    const auto [slot, added] = slots.try_emplace(id, out.size());
+    if (added) out.push_back({id, demand.agent, {}});
+    out[slot->second].tasks.emplace_back(best->at->run, best->at->task);
+    proposed_.insert({best->at->run, best->at->task});
+    demand.proposed = true;
+    ++taken_by_agent;
+    ++demand.taken;
+    if (demand.taken < demand.want) {
+      for (const core::ClassId line : agent.serves) lines_[line].insert({demand.taken, id});
+      demand.in_line = true;
+    }
+    ++best->at;
+    if (!skip_proposed(*best)) heads.erase(best);
+  }
+  for (const Assignment& assignment : out) step_out(state, assignment.demand, demands_.at(assignment.demand));
+  return out;
+}
+
+std::vector<core::Lease> Dispatcher::ended(const core::State& state, const Assignment& assignment,
+                                           std::vector<core::Lease> granted) {
+  for (const auto& task : assignment.tasks) proposed_.erase(task);
+  const auto found = demands_.find(assignment.demand);
+  if (found == demands_.end()) return granted;
+  Demand& demand = found->second;
+  demand.proposed = false;
+  demand.taken = 0;
+  if (demand.withdrawn) {
+    demands_.erase(found);
+    return granted;
+  }
+  if (granted.empty()) {
+    line_up(state, assignment.demand, demand);
+    return {};
+  }
+  const Deliver deliver = std::move(demand.deliver);
+  demands_.erase(found);
+  deliver(std::move(granted));
+  return {};
+}
+
+void Dispatcher::forget_agent(AgentId agent) {
+  for (auto at = demands_.begin(); at != demands_.end();) {
+    if (at->second.agent != agent) {
+      ++at;
+      continue;
+    }
+    for (auto& [line, waiting] : lines_) waiting.erase({at->second.taken, at->first});
+    parked_.erase(at->first);
+    at = demands_.erase(at);
+  }
+}
+
+void Dispatcher::clear() {
+  demands_.clear();
+  lines_.clear();
+  parked_.clear();
+  proposed_.clear();
+}
+
+}  // namespace ez::engine

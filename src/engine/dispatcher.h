@@ -1,0 +1,79 @@
+// Who waits for work, and what they get: the leader's choice of ready tasks for waiting agents. The choice is only a
+// proposal; core checks it again when the Assign command is applied.
+//
+// The order of tasks is the state's (rank: priority with ageing). The order of agents is first come, first served, one
+// task at a time in turns, so that load spreads over all that wait. Cost: O(log n) a task, plus the number of ability
+// classes with work.
+//
+// Not thread-safe: belongs to the kernel's loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "core/state.h"
+
+namespace ez::engine {
+
+inline constexpr std::size_t kMaxDemands = 100'000;
+
+using DemandId = std::uint64_t;
+
+// Tasks proposed for one demand.
+struct Assignment {
+  DemandId demand = 0;
+  AgentId agent;
+  std::vector<std::pair<RunId, std::uint32_t>> tasks;
+};
+
+class Dispatcher {
+ public:
+  using Deliver = std::function<void(std::vector<core::Lease>)>;
+
+  // Errors: OVERLOADED when kMaxDemands wait, AGENT_NOT_FOUND.
+  [[nodiscard]] Result<DemandId> offer(const core::State& state, AgentId agent, std::uint32_t want, Deliver deliver);
+  // False: it is gone already, or its assignment is on the way (then it ends undelivered).
+  bool withdraw(const core::State& state, DemandId id);
+
+  // Fits ready tasks to waiting demands. Each demand that gets some is out of line until ended() is called for it.
+  [[nodiscard]] std::vector<Assignment> choose(const core::State& state);
+
+  // The proposal is over: with leases the demand is delivered and gone; without it waits again. Returns the leases
+  // that nobody takes (the demand was withdrawn meanwhile).
+  [[nodiscard]] std::vector<core::Lease> ended(const core::State& state, const Assignment& assignment,
+                                               std::vector<core::Lease> granted);
+
+  // The agent is about to leave the state or has left it: its demands are dropped.
+  void forget_agent(AgentId agent);
+  // No longer leading: every demand is dropped.
+  void clear();
+  [[nodiscard]] std::size_t size() const { return demands_.size(); }
+
+ private:
+  struct Demand {
+    AgentId agent;
+    std::uint32_t want = 0;
+    Deliver deliver;
+    std::uint32_t taken = 0;  // in the present choice
+    bool in_line = false;
+    bool proposed = false;
+    bool withdrawn = false;
+  };
+  using Line = std::set<std::pair<std::uint32_t, DemandId>>;  // those that took least come first
+  void line_up(const core::State& state, DemandId id, Demand& demand);
+  void step_out(const core::State& state, DemandId id, Demand& demand);
+
+  DemandId next_ = 1;
+  std::map<DemandId, Demand> demands_;
+  std::map<core::ClassId, Line> lines_;
+  std::set<DemandId> parked_;  // their agent is full; looked at again in every choose()
+  std::set<std::pair<RunId, std::uint32_t>> proposed_;  // on the way through the log
+};
+
+}  // namespace ez::engine

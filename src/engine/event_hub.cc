@@ -1,0 +1,55 @@
+#include "engine/event_hub.h"
+
+#include <algorithm>
+
+namespace ez::engine {
+
+EventHub::Subscription EventHub::subscribe(RunId run, std::uint64_t after_id, Callback callback) {
+  std::lock_guard lock(mutex_);
+  Subscription out;
+  out.newest = newest_;
+  if (subscribers_.size() >= kMaxSubscribers) return out;
+  out.gap = after_id < dropped_up_to_ || after_id > newest_;
+  if (!out.gap && after_id < newest_) {
+    const auto from = std::upper_bound(kept_.begin(), kept_.end(), after_id,
+                                       [](std::uint64_t id, const HubEvent& event) { return id < event.id; });
+    std::vector<HubEvent> backlog;
+    for (auto at = from; at != kept_.end(); ++at) {
+      if (!run.valid() || at->event.run == run) backlog.push_back(*at);
+    }
+    if (!backlog.empty()) callback(backlog);
+  }
+  out.number = next_++;
+  subscribers_[out.number] = {run, std::move(callback)};
+  return out;
+}
+
+void EventHub::unsubscribe(std::uint64_t number) {
+  std::lock_guard lock(mutex_);
+  subscribers_.erase(number);
+}
+
+void EventHub::publish(std::span<const core::RunEvent> events, std::uint64_t first_id) {
+  std::lock_guard lock(mutex_);
+  for (std::size_t i = 0; i < events.size(); ++i) kept_.push_back({first_id + i, events[i]});
+  newest_ = first_id + events.size() - 1;
+  while (kept_.size() > kKept) {
+    dropped_up_to_ = kept_.front().id;
+    kept_.pop_front();
+  }
+  if (subscribers_.empty()) return;
+  for (auto& [number, subscriber] : subscribers_) {
+    std::vector<HubEvent> mine;
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      if (!subscriber.run.valid() || events[i].run == subscriber.run) mine.push_back({first_id + i, events[i]});
+    }
+    if (!mine.empty()) subscriber.callback(mine);
+  }
+}
+
+std::size_t EventHub::subscribers() const {
+  std::lock_guard lock(mutex_);
+  return subscribers_.size();
+}
+
+}  // namespace ez::engine
