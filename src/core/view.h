@@ -1,0 +1,27 @@
+// Runs and tasks as people and programs see them: the JSON of the API. Pure; from a run wherever it was found.
+#pragma once
+
+#include <string>
+
+#include "base/value.h"
+#include "core/state.h"
+
+namespace ez::core {
+
+// One line of a list: no tasks.
+[[nodiscard]] Value run_summary(const Run& run);
+// Everything, tasks included (for_each groups and their instances).
+[[nodiscard]] Value run_view(const Run& run);
+[[nodiscard]] Value task_view(const Run& run, std::uint32_t index);
+// The attempts of a task, oldest first, the present one last.
+[[nodiscard]] Value attempts_view(const Run& run, std::uint32_t index);
+[[nodiscard]] Value workflow_view(const WorkflowVersion& version, bool with_source);
+[[nodiscard]] Value agent_view(const Agent& agent);
+// What waits for a person in this run: tasks in approval, conflict or paused.
+[[nodiscard]] Value::List approvals_view(const Run& run);
+// Artifacts of all tasks: {task, name, sha256, size}.
+[[nodiscard]] Value::List artifacts_view(const Run& run);
+// {"code", "message"} or null.
+[[nodiscard]] Value error_view(const TaskError& error);
+
+}  // namespace ez::core

@@ -1,0 +1,64 @@
+#include "engine/resume.h"
+
+#include "base/json.h"
+
+namespace ez::engine {
+
+Result<core::pb::StartRun> resume_command(const core::Run& run, const std::string& checkpoint) {
+  if (!core::is_terminal(run.state)) {
+    return Error(Code::WrongState, to_text(run.id) + " is still live", "Cancel it first, or retry its paused tasks.");
+  }
+  if (run.state == core::RunState::kSucceeded && checkpoint.empty()) {
+    return Error(Code::WrongState, to_text(run.id) + " succeeded: there is nothing to take up",
+                 "Start a new run, or name a checkpoint to restart from.");
+  }
+  std::uint64_t up_to = UINT64_MAX;
+  if (!checkpoint.empty()) {
+    const std::uint32_t index = run.find(checkpoint);
+    if (index == UINT32_MAX || !run.definition_of(run.tasks[index]).checkpoint ||
+        run.tasks[index].state != core::TaskState::kSucceeded) {
+      return Error(Code::TaskNotFound, to_text(run.id) + " has no completed checkpoint " + checkpoint);
+    }
+    up_to = run.tasks[index].done_index;
+  }
+  core::pb::StartRun command;
+  command.set_namespace_(run.workflow->namespace_name);
+  command.set_workflow(run.definition().name);
+  command.set_version(run.workflow->version);
+  command.set_inputs(to_json(run.inputs));
+  command.set_priority(static_cast<std::uint32_t>(run.priority) + 1);
+  command.set_resumed_from(run.id.value);
+  std::string base = run.base;
+  std::uint64_t base_index = 0;
+  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
+    const core::Task& task = run.tasks[i];
+    const orchestration::Task& definition = run.definition_of(task);
+    const bool group = definition.for_each && task.instance == core::kNoInstance;
+    const bool kept = task.state == core::TaskState::kSucceeded || task.state == core::TaskState::kSkipped ||
+                      (task.state == core::TaskState::kFailed &&
+                       definition.on_failure == orchestration::OnFailure::kContinue);
+    if (!kept || task.done_index > up_to) continue;
+    // The branch starts at the last merge that is kept; merges are complete in the order of their commits.
+    if (!task.get().head.empty() && task.done_index >= base_index) {
+      base = task.get().head;
+      base_index = task.done_index;
+    }
+    // Groups are expanded again from their (kept) inputs; their instances are taken over one by one.
+    if (group && task.state != core::TaskState::kSkipped) continue;
+    core::pb::SeedTask* seed = command.add_seeds();
+    seed->set_task(run.key_of(task));
+    seed->set_state(static_cast<std::uint32_t>(task.state));
+    seed->set_output(task.get().output);
+    seed->set_output_blob(task.get().output_blob);
+    for (const core::Artifact& artifact : task.get().artifacts) {
+      core::pb::Artifact* slot = seed->add_artifacts();
+      slot->set_name(artifact.name);
+      slot->set_sha256(artifact.sha256);
+      slot->set_size(artifact.size);
+    }
+  }
+  command.set_resume_base(base);
+  return command;
+}
+
+}  // namespace ez::engine
