@@ -52,8 +52,8 @@ bool to_int(const Call& call, Value& out) {
   }
   if (value.is_double()) {
     const double number = std::trunc(value.as_double());
-    // 2^63 itself is no int; the smallest int is -2^63.
-    if (!(number >= -0x1p63 && number < 0x1p63)) return call.evaluator.fail(call.node, "the double is no int64");
+    // Both ends are excluded, as CEL's conformance tests have it.
+    if (!(number > -0x1p63 && number < 0x1p63)) return call.evaluator.fail(call.node, "the double is no int64");
     out = static_cast<std::int64_t>(number);
     return true;
   }

@@ -65,7 +65,7 @@ Result<Template> Template::parse(std::string_view text, const ExpressionLimits& 
     std::optional<expression::Node> root = parser.parse_until_braces(end);
     if (!root) {
       expression::Problem problem = parser.problem();
-      if (problem.at_end && seen.size() < text.size()) {
+      if (seen.size() < text.size() && (problem.at_end || problem.offset + 4 > seen.size())) {
         const std::string most = std::to_string(limits.max_source_bytes);
         problem = {opening, "this ${{ has no }} within " + most + " bytes", true};
       } else if (problem.offset >= text.size()) {
