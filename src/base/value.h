@@ -1,7 +1,12 @@
 // Value: the one dynamic type of the house. JSON documents, workflow inputs, task outputs and expression operands are
-// Values. A value type: copies are deep except that lists, maps and strings share immutable storage.
+// Values. A value type: copies are deep except that lists, maps and strings share immutable storage; set() and push()
+// copy the storage first when another Value shares it. A moved-from Value is valid.
+//
+// Threads: one Value is used like an int (many readers or one writer); Values that share storage need no care.
+// Limits: none of its own; whoever builds a Value bounds its size and depth (JsonLimits, ExpressionLimits).
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -62,7 +67,7 @@ class Value {
   // Appends; turns null into a list first. Aborts on any other kind.
   void push(Value value);
 
-  // Deep equality; an int and a double that are mathematically equal are equal (as in CEL).
+  // Deep equality; an int and a double that are mathematically equal are equal (as in CEL), NaN equals nothing.
   friend bool operator==(const Value& a, const Value& b);
 
  private:
@@ -70,6 +75,9 @@ class Value {
                std::shared_ptr<const List>, std::shared_ptr<const Map>>
       data_;
 };
+
+// Exact order of an int and a double: nothing is rounded; NaN is unordered.
+[[nodiscard]] std::partial_ordering compare_numbers(std::int64_t a, double b);
 
 // "null", "bool", "int", "double", "string", "list", "map".
 [[nodiscard]] std::string_view kind_name(Value::Kind kind);

@@ -1,0 +1,498 @@
+// A recursive-descent parser straight into Value. Boost.JSON's SAX parser was measured first and lost: it hands over
+// strings in pieces and keeps a state for suspended input, which a complete text does not need (docs/PERFORMANCE.md
+// has the figures); the tests still compare the two over the same texts.
+#include "base/json.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <iterator>
+#include <vector>
+
+#include "base/utf8.h"
+
+namespace ez {
+namespace {
+
+constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// True when none of the eight bytes ends a run of plain string characters: a quote, a backslash, a control character
+// or a byte above 0x7F. The usual zero-in-word trick (Mycroft 1987); exact, because a false hit only costs a look.
+bool all_plain(std::uint64_t word) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101ULL;
+  constexpr std::uint64_t kHighs = 0x8080808080808080ULL;
+  const std::uint64_t quote = word ^ (kOnes * '"');
+  const std::uint64_t backslash = word ^ (kOnes * '\\');
+  const std::uint64_t hits = ((word - kOnes * 0x20) | (quote - kOnes) | (backslash - kOnes) | word) & kHighs;
+  return hits == 0;
+}
+
+const char* skip_plain(const char* at, const char* end) {
+  while (end - at >= 8) {
+    std::uint64_t word;
+    std::memcpy(&word, at, sizeof word);
+    if (!all_plain(word)) break;
+    at += 8;
+  }
+  while (at != end && *at != '"' && *at != '\\' && static_cast<unsigned char>(*at) - 0x20U < 0x60U) ++at;
+  return at;
+}
+
+class Parser {
+ public:
+  Parser(std::string_view text, const JsonLimits& limits)
+      : begin_(text.data()), at_(begin_), end_(begin_ + text.size()), limits_(limits) {}
+
+  Result<Value> parse() {
+    Value value;
+    skip_space();
+    if (!parse_value(value, 0)) return error();
+    skip_space();
+    if (at_ != end_) {
+      fail("there is text after the document");
+      return error();
+    }
+    return value;
+  }
+
+ private:
+  struct Member {
+    std::string key;
+    Value value;
+    const char* at;
+  };
+
+  // The first failure is the one that is reported; the whole parser then unwinds with false.
+  bool fail(std::string message, const char* at) {
+    message_ = std::move(message);
+    failed_at_ = at;
+    return false;
+  }
+  bool fail(std::string message) { return fail(std::move(message), at_); }
+
+  bool fail_unexpected(std::string_view expected) {
+    std::string message = "expected ";
+    message += expected;
+    if (at_ == end_) return fail(message + ", but the text ends");
+    const std::string_view rest(at_, static_cast<std::size_t>(end_ - at_));
+    if (at_ == begin_ && rest.starts_with("\xEF\xBB\xBF")) return fail(message + ", found a byte order mark");
+    const auto byte = static_cast<unsigned char>(*at_);
+    if (byte > 0x20 && utf8_sequence_length(rest) != 0) {
+      return fail(message + ", found '" + std::string(rest.substr(0, utf8_sequence_length(rest))) + "'");
+    }
+    constexpr char kHex[] = "0123456789ABCDEF";
+    return fail(message + ", found the byte 0x" + kHex[byte >> 4] + kHex[byte & 15]);
+  }
+
+  Error error() const {
+    if (too_large_) return Error(Code::PayloadTooLarge, message_);
+    const std::string_view before(begin_, static_cast<std::size_t>(failed_at_ - begin_));
+    const auto line = std::count(before.begin(), before.end(), '\n') + 1;
+    const std::size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
+    const std::size_t column = count_code_points(before.substr(line_start)) + 1;
+    return Error(Code::JsonInvalid, "line " + std::to_string(line) + ", column " + std::to_string(column) + ": " +
+                                        message_);
+  }
+
+  void skip_space() {
+    while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
+  }
+
+  bool count_value() {
+    if (++values_seen_ <= limits_.max_values) return true;
+    too_large_ = true;
+    return fail("the JSON text holds more than " + std::to_string(limits_.max_values) + " values");
+  }
+
+  bool parse_value(Value& out, std::size_t depth) {
+    if (!count_value()) return false;
+    if (at_ == end_) return fail_unexpected("a value");
+    switch (*at_) {
+      case '{': return parse_object(out, depth + 1);
+      case '[': return parse_array(out, depth + 1);
+      case '"': {
+        std::string text;
+        if (!parse_string(text)) return false;
+        out = Value(std::move(text));
+        return true;
+      }
+      case 't': return parse_word("true", Value(true), out);
+      case 'f': return parse_word("false", Value(false), out);
+      case 'n': return parse_word("null", Value(), out);
+      default:
+        if (*at_ == '-' || is_digit(*at_)) return parse_number(out);
+        return fail_unexpected("a value");
+    }
+  }
+
+  bool parse_word(std::string_view word, Value value, Value& out) {
+    if (!std::string_view(at_, static_cast<std::size_t>(end_ - at_)).starts_with(word)) {
+      return fail_unexpected("a value");
+    }
+    at_ += word.size();
+    out = std::move(value);
+    return true;
+  }
+
+  bool check_depth(std::size_t depth) {
+    if (depth <= limits_.max_depth) return true;
+    return fail("nested deeper than " + std::to_string(limits_.max_depth) + " levels");
+  }
+
+  bool parse_array(Value& out, std::size_t depth) {
+    if (!check_depth(depth)) return false;
+    ++at_;
+    skip_space();
+    // Elements gather on one stack for all arrays, so that each array is allocated once and in its exact size.
+    const std::size_t mark = elements_.size();
+    if (at_ != end_ && *at_ == ']') {
+      ++at_;
+      out = Value(Value::List());
+      return true;
+    }
+    while (true) {
+      Value element;
+      if (!parse_value(element, depth)) return false;
+      elements_.push_back(std::move(element));
+      skip_space();
+      if (at_ != end_ && *at_ == ',') {
+        ++at_;
+        skip_space();
+      } else if (at_ != end_ && *at_ == ']') {
+        ++at_;
+        break;
+      } else {
+        return fail_unexpected("',' or ']'");
+      }
+    }
+    const auto first = elements_.begin() + static_cast<std::ptrdiff_t>(mark);
+    out = Value(Value::List(std::make_move_iterator(first), std::make_move_iterator(elements_.end())));
+    elements_.erase(first, elements_.end());
+    return true;
+  }
+
+  bool parse_object(Value& out, std::size_t depth) {
+    if (!check_depth(depth)) return false;
+    ++at_;
+    skip_space();
+    const std::size_t mark = members_.size();
+    if (at_ != end_ && *at_ == '}') {
+      ++at_;
+      out = Value(Value::Map());
+      return true;
+    }
+    while (true) {
+      if (at_ == end_ || *at_ != '"') return fail_unexpected("a member name in double quotes");
+      Member member{{}, {}, at_};
+      if (!parse_string(member.key)) return false;
+      skip_space();
+      if (at_ == end_ || *at_ != ':') return fail_unexpected("':'");
+      ++at_;
+      skip_space();
+      if (!parse_value(member.value, depth)) return false;
+      members_.push_back(std::move(member));
+      skip_space();
+      if (at_ != end_ && *at_ == ',') {
+        ++at_;
+        skip_space();
+      } else if (at_ != end_ && *at_ == '}') {
+        ++at_;
+        break;
+      } else {
+        return fail_unexpected("',' or '}'");
+      }
+    }
+    return finish_object(out, mark);
+  }
+
+  bool finish_object(Value& out, std::size_t mark) {
+    const auto first = members_.begin() + static_cast<std::ptrdiff_t>(mark);
+    const auto key_order = [](const Member& a, const Member& b) { return a.key < b.key; };
+    if (!std::is_sorted(first, members_.end(), key_order)) {
+      std::sort(first, members_.end(), [](const Member& a, const Member& b) {
+        const int order = a.key.compare(b.key);
+        return order != 0 ? order < 0 : a.at < b.at;
+      });
+    }
+    const auto twice = std::adjacent_find(first, members_.end(),
+                                          [](const Member& a, const Member& b) { return a.key == b.key; });
+    if (twice != members_.end()) {
+      std::string message = "the member ";
+      append_json_string(message, std::string_view(twice->key).substr(0, 100));
+      return fail(message + " is there twice", (twice + 1)->at);
+    }
+    Value::Map map;
+    map.reserve(members_.size() - mark);
+    for (auto member = first; member != members_.end(); ++member) {
+      map.emplace_back(std::move(member->key), std::move(member->value));
+    }
+    members_.erase(first, members_.end());
+    out = Value(std::move(map));
+    return true;
+  }
+
+  bool parse_string(std::string& out) {
+    const char* opening = at_++;
+    const char* run = at_;
+    while (true) {
+      at_ = skip_plain(at_, end_);
+      if (at_ == end_) return fail("this string has no end", opening);
+      const auto byte = static_cast<unsigned char>(*at_);
+      if (byte == '"') {
+        out.append(run, at_);
+        ++at_;
+        return true;
+      }
+      if (byte == '\\') {
+        out.append(run, at_);
+        if (!parse_escape(out)) return false;
+        run = at_;
+      } else if (byte < 0x20) {
+        return fail("a control character in a string has to be escaped");
+      } else {
+        const std::size_t length = utf8_sequence_length({at_, static_cast<std::size_t>(end_ - at_)});
+        if (length == 0) return fail("the text is not UTF-8");
+        at_ += length;
+      }
+    }
+  }
+
+  bool parse_escape(std::string& out) {
+    const char* start = at_++;
+    if (at_ == end_) return fail("this escape sequence has no end", start);
+    switch (*at_++) {
+      case '"': out.push_back('"'); return true;
+      case '\\': out.push_back('\\'); return true;
+      case '/': out.push_back('/'); return true;
+      case 'b': out.push_back('\b'); return true;
+      case 'f': out.push_back('\f'); return true;
+      case 'n': out.push_back('\n'); return true;
+      case 'r': out.push_back('\r'); return true;
+      case 't': out.push_back('\t'); return true;
+      case 'u': break;
+      default: return fail("JSON has no such escape sequence", start);
+    }
+    std::uint32_t code_point = 0;
+    if (!parse_hex4(code_point)) return fail("\\u needs four hexadecimal digits", start);
+    if (is_surrogate(code_point)) {
+      std::uint32_t low = 0;
+      const bool pair = code_point < 0xDC00 && end_ - at_ >= 6 && at_[0] == '\\' && at_[1] == 'u';
+      if (pair) at_ += 2;
+      if (!pair || !parse_hex4(low) || low < 0xDC00 || low > 0xDFFF) {
+        return fail("half of a surrogate pair alone is no character", start);
+      }
+      code_point = 0x10000 + ((code_point - 0xD800) << 10) + (low - 0xDC00);
+    }
+    append_utf8(out, code_point);
+    return true;
+  }
+
+  bool parse_hex4(std::uint32_t& out) {
+    if (end_ - at_ < 4) return false;
+    const auto [stop, status] = std::from_chars(at_, at_ + 4, out, 16);
+    if (status != std::errc() || stop != at_ + 4) return false;
+    at_ += 4;
+    return true;
+  }
+
+  bool take_digits() {
+    const char* start = at_;
+    while (at_ != end_ && is_digit(*at_)) ++at_;
+    return at_ != start;
+  }
+
+  bool parse_number(Value& out) {
+    const char* start = at_;
+    if (*at_ == '-') ++at_;
+    const char* whole = at_;
+    if (!take_digits()) return fail_unexpected("a digit");
+    if (*whole == '0' && at_ - whole > 1) return fail("a number has no leading zeros", start);
+    bool integer = true;
+    if (at_ != end_ && *at_ == '.') {
+      integer = false;
+      ++at_;
+      if (!take_digits()) return fail_unexpected("a digit");
+    }
+    if (at_ != end_ && (*at_ == 'e' || *at_ == 'E')) {
+      integer = false;
+      ++at_;
+      if (at_ != end_ && (*at_ == '+' || *at_ == '-')) ++at_;
+      if (!take_digits()) return fail_unexpected("a digit");
+    }
+    if (integer) {
+      std::int64_t number = 0;
+      if (std::from_chars(start, at_, number).ec == std::errc()) {
+        out = Value(number);
+        return true;
+      }
+    }
+    const std::optional<double> number = parse_double({start, static_cast<std::size_t>(at_ - start)});
+    if (!number) return fail("this number is out of range", start);
+    out = Value(*number);
+    return true;
+  }
+
+  const char* begin_;
+  const char* at_;
+  const char* end_;
+  const JsonLimits& limits_;
+  std::size_t values_seen_ = 0;
+  std::vector<Value> elements_;
+  std::vector<Member> members_;
+  std::string message_;
+  const char* failed_at_ = nullptr;
+  bool too_large_ = false;
+};
+
+void append_number(std::string& out, std::int64_t number) {
+  char buffer[24];
+  const auto [end, status] = std::to_chars(std::begin(buffer), std::end(buffer), number);
+  out.append(buffer, end);
+}
+
+// One writer for both forms; `indent` below zero is the compact one.
+void append_value(std::string& out, const Value& value, int indent) {
+  const auto new_line = [&](int levels) {
+    if (indent < 0) return;
+    out.push_back('\n');
+    out.append(static_cast<std::size_t>(levels) * 2, ' ');
+  };
+  const int inner = indent < 0 ? indent : indent + 1;
+  switch (value.kind()) {
+    case Value::Kind::kNull: out += "null"; return;
+    case Value::Kind::kBool: out += value.as_bool() ? "true" : "false"; return;
+    case Value::Kind::kInt: append_number(out, value.as_int()); return;
+    case Value::Kind::kDouble: append_json_double(out, value.as_double()); return;
+    case Value::Kind::kString: append_json_string(out, value.as_string()); return;
+    case Value::Kind::kList: {
+      const Value::List& list = value.as_list();
+      out.push_back('[');
+      for (std::size_t i = 0; i < list.size(); ++i) {
+        if (i != 0) out.push_back(',');
+        new_line(inner);
+        append_value(out, list[i], inner);
+      }
+      if (!list.empty()) new_line(indent);
+      out.push_back(']');
+      return;
+    }
+    case Value::Kind::kMap: {
+      const Value::Map& map = value.as_map();
+      out.push_back('{');
+      for (std::size_t i = 0; i < map.size(); ++i) {
+        if (i != 0) out.push_back(',');
+        new_line(inner);
+        append_json_string(out, map[i].first);
+        out += indent < 0 ? ":" : ": ";
+        append_value(out, map[i].second, inner);
+      }
+      if (!map.empty()) new_line(indent);
+      out.push_back('}');
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+std::optional<double> parse_double(std::string_view text) {
+  double number = 0;
+  const auto [stop, status] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (stop != text.data() + text.size() || text.empty()) return std::nullopt;
+  if (status == std::errc()) return std::isfinite(number) ? std::optional(number) : std::nullopt;
+  if (status != std::errc::result_out_of_range) return std::nullopt;
+  // from_chars says "out of range" for too small as well as for too large. Too small is a zero; which of the two it
+  // is, the decimal exponent of the first digit that counts tells.
+  const bool negative = text.front() == '-';
+  if (negative) text.remove_prefix(1);
+  const std::size_t e = std::min(text.find_first_of("eE"), text.size());
+  std::int64_t exponent = 0;
+  if (e < text.size()) {
+    std::string_view digits = text.substr(e + 1);
+    if (digits.starts_with('+')) digits.remove_prefix(1);
+    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), exponent);
+    // An exponent beyond int64 outweighs any number of digits that fits in memory.
+    if (parsed.ec != std::errc()) exponent = digits.starts_with('-') ? -(1LL << 62) : (1LL << 62);
+  }
+  const std::string_view mantissa = text.substr(0, e);
+  const auto point = static_cast<std::int64_t>(std::min(mantissa.find('.'), mantissa.size()));
+  const auto first = static_cast<std::int64_t>(std::min(mantissa.find_first_not_of("0."), mantissa.size()));
+  if (exponent > first - point) return std::nullopt;
+  return negative ? -0.0 : 0.0;
+}
+
+Result<Value> parse_json(std::string_view text, const JsonLimits& limits) {
+  if (text.size() > limits.max_bytes) {
+    return Error(Code::PayloadTooLarge, "the JSON text has " + std::to_string(text.size()) + " bytes, at most " +
+                                            std::to_string(limits.max_bytes) + " are allowed");
+  }
+  return Parser(text, limits).parse();
+}
+
+void append_json_double(std::string& out, double number) {
+  if (!std::isfinite(number)) {
+    out += "null";
+    return;
+  }
+  char buffer[40];
+  // Whole numbers up to 1e15 in the plain form that people expect, all others in the shortest one.
+  const bool plain = std::fabs(number) < 1e15 && std::trunc(number) == number;
+  const auto [end, status] =
+      plain ? std::to_chars(std::begin(buffer), std::end(buffer), number, std::chars_format::fixed)
+            : std::to_chars(std::begin(buffer), std::end(buffer), number);
+  const std::string_view text(buffer, static_cast<std::size_t>(end - buffer));
+  out += text;
+  if (text.find_first_of(".e") == std::string_view::npos) out += ".0";
+}
+
+void append_json_string(std::string& out, std::string_view text) {
+  constexpr char kHex[] = "0123456789abcdef";
+  out.push_back('"');
+  const char* at = text.data();
+  const char* end = at + text.size();
+  while (true) {
+    const char* run = at;
+    at = skip_plain(at, end);
+    out.append(run, at);
+    if (at == end) break;
+    const auto byte = static_cast<unsigned char>(*at);
+    if (byte >= 0x80) {
+      std::string_view rest(at, static_cast<std::size_t>(end - at));
+      append_utf8(out, take_code_point(rest));
+      at = rest.data();
+      continue;
+    }
+    ++at;
+    switch (byte) {
+      case '"': out += "\\\""; break;
+      case '\\': out += "\\\\"; break;
+      case '\b': out += "\\b"; break;
+      case '\f': out += "\\f"; break;
+      case '\n': out += "\\n"; break;
+      case '\r': out += "\\r"; break;
+      case '\t': out += "\\t"; break;
+      default:
+        out += "\\u00";
+        out.push_back(kHex[byte >> 4]);
+        out.push_back(kHex[byte & 15]);
+    }
+  }
+  out.push_back('"');
+}
+
+void append_json(std::string& out, const Value& value) { append_value(out, value, -1); }
+
+std::string to_json(const Value& value) {
+  std::string out;
+  append_json(out, value);
+  return out;
+}
+
+std::string to_pretty_json(const Value& value) {
+  std::string out;
+  append_value(out, value, 0);
+  return out;
+}
+
+}  // namespace ez
