@@ -1,6 +1,6 @@
 # The front door. `make demo` and `make test` are all that a newcomer needs; both install what is missing.
 SHELL := /bin/bash
-.PHONY: help setup dev build asan demo test lint bench soak clean
+.PHONY: help setup dev build asan demo test lint bench soak clean sim
 help:          ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 setup:         ## Install missing Debian packages
@@ -22,3 +22,6 @@ soak: setup    ## Long runs: thread sanitizer, fuzzing, kill -9 rounds
 	@scripts/soak
 clean:         ## Remove build outputs
 	rm -rf build
+sim: setup     ## The simulation alone: make sim SEEDS=1000 FIRST=1
+	@scripts/build release simulation
+	@EZ_SIM_SEEDS=$(or $(SEEDS),300) EZ_SIM_FIRST=$(or $(FIRST),1) build/release/tests/sim/simulation

@@ -1,0 +1,56 @@
+// Seeds of the simulated world. EZ_SIM_SEEDS=N runs that many (default 300), EZ_SIM_FIRST=S starts at S; a failure
+// prints the one command that repeats it.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "world.h"
+
+namespace ez::sim {
+namespace {
+
+std::uint64_t from_environment(const char* name, std::uint64_t fallback) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? fallback : std::strtoull(text, nullptr, 10);
+}
+
+TEST(Simulation, EverySeedKeepsThePromise) {
+  const std::uint64_t first = from_environment("EZ_SIM_FIRST", 1);
+  const std::uint64_t count = from_environment("EZ_SIM_SEEDS", 300);
+  World::Tally sum;
+  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    World world(seed);
+    std::string found = world.trouble(1'200);
+    if (found.empty()) found = world.peace();
+    ASSERT_EQ(found, "") << "repeat with: make sim SEEDS=1 FIRST=" << seed;
+    sum.crashes += world.tally().crashes;
+    sum.takeovers += world.tally().takeovers;
+    sum.snapshots += world.tally().snapshots;
+    sum.finished += world.tally().finished;
+    sum.stale += world.tally().stale;
+    sum.duplicate += world.tally().duplicate;
+    sum.unknown += world.tally().unknown;
+    sum.merges += world.tally().merges;
+    sum.decisions += world.tally().decisions;
+  }
+  std::printf("%llu seeds: %llu runs finished, %llu crashes, %llu changes of leader, %llu snapshots, %llu stale and "
+              "%llu duplicate results, %llu unanswered starts, %llu merges, %llu decisions\n",
+              static_cast<unsigned long long>(count), static_cast<unsigned long long>(sum.finished),
+              static_cast<unsigned long long>(sum.crashes), static_cast<unsigned long long>(sum.takeovers),
+              static_cast<unsigned long long>(sum.snapshots), static_cast<unsigned long long>(sum.stale),
+              static_cast<unsigned long long>(sum.duplicate), static_cast<unsigned long long>(sum.unknown),
+              static_cast<unsigned long long>(sum.merges), static_cast<unsigned long long>(sum.decisions));
+  if (count >= 100) {
+    // A world in which nothing goes wrong proves nothing.
+    EXPECT_GT(sum.crashes, count);
+    EXPECT_GT(sum.takeovers, count);
+    EXPECT_GT(sum.snapshots, count / 2);
+    EXPECT_GT(sum.stale, count / 4);
+    EXPECT_GT(sum.duplicate, count / 4);
+    EXPECT_GT(sum.unknown, count / 4);
+    EXPECT_GT(sum.merges, count / 4);
+  }
+}
+
+}  // namespace
+}  // namespace ez::sim

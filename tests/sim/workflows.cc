@@ -1,0 +1,57 @@
+#include "world.h"
+
+namespace ez::sim {
+
+std::string random_workflow(SeededRandom& random, int number) {
+  std::string text = "name: workflow-" + std::to_string(number) + "\n";
+  const bool repository = random.chance(1, 3);
+  text += "inputs:\n  items: {type: list, default: [1, 2, 3]}\n  flag: {type: bool, default: true}\n";
+  if (repository) text += "repository: /srv/repo\n";
+  if (random.chance(1, 8)) text += "budget: {deadline: 10m}\n";
+  if (random.chance(1, 3)) text += "priority: " + std::string(random.chance(1, 2) ? "high" : "low") + "\n";
+  text += "tasks:\n";
+  const std::uint64_t count = 1 + random.below(7);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    text += "  - id: t" + std::to_string(i) + "\n";
+    std::string dependencies;
+    for (std::uint64_t j = 0; j < i; ++j) {
+      if (random.chance(1, 3)) dependencies += (dependencies.empty() ? "t" : ", t") + std::to_string(j);
+    }
+    if (!dependencies.empty()) text += "    dependencies: [" + dependencies + "]\n";
+    if (random.chance(1, 6)) text += random.chance(1, 2) ? "    when: inputs.flag\n" : "    when: '!inputs.flag'\n";
+    if (random.chance(1, 10)) {
+      text += "    approval: {message: 'go on?'}\n";
+      if (random.chance(1, 2)) continue;
+    }
+    text += "    run: echo ${{ inputs.flag }}\n";
+    if (random.chance(1, 4)) text += "    agent: {type: exec, capabilities: [fast]}\n";
+    if (random.chance(1, 4)) {
+      text += "    for_each: ${{ inputs.items }}\n";
+      if (random.chance(1, 2)) text += "    max_parallel: " + std::to_string(1 + random.below(2)) + "\n";
+      if (random.chance(1, 3)) text += "    env: {ITEM: '${{ item }}'}\n";
+    }
+    if (random.chance(1, 4)) {
+      text += "    concurrency: {key: 'k" + std::to_string(random.below(2)) + "', limit: " +
+              std::to_string(1 + random.below(2)) + "}\n";
+    }
+    if (random.chance(1, 2)) {
+      text += "    retry: {max_attempts: " + std::to_string(1 + random.below(3)) + ", backoff: 2s, max_backoff: 20s}\n";
+    }
+    if (random.chance(1, 3)) {
+      text += "    timeout: {start_to_close: 40s, heartbeat: 15s";
+      if (random.chance(1, 3)) text += ", schedule_to_start: 60s";
+      if (random.chance(1, 3)) text += ", schedule_to_close: 5m";
+      text += "}\n";
+    }
+    switch (random.below(4)) {
+      case 0: text += "    on_failure: fail\n"; break;
+      case 1: text += "    on_failure: continue\n"; break;
+      default: break;
+    }
+    if (random.chance(1, 5)) text += "    checkpoint: true\n";
+    if (repository && random.chance(1, 3)) text += "    workspace: read\n";
+  }
+  return text;
+}
+
+}  // namespace ez::sim

@@ -1,0 +1,361 @@
+#include "world.h"
+
+#include <algorithm>
+
+#include "core/apply.h"
+#include "core/invariants.h"
+#include "core/snapshot.h"
+#include "orchestration/parse.h"
+
+namespace ez::sim {
+namespace {
+
+constexpr std::size_t kMaxRuns = 14;
+
+log::FakeLogOptions troubled() {
+  log::FakeLogOptions options;
+  options.lose_leadership = 6;
+  options.max_delay_polls = 3;
+  options.max_election_polls = 4;
+  return options;
+}
+
+}  // namespace
+
+World::World(std::uint64_t seed) : random_(seed), kernel_random_(seed ^ 0x5eed), cluster_(seed ^ 0x109, troubled()) {
+  const std::uint64_t kinds = 2 + random_.below(3);
+  for (std::uint64_t i = 0; i < kinds; ++i) workflows_.push_back(random_workflow(random_, static_cast<int>(i)));
+  const std::uint64_t agents = 2 + random_.below(4);
+  for (std::uint64_t i = 0; i < agents; ++i) {
+    SimAgent agent;
+    agent.name = "agent-" + std::to_string(i);
+    agent.type = "exec";
+    agent.capacity = 1 + static_cast<std::uint32_t>(random_.below(3));
+    agents_.push_back(agent);
+  }
+  open();
+}
+
+World::~World() = default;
+
+void World::open() {
+  log_ = cluster_.open();
+  engine::KernelOptions options;
+  options.agent_timeout_ms = 60'000;
+  kernel_ = std::make_unique<engine::Kernel>(options, *log_, clock_, kernel_random_, *this);
+  const Status status = kernel_->recover(history_);
+  if (!status.ok()) broken_ = "recovery failed: " + status.error().to_string();
+}
+
+void World::crash() {
+  ++tally_.crashes;
+  ++life_;
+  kernel_.reset();
+  log_.reset();
+  // Connections are gone with the server; the agents still hold their work.
+  for (SimAgent& agent : agents_) {
+    agent.demand.reset();
+    agent.registering = false;
+  }
+  if (random_.chance(1, 3)) clock_.advance(static_cast<std::int64_t>(random_.below(30'000)));
+  open();
+}
+
+void World::step() { kernel_->step(std::chrono::microseconds(0)); }
+
+void World::changed(std::span<const core::RunEvent>, std::uint64_t) {}
+
+void World::finished(const Cow<core::Run>& run, LogIndex) {
+  const std::string record = core::encode_run(*run);
+  const auto [slot, added] = finished_.try_emplace(run->id, record);
+  if (!added && slot->second != record) broken_ = to_text(run->id) + " ended differently after a replay";
+  if (added) ++tally_.finished;
+}
+
+void World::leadership(Epoch, bool leading) {
+  if (leading) return;
+  ++tally_.takeovers;
+  for (SimAgent& agent : agents_) {
+    agent.demand.reset();
+    agent.registering = false;
+  }
+}
+
+void World::failed(const Error& error) { broken_ = "the kernel failed: " + error.to_string(); }
+
+void World::register_workflows() {
+  for (const std::string& text : workflows_) {
+    if (registered_.contains(text)) continue;
+    const auto parsed = orchestration::parse_workflow(text);
+    if (!parsed.ok()) {
+      broken_ = "the generator wrote a bad workflow: " +
+                (parsed.diagnostics.empty() ? text : parsed.diagnostics[0].to_string() + "\n" + text);
+      return;
+    }
+    core::pb::Command command;
+    auto* body = command.mutable_register_workflow();
+    body->set_namespace_("default");
+    body->set_canonical(orchestration::to_canonical(*parsed.workflow));
+    body->set_source(text);
+    kernel_->propose(std::move(command), [this, text](const Result<core::Reply>& reply) {
+      if (reply.ok() && !reply->error) registered_.insert(text);
+    });
+    return;
+  }
+}
+
+void World::start_run() {
+  if (registered_.empty()) return;
+  // A client that got no answer asks again with the same key; one that got it sometimes asks again too.
+  ClientRun* client = nullptr;
+  for (ClientRun& candidate : runs_) {
+    if (!candidate.id || random_.chance(1, 20)) client = &candidate;
+  }
+  if (client == nullptr || (runs_.size() < kMaxRuns && random_.chance(1, 2))) {
+    if (runs_.size() >= kMaxRuns) return;
+    ClientRun fresh;
+    fresh.key = "key-" + std::to_string(runs_.size());
+    const auto& text = *std::next(registered_.begin(), static_cast<std::ptrdiff_t>(random_.below(registered_.size())));
+    fresh.workflow = text.substr(6, text.find('\n') - 6);
+    runs_.push_back(fresh);
+    client = &runs_.back();
+  }
+  core::pb::Command command;
+  auto* body = command.mutable_start_run();
+  body->set_namespace_("default");
+  body->set_workflow(client->workflow);
+  body->set_version(1);
+  body->set_idempotency_key(client->key);
+  body->set_inputs(client->key.back() % 2 == 0 ? R"({"flag": false})" : R"({"items": [1, 2]})");
+  const std::size_t number = static_cast<std::size_t>(client - runs_.data());
+  kernel_->propose(std::move(command), [this, number](const Result<core::Reply>& reply) {
+    if (!reply.ok()) {
+      ++tally_.unknown;
+      return;
+    }
+    if (reply->error) {
+      broken_ = "a run was refused: " + reply->error->to_string();
+      return;
+    }
+    ClientRun& mine = runs_[number];
+    if (mine.id && *mine.id != reply->run) broken_ = "one idempotency key started two runs";
+    if (!mine.id) ++tally_.acknowledged;
+    mine.id = reply->run;
+  });
+}
+
+void World::control() {
+  if (runs_.empty()) return;
+  const ClientRun& client = runs_[random_.below(runs_.size())];
+  if (!client.id) return;
+  core::pb::Command command;
+  auto* body = command.mutable_control_run();
+  body->set_run(client.id->value);
+  constexpr core::pb::ControlRun::Action kActions[] = {core::pb::ControlRun::PAUSE, core::pb::ControlRun::RESUME,
+                                                       core::pb::ControlRun::RESUME, core::pb::ControlRun::RETRY,
+                                                       core::pb::ControlRun::CANCEL};
+  body->set_action(kActions[random_.below(random_.chance(1, 10) ? 5 : 4)]);
+  body->set_principal("client");
+  kernel_->propose(std::move(command), [](const Result<core::Reply>&) {});
+}
+
+void World::decide(bool kindly) {
+  std::vector<std::pair<RunId, std::string>> waiting;
+  std::vector<core::TaskState> states;
+  kernel_->state().each_run([&](const Cow<core::Run>& run) {
+    for (std::uint32_t i = 0; i < run->tasks.size(); ++i) {
+      if (!core::waits_for_person(run->tasks[i].state)) continue;
+      waiting.emplace_back(run->id, run->key_of(run->tasks[i]));
+      states.push_back(run->tasks[i].state);
+    }
+    return waiting.size() < 50;
+  });
+  if (waiting.empty()) return;
+  const std::size_t pick = random_.below(waiting.size());
+  core::pb::Command command;
+  auto* body = command.mutable_control_task();
+  body->set_run(waiting[pick].first.value);
+  body->set_task(waiting[pick].second);
+  body->set_principal("person");
+  const bool approval = states[pick] == core::TaskState::kApproval;
+  body->set_action(approval ? core::pb::ControlTask::APPROVE : core::pb::ControlTask::RETRY);
+  if (!kindly && random_.chance(1, 6)) body->set_action(core::pb::ControlTask::REJECT);
+  if (!kindly && random_.chance(1, 8)) body->set_action(core::pb::ControlTask::CANCEL);
+  if (states[pick] == core::TaskState::kConflict && random_.chance(1, 2)) {
+    body->set_action(core::pb::ControlTask::APPROVE);
+  }
+  ++tally_.decisions;
+  kernel_->propose(std::move(command), [](const Result<core::Reply>&) {});
+}
+
+void World::snapshot() {
+  if (kernel_->snapshot_running() || kernel_->state().applied.value == 0) return;
+  const core::Frozen frozen = core::freeze(kernel_->state());
+  auto writer = log_->begin_snapshot(frozen.applied, kernel_->epoch());
+  if (!writer.ok()) return;
+  kernel_->snapshot_started();
+  Status status = core::encode_snapshot(frozen, [&](std::string_view piece) { return (*writer)->write(piece); });
+  if (status.ok() && random_.chance(9, 10)) {
+    status = (*writer)->commit();
+    if (status.ok()) {
+      history_ = std::max(history_, frozen.applied);
+      ++tally_.snapshots;
+      return kernel_->snapshot_ended(frozen.applied, true);
+    }
+  }
+  kernel_->snapshot_ended(frozen.applied, false);
+}
+
+void World::act() {
+  switch (random_.below(12)) {
+    case 0: register_workflows(); break;
+    case 1: start_run(); break;
+    case 2:
+      if (random_.chance(1, 5)) control();
+      break;
+    case 3:
+      if (random_.chance(1, 2)) decide(false);
+      break;
+    case 4: clock_.advance(static_cast<std::int64_t>(random_.below(3'000))); break;
+    case 5:
+      if (random_.chance(1, 6)) snapshot();
+      break;
+    case 6:
+      if (random_.chance(1, 12)) crash();
+      break;
+    case 7:
+      // The wall clock of a machine may jump; nobody may be expired or fired early for good because of it.
+      if (random_.chance(1, 10)) clock_.wall_ms += static_cast<std::int64_t>(random_.below(20'000)) - 10'000;
+      break;
+    default: agent_turn(agents_[random_.below(agents_.size())], false); break;
+  }
+}
+
+std::string World::check_limits() {
+  std::map<std::string, std::uint32_t> held;
+  std::map<std::string, std::uint32_t> limits;
+  kernel_->state().each_run([&](const Cow<core::Run>& run) {
+    for (std::uint32_t i = 0; i < run->tasks.size(); ++i) {
+      const core::Task& task = run->tasks[i];
+      const auto& definition = run->definition_of(task);
+      const bool active = task.state == core::TaskState::kRunning || task.state == core::TaskState::kMerging;
+      if (!active) continue;
+      if (definition.concurrency) {
+        const std::string& key = task.get().concurrency_key;
+        ++held[key];
+        limits[key] = std::max(limits[key], definition.concurrency->limit);
+      }
+      if (definition.max_parallel != 0 && task.instance != core::kNoInstance) {
+        const std::string key = to_text(run->id) + "/" + definition.id;
+        ++held[key];
+        limits[key] = definition.max_parallel;
+      }
+    }
+    return true;
+  });
+  for (const auto& [key, count] : held) {
+    if (count > limits[key]) return "key " + key + " is held " + std::to_string(count) + " times";
+  }
+  return "";
+}
+
+std::string World::check() {
+  if (!broken_.empty()) return broken_;
+  const auto findings = core::find_broken_invariants(kernel_->state());
+  if (!findings.empty()) return findings[0];
+  return check_limits();
+}
+
+std::string World::trouble(int steps) {
+  for (int i = 0; i < steps; ++i) {
+    act();
+    step();
+    if (auto found = check(); !found.empty()) return "step " + std::to_string(i) + ": " + found;
+  }
+  return "";
+}
+
+std::string World::peace() {
+  faults_ = false;
+  cluster_.set_options({});
+  for (SimAgent& agent : agents_) agent.deaf_until_us = 0;
+  for (int i = 0; i < 60'000; ++i) {
+    if (registered_.size() < workflows_.size()) register_workflows();
+    bool unanswered = false;
+    for (const ClientRun& run : runs_) unanswered = unanswered || !run.id;
+    if (unanswered) start_run();
+    if (i % 7 == 0) decide(true);
+    if (i % 5 == 0) clock_.advance(static_cast<std::int64_t>(200 + random_.below(2'000)));
+    for (const ClientRun& run : runs_) {
+      const core::Run* live = run.id ? kernel_->state().find_run(*run.id) : nullptr;
+      if (live == nullptr || live->state != core::RunState::kPaused || i % 11 != 0) continue;
+      core::pb::Command command;
+      command.mutable_control_run()->set_run(run.id->value);
+      command.mutable_control_run()->set_action(core::pb::ControlRun::RESUME);
+      kernel_->propose(std::move(command), [](const Result<core::Reply>&) {});
+    }
+    agent_turn(agents_[static_cast<std::size_t>(i) % agents_.size()], true);
+    step();
+    if (i % 16 == 0) {
+      if (auto found = check(); !found.empty()) return "peace " + std::to_string(i) + ": " + found;
+    }
+    if (!unanswered && kernel_->leading() && kernel_->state().live_runs == 0 && kernel_->state().leases.empty() &&
+        kernel_->pending() == 0) {
+      for (const ClientRun& run : runs_) {
+        if (!finished_.contains(*run.id)) return "acknowledged " + to_text(*run.id) + " is neither live nor finished";
+      }
+      return compare_replay();
+    }
+  }
+  std::string stuck = "not everything came to an end:";
+  kernel_->state().each_run([&](const Cow<core::Run>& run) {
+    stuck += " " + to_text(run->id) + "(" + std::string(core::to_text(run->state)) + ")";
+    for (std::uint32_t i = 0; i < run->tasks.size(); ++i) {
+      if (!core::is_terminal(run->tasks[i].state)) {
+        stuck += " " + run->key_of(run->tasks[i]) + "=" + std::string(core::to_text(run->tasks[i].state));
+      }
+    }
+    return true;
+  });
+  return stuck;
+}
+
+// Whoever reads the same log, from the start or from a snapshot, holds the same state.
+std::string World::compare_replay() {
+  const std::string mine = core::state_hash(kernel_->state());
+  core::State copy;
+  std::string bytes;
+  Status status = core::encode_snapshot(core::freeze(kernel_->state()), [&](std::string_view piece) {
+    bytes += piece;
+    return Status();
+  });
+  if (!status.ok()) return status.error().to_string();
+  bool given = false;
+  status = core::decode_snapshot(
+      [&]() -> Result<std::string> {
+        if (given) return std::string();
+        given = true;
+        return bytes;
+      },
+      copy);
+  if (!status.ok()) return "its own snapshot does not read back: " + status.error().to_string();
+  if (core::state_hash(copy) != mine) return "the state differs after a snapshot and restore";
+  if (cluster_.first_index() != 1) return "";
+  core::State replayed;
+  core::Effects effects;
+  std::uint64_t index = cluster_.first_index();
+  for (const auto& entry : cluster_.entries()) {
+    core::pb::Batch batch;
+    if (!batch.ParseFromString(entry.bytes)) return "a committed record does not parse";
+    for (const auto& command : batch.commands()) {
+      effects.clear();
+      core::apply(replayed, command, LogIndex{index}, effects);
+    }
+    ++index;
+  }
+  // Records without commands (of other leaders) move the index but not the state.
+  replayed.applied = kernel_->state().applied;
+  return core::state_hash(replayed) == mine ? "" : "the state differs after a replay of the whole log";
+}
+
+}  // namespace ez::sim
