@@ -75,8 +75,8 @@ class Resolver {
       return node.slot < 0;
     }
     const bool field = node.op == Op::kSelect || node.op == Op::kHas;
-    const bool index = node.op == Op::kIndex && node.children[1].op == Op::kLiteral &&
-                       node.children[1].literal.is_string();
+    const bool index =
+        node.op == Op::kIndex && node.children[1].op == Op::kLiteral && node.children[1].literal.is_string();
     if ((!field && !index) || !path_of(node.children[0], path)) return false;
     path.push_back(field ? node.text : node.children[1].literal.as_string());
     return true;
