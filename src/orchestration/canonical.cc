@@ -411,6 +411,7 @@ class CanonicalReader {
 Result<std::shared_ptr<const Workflow>> from_canonical(std::string_view canonical) {
   JsonLimits limits;
   limits.max_bytes = 2 * kMaxCanonicalBytes;
+  limits.max_values = 4'000'000;
   const Result<Value> root = parse_json(canonical, limits);
   if (!root.ok()) return root.error().in("the canonical form of a workflow");
   return CanonicalReader().read(*root);
