@@ -22,7 +22,8 @@ namespace ez {
 using Variables = std::function<const Value*(std::string_view name)>;
 
 struct ExpressionLimits {
-  std::uint64_t max_cost = 100'000;         // node visits plus elements and bytes touched by functions
+  // Visits of nodes, plus elements touched, plus one for each 16 bytes touched.
+  std::uint64_t max_cost = 100'000;
   std::size_t max_source_bytes = 16 * 1024;
   std::size_t max_depth = 64;               // nesting of the syntax tree
   std::size_t max_result_bytes = 1024 * 1024;  // of any string or list that is built
@@ -30,7 +31,7 @@ struct ExpressionLimits {
 
 class Expression {
  public:
-  // Errors: EXPRESSION_INVALID with "column N: …".
+  // Errors: EXPRESSION_INVALID with "column N: …", or "line L, column N: …" when the source has several lines.
   [[nodiscard]] static Result<Expression> parse(std::string_view source, const ExpressionLimits& limits = {});
 
   // Errors: EXPRESSION_FAILED (unknown name, wrong type, division by zero, overflow, index), EXPRESSION_COST.
@@ -44,6 +45,7 @@ class Expression {
   [[nodiscard]] const std::vector<std::vector<std::string>>& paths() const;
 
  private:
+  friend class Template;
   struct Program;
   explicit Expression(std::shared_ptr<const Program> program) : program_(std::move(program)) {}
   std::shared_ptr<const Program> program_;
@@ -67,6 +69,7 @@ class Template {
   [[nodiscard]] const std::vector<Expression>& expressions() const { return expressions_; }
 
  private:
+  // is_constant() holds without a piece as well: the empty text.
   // pieces_[i] is the literal before expressions_[i]; one more literal may follow the last expression.
   std::vector<std::string> pieces_;
   std::vector<Expression> expressions_;

@@ -24,9 +24,13 @@ struct Diagnostic {
 
 struct ParsedWorkflow {
   std::shared_ptr<const Workflow> workflow;  // null when diagnostics has errors
-  std::vector<Diagnostic> diagnostics;       // at most 100, in file order
+  std::vector<Diagnostic> diagnostics;       // at most kMaxDiagnostics, in file order
   [[nodiscard]] bool ok() const { return workflow != nullptr; }
 };
+
+inline constexpr std::size_t kMaxDiagnostics = 100;
+// The largest canonical form: a registration has to fit into one record of the log.
+inline constexpr std::size_t kMaxCanonicalBytes = 15 * 1024 * 1024;
 
 // Every mistake that can be found without running: syntax, unknown and duplicate keys (with a suggestion), types,
 // ranges, unknown dependencies, cycles (the whole cycle is named), expressions (position inside the file), references

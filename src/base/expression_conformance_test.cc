@@ -1,0 +1,492 @@
+// The language, case by case, after the CEL specification (doc/langdef.md) and the strings and math extensions.
+// The right side is the result as JSON, or the beginning of the error.
+#include <gtest/gtest.h>
+
+#include "base/expression.h"
+#include "base/json.h"
+
+namespace ez {
+namespace {
+
+struct Case {
+  std::string_view source;
+  std::string_view expected;
+};
+
+constexpr std::string_view kFailed = "EXPRESSION_FAILED";
+constexpr std::string_view kInvalid = "EXPRESSION_INVALID";
+
+const Value* lookup(std::string_view name) {
+  static const Value variables = *parse_json(R"({
+    "x": 1, "y": 2, "f": 0.5, "s": "text", "n": null, "t": true,
+    "l": [1, 2, 3], "m": {"a": {"b": {"c": 42}}, "none": null, "a-b": 7, "size": 9}})");
+  return variables.find(name);
+}
+
+std::string run(std::string_view source) {
+  const Result<Expression> parsed = Expression::parse(source);
+  if (!parsed.ok()) return std::string(parsed.error().name()) + " " + parsed.error().message();
+  const Result<Value> value = parsed->evaluate(lookup);
+  return value.ok() ? to_json(*value) : std::string(value.error().name()) + " " + value.error().message();
+}
+
+template <std::size_t N>
+void check(const Case (&cases)[N]) {
+  for (const auto& [source, expected] : cases) {
+    const std::string got = run(source);
+    if (expected == kFailed || expected == kInvalid) {
+      EXPECT_TRUE(got.starts_with(expected)) << source << "\n" << got;
+    } else {
+      EXPECT_EQ(got, expected) << source;
+    }
+  }
+}
+
+TEST(ExpressionConformance, Literals) {
+  check({{"null", "null"},
+         {"true", "true"},
+         {"false", "false"},
+         {"0", "0"},
+         {"42", "42"},
+         {"-42", "-42"},
+         {"0x1F", "31"},
+         {"-0xff", "-255"},
+         {"9223372036854775807", "9223372036854775807"},
+         {"-9223372036854775808", "-9223372036854775808"},
+         {"- 9223372036854775808", "-9223372036854775808"},
+         {"9223372036854775808", kInvalid},
+         {"1.5", "1.5"},
+         {".5", "0.5"},
+         {"1e3", "1000.0"},
+         {"1.5E-3", "0.0015"},
+         {"6.02e+23", "6.02e+23"},
+         {"1.", kInvalid},
+         {"1.e3", kFailed},  // the field e3 of 1
+         {"''", R"("")"},
+         {"'it is'", R"("it is")"},
+         {R"("say 'hi'")", R"("say 'hi'")"},
+         {R"('\a\b\f\n\r\t\v\\\?\"\'\`')", R"("\u0007\b\f\n\r\t\u000b\\?\"'`")"},
+         {R"('\x41\X42\u00e9\U0001F600\101')", "\"AB\xC3\xA9\xF0\x9F\x98\x80"
+                                               "A\""},
+         {R"('\q')", kInvalid},
+         {R"('\400')", kInvalid},
+         {R"(r'a\nb')", R"("a\\nb")"},
+         {R"(R"\d+\.")", R"("\\d+\\.")"},
+         {"'''it's\n\"here\"'''", R"("it's\n\"here\"")"},
+         {"\"\"\"a\"b\"\"c\"\"\"", R"("a\"b\"\"c")"},
+         {"r'''a\\'b'''", R"("a\\'b")"},
+         {"''''''", R"("")"},
+         {"'a\nb'", kInvalid},
+         {"[]", "[]"},
+         {"[1, 'a', [true], null]", R"([1,"a",[true],null])"},
+         {"[1, 2,]", "[1,2]"},
+         {"[,]", kInvalid},
+         {"{}", "{}"},
+         {"{'b': 1, 'a': {'c': []},}", R"({"a":{"c":[]},"b":1})"},
+         {"{s: x, 'k' + 'k': y}", R"({"kk":2,"text":1})"},
+         {"{'a': 1, 'a': 2}", kFailed},
+         {"{x: 1}", kFailed},
+         {"1 // a comment", "1"},
+         {"// first\n\t1\r\n+ 1", "2"}});
+}
+
+TEST(ExpressionConformance, Equality) {
+  check({{"1 == 1", "true"},
+         {"1 == 2", "false"},
+         {"1 != 2", "true"},
+         {"1 == 1.0", "true"},
+         {"1.0 == 1", "true"},
+         {"1 == 1.5", "false"},
+         {"9007199254740993 == 9007199254740992.0", "false"},
+         {"0.0 == -0.0", "true"},
+         {"0.0 / 0.0 == 0.0 / 0.0", "false"},
+         {"0.0 / 0.0 != 0.0 / 0.0", "true"},
+         {"'a' == 'a'", "true"},
+         {"'a' == 'A'", "false"},
+         {"'1' == 1", "false"},
+         {"'1' != 1", "true"},
+         {"true == 1", "false"},
+         {"null == null", "true"},
+         {"null == 0", "false"},
+         {"n == null", "true"},
+         {"[1, 2] == [1, 2]", "true"},
+         {"[1, 2] == [1.0, 2.0]", "true"},
+         {"[1, 2] == [2, 1]", "false"},
+         {"[1] == [1, 2]", "false"},
+         {"[] == {}", "false"},
+         {"{'a': 1, 'b': 2} == {'b': 2, 'a': 1.0}", "true"},
+         {"{'a': 1} == {'a': 2}", "false"},
+         {"{'a': 1} == {'b': 1}", "false"},
+         {"{'a': [1, {'b': null}]} == {'a': [1, {'b': null}]}", "true"},
+         {"nothing == 1", kFailed}});
+}
+
+TEST(ExpressionConformance, Order) {
+  check({{"1 < 2", "true"},
+         {"2 < 1", "false"},
+         {"1 <= 1", "true"},
+         {"1 > 1", "false"},
+         {"1 >= 1", "true"},
+         {"-1 < 1", "true"},
+         {"1 < 1.5", "true"},
+         {"1.5 > 1", "true"},
+         {"2 <= 1.5", "false"},
+         {"1.5 >= 2", "false"},
+         {"9007199254740993 > 9007199254740992.0", "true"},
+         {"1.5 < 2.5", "true"},
+         {"0.0 / 0.0 < 1.0", "false"},
+         {"0.0 / 0.0 >= 1", "false"},
+         {"'a' < 'b'", "true"},
+         {"'B' < 'a'", "true"},
+         {"'a' < 'aa'", "true"},
+         {"'z' < '\xC3\xA9'", "true"},
+         {"'\xEF\xBF\xBD' < '\xF0\x9F\x98\x80'", "true"},
+         {"false < true", "true"},
+         {"true <= false", "false"},
+         {"1 < '2'", kFailed},
+         {"null < null", kFailed},
+         {"[1] < [2]", kFailed},
+         {"1 < 2 == true", "true"},
+         {"1 < 2 < 3", kFailed}});
+}
+
+TEST(ExpressionConformance, Arithmetic) {
+  check({{"1 + 2", "3"},
+         {"1 - 2", "-1"},
+         {"3 * -4", "-12"},
+         {"7 / 2", "3"},
+         {"-7 / 2", "-3"},
+         {"7 % 3", "1"},
+         {"-7 % 3", "-1"},
+         {"7 % -3", "1"},
+         {"1 + 2 * 3", "7"},
+         {"(1 + 2) * 3", "9"},
+         {"10 - 4 - 3", "3"},
+         {"100 / 10 / 5", "2"},
+         {"2 * 7 % 4", "2"},
+         {"9223372036854775807 + 1", kFailed},
+         {"-9223372036854775808 - 1", kFailed},
+         {"9223372036854775807 * 2", kFailed},
+         {"-9223372036854775808 / -1", kFailed},
+         {"-9223372036854775808 % -1", kFailed},
+         {"-(-9223372036854775808)", kFailed},
+         {"1 / 0", kFailed},
+         {"1 % 0", kFailed},
+         {"1.5 + 2.25", "3.75"},
+         {"1.5 - 2.0", "-0.5"},
+         {"1.5 * 4.0", "6.0"},
+         {"7.0 / 2.0", "3.5"},
+         {"1.0 / 0.0 > 1e308", "true"},
+         {"-1.0 / 0.0 < -1e308", "true"},
+         {"1.0 / -0.0 < 0", "true"},
+         {"1.5 % 1.0", kFailed},
+         {"1 + 1.5", kFailed},
+         {"1.5 * 2", kFailed},
+         {"'a' + 'b'", R"("ab")"},
+         {"'a' + 1", kFailed},
+         {"'a' * 2", kFailed},
+         {"[1] + [2, 'x']", R"([1,2,"x"])"},
+         {"[] + []", "[]"},
+         {"[1] + 2", kFailed},
+         {"{} + {}", kFailed},
+         {"true + true", kFailed},
+         {"-x", "-1"},
+         {"--x", "1"},
+         {"---1", "-1"},
+         {"-f", "-0.5"},
+         {"-'a'", kFailed},
+         {"-null", kFailed},
+         {"1-1", "0"},
+         {"1 -1", "0"},
+         {"x- -x", "2"}});
+}
+
+TEST(ExpressionConformance, Logic) {
+  check({{"true && true", "true"},
+         {"true && false", "false"},
+         {"false || true", "true"},
+         {"false || false", "false"},
+         {"!true", "false"},
+         {"!!true", "true"},
+         {"!!!t", "false"},
+         {"!1", kFailed},
+         {"!null", kFailed},
+         // An operand that decides absorbs the failure of another, on either side.
+         {"true || 1 / 0 > 0", "true"},
+         {"1 / 0 > 0 || true", "true"},
+         {"false && 1 / 0 > 0", "false"},
+         {"1 / 0 > 0 && false", "false"},
+         {"nothing || true", "true"},
+         {"'text' || true", "true"},
+         {"true || 'text'", "true"},
+         {"0 && false", "false"},
+         {"false || 1 / 0 > 0", kFailed},
+         {"1 / 0 > 0 || false", kFailed},
+         {"true && 1 / 0 > 0", kFailed},
+         {"1 / 0 > 0 && true", kFailed},
+         {"'text' || false", kFailed},
+         {"true && 1", kFailed},
+         {"1 / 0 > 0 || nothing || true", "true"},
+         {"true || false && false", "true"},
+         {"(true || false) && false", "false"},
+         {"!false && false", "false"},
+         {"true ? 1 : 2", "1"},
+         {"false ? 1 : 2", "2"},
+         {"true ? 1 : 1 / 0", "1"},
+         {"false ? 1 / 0 : 2", "2"},
+         {"false ? 1 : true ? 2 : 3", "2"},
+         {"true ? (false ? 1 : 2) : 3", "2"},
+         {"true || false ? 'y' : 'n'", R"("y")"},
+         {"1 ? 2 : 3", kFailed},
+         {"nothing ? 2 : 3", kFailed},
+         {"null ? 2 : 3", kFailed},
+         {"true ? 1", kInvalid},
+         {"true ? true ? 1 : 2 : 3", kInvalid}});
+}
+
+TEST(ExpressionConformance, SelectionAndIndex) {
+  check({{"m.a.b.c", "42"},
+         {"m['a']['b']['c']", "42"},
+         {"m.a['b'].c", "42"},
+         {"m.`a-b`", "7"},
+         {"m['a-b']", "7"},
+         {"m.size", "9"},
+         {"m.size()", "4"},
+         {"m.none", "null"},
+         {"m.missing", kFailed},
+         {"m['missing']", kFailed},
+         {"m[1]", kFailed},
+         {"m.none.x", kFailed},
+         {"x.y", kFailed},
+         {"s.length", kFailed},
+         {"l[0]", "1"},
+         {"l[2]", "3"},
+         {"l[1.0]", "2"},
+         {"l[1.5]", kFailed},
+         {"l[1e300]", kFailed},
+         {"l[3]", kFailed},
+         {"l[-1]", kFailed},
+         {"l['0']", kFailed},
+         {"l[true]", kFailed},
+         {"s[0]", kFailed},
+         {"null[0]", kFailed},
+         {"[[1, 2], [3]][0][1]", "2"},
+         {"[1, 2, 3][x]", "2"},
+         {"{'a': 1}.a", "1"},
+         {"{'a': 1}['a']", "1"},
+         {"{'while': 1}.while", "1"},
+         {"[{'a': {'b': 'deep'}}][0].a.b", R"("deep")"},
+         {"has(m.a)", "true"},
+         {"has(m.a.b.c)", "true"},
+         {"has(m.a.x)", "false"},
+         {"has(m.none)", "true"},
+         {"has(m.missing.x)", kFailed},
+         {"has(x.y)", kFailed},
+         {"has({'a': 1}.a)", "true"},
+         {"has({}.a)", "false"},
+         {"!has(m.x) || m.x > 0", "true"},
+         {"has(m)", kInvalid},
+         {"has()", kInvalid}});
+}
+
+TEST(ExpressionConformance, Membership) {
+  check({{"1 in [1, 2]", "true"},
+         {"3 in [1, 2]", "false"},
+         {"1.0 in [1, 2]", "true"},
+         {"'1' in [1, 2]", "false"},
+         {"null in [null]", "true"},
+         {"[1] in [[1], 2]", "true"},
+         {"{'a': 1} in [{'a': 1.0}]", "true"},
+         {"1 in []", "false"},
+         {"'a' in {'a': null}", "true"},
+         {"'b' in {'a': 1}", "false"},
+         {"1 in {'1': 1}", "false"},
+         {"null in {'a': 1}", kFailed},
+         {"'a' in 'abc'", kFailed},
+         {"1 in 1", kFailed},
+         {"!('z' in m)", "true"},
+         {"'a' in m && 'b' in m.a", "true"}});
+}
+
+TEST(ExpressionConformance, Macros) {
+  check({{"[1, 2, 3].all(e, e > 0)", "true"},
+         {"[1, 2, 3].all(e, e > 1)", "false"},
+         {"[].all(e, e / 0 > 0)", "true"},
+         {"[1, 'a', 3].all(e, e < 3)", "false"},
+         {"[1, 'a', 2].all(e, e < 3)", kFailed},
+         {"[1, 0, 2].all(e, 6 / e > 1)", kFailed},
+         {"[0, 6].all(e, 6 / e > 1)", "false"},
+         {"[1].all(e, e)", kFailed},
+         {"{'a': 1, 'b': 2}.all(k, k < 'c')", "true"},
+         {"[1, 2, 3].exists(e, e == 2)", "true"},
+         {"[1, 2, 3].exists(e, e == 4)", "false"},
+         {"[].exists(e, true)", "false"},
+         {"[0, 2].exists(e, 6 / e == 3)", "true"},
+         {"[0, 2].exists(e, 6 / e == 4)", kFailed},
+         {"m.exists(k, k == 'a-b')", "true"},
+         {"[1, 2, 3].exists_one(e, e > 2)", "true"},
+         {"[1, 2, 3].exists_one(e, e > 1)", "false"},
+         {"[1, 2, 3].exists_one(e, e > 3)", "false"},
+         {"[0, 1].exists_one(e, 6 / e == 6)", kFailed},
+         {"[1, 2, 3].map(e, e * e)", "[1,4,9]"},
+         {"[1, 2, 3].map(e, e > 1, e * 10)", "[20,30]"},
+         {"[].map(e, e / 0)", "[]"},
+         {"[1, 0].map(e, 1 / e)", kFailed},
+         {"{'b': 1, 'a': 2}.map(k, k + '!')", R"(["a!","b!"])"},
+         {"m.a.map(k, m.a[k])", R"([{"c":42}])"},
+         {"[1, 2, 3].filter(e, e % 2 == 1)", "[1,3]"},
+         {"[].filter(e, e)", "[]"},
+         {"[1].filter(e, e)", kFailed},
+         {"{'b': 1, 'a': 2}.filter(k, k > 'a')", R"(["b"])"},
+         {"1.all(e, true)", kFailed},
+         {"x.all(e, true)", kFailed},
+         {"'abc'.map(e, e)", kFailed},
+         // Scopes.
+         {"[1, 2].map(x, x + y)", "[3,4]"},
+         {"[1, 2].map(x, x)[0] + x", "2"},
+         {"[[1, 2], [3]].map(l, l.map(e, e + l.size()))", "[[3,4],[4]]"},
+         {"[1, 2].map(a, [10, 20].map(b, a * b))", "[[10,20],[20,40]]"},
+         {"[[1]].map(x, x.map(x, x + 1))", "[[2]]"},
+         {"l.filter(e, e > 1).map(e, e * 2).exists(e, e == 6)", "true"},
+         {"[1].map(m.a, 1)", kInvalid},
+         {"[1].map(e)", kInvalid},
+         {"[1].exists(e, true, true)", kInvalid}});
+}
+
+TEST(ExpressionConformance, Conversions) {
+  check({{"int(5)", "5"},
+         {"int(1.9)", "1"},
+         {"int(-1.9)", "-1"},
+         {"int('42')", "42"},
+         {"int('-42')", "-42"},
+         {"int('9223372036854775808')", kFailed},
+         {"int('4.2')", kFailed},
+         {"int('')", kFailed},
+         {"int(' 1')", kFailed},
+         {"int(9223372036854775808.0)", kFailed},
+         {"int(-1e19)", kFailed},
+         {"int(0.0 / 0.0)", kFailed},
+         {"int(true)", kFailed},
+         {"double(3)", "3.0"},
+         {"double(1.5)", "1.5"},
+         {"double('2.5e3')", "2500.0"},
+         {"double('x')", kFailed},
+         {"double('')", kFailed},
+         {"double('1.5x')", kFailed},
+         {"double(null)", kFailed},
+         {"string('a')", R"("a")"},
+         {"string(-7)", R"("-7")"},
+         {"string(1.5)", R"("1.5")"},
+         {"string(3.0)", R"("3")"},
+         {"string(1e23)", R"("1e+23")"},
+         {"string(0.0 / 0.0)", R"("NaN")"},
+         {"string(true)", R"("true")"},
+         {"string(null)", kFailed},
+         {"string([1])", kFailed},
+         {"bool('true')", "true"},
+         {"bool('0')", "false"},
+         {"bool(true)", "true"},
+         {"bool('yes')", kFailed},
+         {"bool(1)", kFailed},
+         {"type(1) == int", "true"},
+         {"type(1.0) == double", "true"},
+         {"type('') == string", "true"},
+         {"type([]) == list", "true"},
+         {"type({}) == map", "true"},
+         {"type(true) == bool", "true"},
+         {"type(null) == null_type", "true"},
+         {"type(1) == type(1.0)", "false"},
+         {"type(1) in [int, double]", "true"},
+         {"[1].map(int, int + 1)", "[2]"},
+         {"dyn(1) + 1", "2"}});
+}
+
+TEST(ExpressionConformance, Strings) {
+  check({{"size('')", "0"},
+         {"size('a\xC3\xA9\xF0\x9F\x98\x80')", "3"},
+         {"'abc'.size()", "3"},
+         {"size([1, 2])", "2"},
+         {"[].size()", "0"},
+         {"size({'a': 1})", "1"},
+         {"size(1)", kFailed},
+         {"size(null)", kFailed},
+         {"'hello'.contains('ell')", "true"},
+         {"'hello'.contains('')", "true"},
+         {"'hello'.contains('hello!')", "false"},
+         {"''.contains('a')", "false"},
+         {"'hello'.startsWith('he')", "true"},
+         {"'hello'.startsWith('el')", "false"},
+         {"'hello'.startsWith('')", "true"},
+         {"'hello'.endsWith('lo')", "true"},
+         {"'lo'.endsWith('hello')", "false"},
+         {"x.startsWith('1')", kFailed},
+         {"'a'.contains(1)", kFailed},
+         {"'hello'.matches('l+')", "true"},
+         {"'hello'.matches('^l+$')", "false"},
+         {"matches('hello', 'h.*o')", "true"},
+         {"'a\xC3\xA9z'.matches('^a.z$')", "true"},
+         {"'x'.matches('')", "true"},
+         {"'tex'.matches(s + '*')", "true"},
+         {"'x'.matches('(')", kInvalid},
+         {"'x'.matches('a(?=b)')", kInvalid},
+         {"'x'.matches('(' + s)", kFailed},
+         {"'x'.matches('(' + s) || true", "true"},
+         {"'TacoCat \xC3\x89'.lowerAscii()", "\"tacocat \xC3\x89\""},
+         {"'TacoCat \xC3\xA9'.upperAscii()", "\"TACOCAT \xC3\xA9\""},
+         {"'  a b\\t\\n'.trim()", R"("a b")"},
+         {"'\\u00a0\\u3000x\\u2003'.trim()", R"("x")"},
+         {"' \\t '.trim()", R"("")"},
+         {"'a,b,,c'.split(',')", R"(["a","b","","c"])"},
+         {"'abc'.split('')", R"(["a","b","c"])"},
+         {"''.split(',')", R"([""])"},
+         {"''.split('')", "[]"},
+         {"'a b c'.split(' ', 0)", "[]"},
+         {"'a b c'.split(' ', 1)", R"(["a b c"])"},
+         {"'a b c'.split(' ', 2)", R"(["a","b c"])"},
+         {"'a b c'.split(' ', -1)", R"(["a","b","c"])"},
+         {"'abc'.split('', 2)", R"(["a","bc"])"},
+         {"'a'.split(',', 'x')", kFailed},
+         {"['a', 'b', 'c'].join()", R"("abc")"},
+         {"['a', 'b', 'c'].join(', ')", R"("a, b, c")"},
+         {"[].join(',')", R"("")"},
+         {"['a', 1].join(',')", kFailed},
+         {"'a'.join()", kFailed},
+         {"'hello hello'.replace('he', 'we')", R"("wello wello")"},
+         {"'hello hello'.replace('he', 'we', 1)", R"("wello hello")"},
+         {"'hello hello'.replace('he', 'we', 0)", R"("hello hello")"},
+         {"'hello'.replace('l', '')", R"("heo")"},
+         {"'ab'.replace('', '_')", R"("_a_b_")"},
+         {"'ab'.replace('', '_', 2)", R"("_a_b")"},
+         {"'aaa'.replace('aa', 'b')", R"("ba")"},
+         {"'a'.replace('a', 1)", kFailed},
+         {"s.split('').join('-').upperAscii()", R"("T-E-X-T")"}});
+}
+
+TEST(ExpressionConformance, Math) {
+  check({{"math.least(3, 1, 2)", "1"},
+         {"math.greatest(3, 1, 2)", "3"},
+         {"math.least(1.5, 2)", "1.5"},
+         {"math.greatest(1, 1.5)", "1.5"},
+         {"math.greatest([1, 5, 3])", "5"},
+         {"math.least(7)", "7"},
+         {"math.least([])", kFailed},
+         {"math.least('a', 1)", kFailed},
+         {"math.least(1, 'a')", kFailed},
+         {"math.other(1)", kInvalid}});
+}
+
+TEST(ExpressionConformance, WhatIsLeftOutIsRefused) {
+  check({{"1u", kInvalid},
+         {"b'abc'", kInvalid},
+         {"timestamp('2026-01-01T00:00:00Z')", kInvalid},
+         {"duration('1h')", kInvalid},
+         {"uint(1)", kInvalid},
+         {".x", kInvalid},
+         {"Type{field: 1}", kInvalid},
+         {"m.?a", kInvalid},
+         {"[1, 2].all(i, v, v > 0)", kInvalid},
+         {"{1: 'a'}", kInvalid}});
+}
+
+}  // namespace
+}  // namespace ez
