@@ -55,6 +55,13 @@ void Dispatcher::step_out(const core::State& state, DemandId id, Demand& demand)
 }
 
 std::vector<Assignment> Dispatcher::choose(const core::State& state) {
+  if (known_classes_ != state.classes.size()) {
+    // A new kind of task appeared: who waits already may serve it too.
+    known_classes_ = state.classes.size();
+    for (auto& [id, demand] : demands_) {
+      if (demand.in_line) line_up(state, id, demand);
+    }
+  }
   for (auto at = parked_.begin(); at != parked_.end();) {
     const DemandId id = *at;
     at = parked_.erase(at);
@@ -155,6 +162,7 @@ void Dispatcher::clear() {
   lines_.clear();
   parked_.clear();
   proposed_.clear();
+  known_classes_ = 0;
 }
 
 }  // namespace ez::engine

@@ -72,6 +72,7 @@ class Dispatcher {
   DemandId next_ = 1;
   std::map<DemandId, Demand> demands_;
   std::map<core::ClassId, Line> lines_;
+  std::size_t known_classes_ = 0;
   std::set<DemandId> parked_;  // their agent is full; looked at again in every choose()
   std::set<std::pair<RunId, std::uint32_t>> proposed_;  // on the way through the log
 };
