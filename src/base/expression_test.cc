@@ -237,6 +237,10 @@ TEST(Expression, SourcesAreBounded) {
             "EXPRESSION_INVALID the expression has 16385 bytes, at most 16384 are allowed");
   EXPECT_TRUE(evaluated("'a'.matches('((((a{100}){10}){10}){10})')").starts_with("EXPRESSION_INVALID"));
   EXPECT_TRUE(evaluated("'a'.matches('\\\\pL{900}')").starts_with("EXPRESSION_INVALID"));
+  EXPECT_EQ(evaluated("'aa'.matches('\\\\pL{2}')"), "true");
+  EXPECT_NE(evaluated("false" + repeated(" || 'aa'.matches('\\\\pL{2}')", 300))
+                .find("the patterns of this expression are too large together"),
+            std::string::npos);
 }
 
 TEST(Expression, ResultsMayReferToTemporaries) {
