@@ -1,5 +1,7 @@
 #include "base/expression_resolver.h"
 
+#include <re2/re2.h>
+
 #include <algorithm>
 
 #include "base/expression_evaluator.h"
@@ -7,6 +9,10 @@
 
 namespace ez::expression {
 namespace {
+
+// Of all literal patterns of one expression together, some 256 KiB: they stay in memory as long as the
+// workflow does.
+constexpr int kMaxInstructions = 16'384;
 
 class Resolver {
  public:
@@ -63,7 +69,11 @@ class Resolver {
     if (pattern.op != Op::kLiteral || !pattern.literal.is_string()) return true;
     std::string reason;
     node.pattern = compile_pattern(pattern.literal.as_string(), reason);
-    if (node.pattern != nullptr) return true;
+    if (node.pattern != nullptr) {
+      instructions_ += std::max(node.pattern->ProgramSize(), 0);
+      if (instructions_ <= kMaxInstructions) return true;
+      reason = "the patterns of this expression are too large together";
+    }
     problem_ = {pattern.offset, reason, false};
     return false;
   }
@@ -83,6 +93,7 @@ class Resolver {
   }
 
   std::vector<std::string> scope_;
+  int instructions_ = 0;
   References& references_;
   Problem& problem_;
 };

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <fstream>
+
 #include "base/json.h"
 
 namespace ez {
@@ -234,6 +237,10 @@ TEST(Expression, SourcesAreBounded) {
             "EXPRESSION_INVALID the expression has 16385 bytes, at most 16384 are allowed");
   EXPECT_TRUE(evaluated("'a'.matches('((((a{100}){10}){10}){10})')").starts_with("EXPRESSION_INVALID"));
   EXPECT_TRUE(evaluated("'a'.matches('\\\\pL{900}')").starts_with("EXPRESSION_INVALID"));
+  EXPECT_EQ(evaluated("'aa'.matches('\\\\pL{2}')"), "true");
+  EXPECT_NE(evaluated("false" + repeated(" || 'aa'.matches('\\\\pL{2}')", 300))
+                .find("the patterns of this expression are too large together"),
+            std::string::npos);
 }
 
 TEST(Expression, ResultsMayReferToTemporaries) {
@@ -243,6 +250,27 @@ TEST(Expression, ResultsMayReferToTemporaries) {
   EXPECT_EQ(evaluated("(true ? inputs.list.map(x, {'k': x}) : []).filter(m, m.k == 'y')[0].k"), "\"y\"");
   EXPECT_EQ(evaluated("{'b': 1, 'a': 2}.map(k, k)"), "[\"a\",\"b\"]");
   EXPECT_EQ(evaluated("{'b': 1, 'a': 2}.filter(k, k == 'b')"), "[\"b\"]");
+}
+
+// The examples that people copy have to be right.
+TEST(Expression, ExamplesOfTheDocumentAreValid) {
+  const char* root = std::getenv("EZ_SOURCE_DIR");
+  std::ifstream document(std::string(root == nullptr ? "." : root) + "/docs/formats/expressions.md");
+  ASSERT_TRUE(document) << "docs/formats/expressions.md; set EZ_SOURCE_DIR or start in the source directory";
+  int checked = 0;
+  for (std::string line; std::getline(document, line);) {
+    if (!line.starts_with("    ")) continue;
+    const std::size_t when = line.find("when: ");
+    if (when == std::string::npos) {
+      const Result<Template> parsed = Template::parse(line);
+      EXPECT_TRUE(parsed.ok()) << line << "\n" << (parsed.ok() ? "" : parsed.error().message());
+    } else {
+      const Result<Expression> parsed = Expression::parse(std::string_view(line).substr(when + 6));
+      EXPECT_TRUE(parsed.ok()) << line << "\n" << (parsed.ok() ? "" : parsed.error().message());
+    }
+    ++checked;
+  }
+  EXPECT_GE(checked, 10);
 }
 
 TEST(Expression, WithoutVariables) {
