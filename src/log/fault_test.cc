@@ -9,7 +9,6 @@
 #include "log/fake_disk.h"
 #include "log/format.h"
 #include "log/local_log.h"
-#include "log/log_conformance.h"
 #include "log/testing.h"
 
 namespace ez::log {
@@ -218,7 +217,7 @@ TEST(LocalLogFaults, ATailTornAtEveryByteIsCutAndReported) {
   for (std::uint64_t kept = 0; kept <= bytes; ++kept) {
     SCOPED_TRACE("kept " + std::to_string(kept));
     World world(5);
-    ASSERT_TRUE(world.live(2));
+    ASSERT_TRUE(world.live(1));
     const std::size_t before = world.acknowledged.size();
     // Opening writes the last batch again; the epoch's batch and the appends' batch follow, a write and a sync each.
     auto opened = open_local_log(world.disk, kDirectory, small_options(world.clock, world.random));
@@ -369,11 +368,41 @@ TEST_F(DamagedDirectory, ASectorInTheWrongPlaceIsRefused) {
   expect_refused(Code::LogDamaged, segments_[0]);
 }
 
-TEST_F(DamagedDirectory, AZeroedSectorBeforeTheLastBatchIsRefused) {
-  std::string contents = world_.disk.contents(segments_.back());
+TEST(LocalLogFaults, ZeroedSectorsBeforeTheLastBatchAreRefused) {
+  World world(23);
+  ASSERT_TRUE(world.live(2));
+  const std::string path = std::string(kDirectory) + "/log-0000000001.seg";
+  std::string contents = world.disk.contents(path);
   contents.replace(512, 512, std::string(512, '\0'));
-  world_.disk.set_contents(segments_.back(), contents);
-  expect_refused(Code::LogDamaged, segments_.back() + " at byte 512");
+  world.disk.set_contents(path, contents);
+  ASSERT_FALSE(world.live(0));
+  EXPECT_EQ(world.refusal->code(), Code::LogDamaged);
+  EXPECT_NE(world.refusal->message().find(path + " at byte 512"), std::string::npos) << world.refusal->to_string();
+}
+
+// After a clean stop nothing of the records is unproven: zeroes in place of the last batch of records are seen as well.
+TEST(LocalLogFaults, AfterACleanStopALostLastBatchIsRefused) {
+  FakeDisk disk(24);
+  ManualClock clock;
+  SeededRandom random(3);
+  {
+    auto log = open_local_log(disk, kDirectory, small_options(clock, random));
+    ASSERT_TRUE(log.ok());
+    RecordingListener listener;
+    ASSERT_TRUE((*log)->start(LogIndex{0}, listener).ok());
+    ASSERT_TRUE(poll_until(**log, [&] { return listener.leading; }));
+    ASSERT_TRUE((*log)->append(listener.epoch, Ticket{1}, "acknowledged").ok());
+    (*log)->poll(microseconds(0));
+    ASSERT_EQ(listener.records.size(), 1U);
+    ASSERT_TRUE((*log)->seal(listener.epoch).ok());
+  }
+  const std::string path = std::string(kDirectory) + "/log-0000000001.seg";
+  std::string contents = disk.contents(path);
+  contents.replace(1024, 512, std::string(512, '\0'));
+  disk.set_contents(path, contents);
+  const auto opened = open_local_log(disk, kDirectory, small_options(clock, random));
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.error().code(), Code::LogDamaged);
 }
 
 TEST_F(DamagedDirectory, ADamagedNewestSnapshotMayBeMovedAway) {

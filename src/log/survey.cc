@@ -104,10 +104,6 @@ class Surveyor {
     const SegmentSummary* next = i + 1 < out_.segments.size() ? &out_.segments[i + 1] : nullptr;
     if (next != nullptr && next->header.sequence != segment.header.sequence + 1) next = nullptr;
     if (i > 0) check_chain(segment);
-    if (last && segment.file_bytes < segment.header.allocated_bytes) {
-      add(segment.path, segment.file_bytes,
-          "the file was made " + std::to_string(segment.header.allocated_bytes) + " bytes long and has been cut");
-    }
     auto opened = SegmentReader::open(disk_, segment.path);
     if (!opened.ok()) return opened.error().in(segment.path);
     SegmentReader& reader = **opened;
@@ -136,6 +132,11 @@ class Surveyor {
   Result<bool> stopped(SegmentSummary& segment, SegmentReader& reader, bool last) {
     auto judged = reader.tail();
     if (!judged.ok()) return judged.error().in(segment.path);
+    if (last && segment.file_bytes < segment.header.allocated_bytes) {
+      add(segment.path, segment.file_bytes,
+          "the file was made " + std::to_string(segment.header.allocated_bytes) + " bytes long and has been cut");
+      return false;
+    }
     if (last && judged->state != Tail::State::kDamaged) {
       out_.tail = std::move(*judged);
       return false;
