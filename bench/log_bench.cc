@@ -1,5 +1,6 @@
 // What the local log commits per second, and how long one append takes, on the disk of the given directory.
-// Usage: log_bench [DIRECTORY] [SECONDS per cell]; prints one JSON object. Commands of 100 bytes, one record each.
+// Usage: log_bench [DIRECTORY] [SECONDS per cell]; prints one JSON object. Commands of 100 bytes, one record
+// each.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -27,7 +28,8 @@ class Load final : public LogListener {
   void committed(const Record& record) override {
     if (record.ticket.value == 0) return;
     const auto now = Clock::now();
-    latencies_us.push_back(std::chrono::duration<double, std::micro>(now - started_[slot(record.ticket)]).count());
+    latencies_us.push_back(
+        std::chrono::duration<double, std::micro>(now - started_[slot(record.ticket)]).count());
     if (running) propose(record.ticket);
   }
   void append_ended(Ticket, AppendOutcome) override { die("an append ended"); }
@@ -85,10 +87,11 @@ void measure(const std::string& directory, std::size_t outstanding, double secon
   }
   const auto commits = static_cast<double>(load.latencies_us.size());
   load.running = false;
-  std::printf("    {\"outstanding\": %zu, \"commits_per_second\": %.0f, \"p50_us\": %.0f, \"p99_us\": %.0f, "
-              "\"p999_us\": %.0f, \"max_us\": %.0f}%s\n",
-              outstanding, commits / elapsed, percentile(load.latencies_us, 0.5), percentile(load.latencies_us, 0.99),
-              percentile(load.latencies_us, 0.999), percentile(load.latencies_us, 1.0), last ? "" : ",");
+  std::printf(
+      "    {\"outstanding\": %zu, \"commits_per_second\": %.0f, \"p50_us\": %.0f, \"p99_us\": %.0f, "
+      "\"p999_us\": %.0f, \"max_us\": %.0f}%s\n",
+      outstanding, commits / elapsed, percentile(load.latencies_us, 0.5), percentile(load.latencies_us, 0.99),
+      percentile(load.latencies_us, 0.999), percentile(load.latencies_us, 1.0), last ? "" : ",");
   std::fflush(stdout);
   opened->reset();
   std::filesystem::remove_all(directory);

@@ -1,5 +1,6 @@
-// Faults against the local log on the fake disk. The rule behind every test: whatever happens, opening again gives the
-// right state or a named refusal; an acknowledged record is never missing or changed without an error.
+// Faults against the local log on the fake disk. The rule behind every test: whatever happens, opening again
+// gives the right state or a named refusal; an acknowledged record is never missing or changed without an
+// error.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -29,8 +30,8 @@ class World {
   std::set<std::string> rejected;
   std::optional<Error> refusal;  // why the last life ended early
 
-  // One life: open, replay, lead, `rounds` rounds of appends, a snapshot and a trim now and then. Ends early at the
-  // first error. `applied` comes from the newest snapshot, as the engine does it.
+  // One life: open, replay, lead, `rounds` rounds of appends, a snapshot and a trim now and then. Ends early
+  // at the first error. `applied` comes from the newest snapshot, as the engine does it.
   bool live(int rounds, OpenReport* report = nullptr) {
     refusal.reset();
     auto opened = open_local_log(disk, kDirectory, small_options(clock, random), report);
@@ -103,7 +104,8 @@ class World {
     const LogIndex index = log.last_index();
     auto writer = log.begin_snapshot(index, listener.epoch);
     if (writer.ok()) {
-      const bool written = (*writer)->write("state " + std::to_string(index.value)).ok() && (*writer)->commit().ok();
+      const bool written =
+          (*writer)->write("state " + std::to_string(index.value)).ok() && (*writer)->commit().ok();
       if (!written) return true;  // no snapshot this time, the log goes on
     }
     if (const Status trimmed = log.trim(index); !trimmed.ok()) log.poll(microseconds(0));
@@ -131,7 +133,8 @@ std::uint64_t operations_of_two_lives() {
 
 void expect_good_life(World& world, const std::string& when) {
   SCOPED_TRACE(when);
-  EXPECT_TRUE(world.live(2)) << (world.refusal ? world.refusal->to_string() : std::string("it does not lead"));
+  EXPECT_TRUE(world.live(2)) << (world.refusal ? world.refusal->to_string()
+                                               : std::string("it does not lead"));
 }
 
 TEST(LocalLogFaults, ACrashAtEveryOperationLosesNothing) {
@@ -219,7 +222,8 @@ TEST(LocalLogFaults, ATailTornAtEveryByteIsCutAndReported) {
     World world(5);
     ASSERT_TRUE(world.live(1));
     const std::size_t before = world.acknowledged.size();
-    // Opening writes the last batch again; the epoch's batch and the appends' batch follow, a write and a sync each.
+    // Opening writes the last batch again; the epoch's batch and the appends' batch follow, a write and a
+    // sync each.
     auto opened = open_local_log(world.disk, kDirectory, small_options(world.clock, world.random));
     ASSERT_TRUE(opened.ok());
     RecordingListener listener;
@@ -377,10 +381,12 @@ TEST(LocalLogFaults, ZeroedSectorsBeforeTheLastBatchAreRefused) {
   world.disk.set_contents(path, contents);
   ASSERT_FALSE(world.live(0));
   EXPECT_EQ(world.refusal->code(), Code::LogDamaged);
-  EXPECT_NE(world.refusal->message().find(path + " at byte 512"), std::string::npos) << world.refusal->to_string();
+  EXPECT_NE(world.refusal->message().find(path + " at byte 512"), std::string::npos)
+      << world.refusal->to_string();
 }
 
-// After a clean stop nothing of the records is unproven: zeroes in place of the last batch of records are seen as well.
+// After a clean stop nothing of the records is unproven: zeroes in place of the last batch of records are
+// seen as well.
 TEST(LocalLogFaults, AfterACleanStopALostLastBatchIsRefused) {
   FakeDisk disk(24);
   ManualClock clock;

@@ -38,8 +38,9 @@ TEST(SegmentName, ReadsBackAndNothingElseDoes) {
   EXPECT_EQ(segment_name(7), "log-0000000007.seg");
   EXPECT_EQ(parse_segment_name("log-0000000007.seg"), 7U);
   EXPECT_EQ(parse_segment_name(segment_name(98'765'432'101)), 98'765'432'101U);
-  for (const char* bad : {"", "log-.seg", "log-7.seg", "log-0000000007.tmp", "log-000000000x.seg", "log-00000000007.seg",
-                          "xlog-0000000007.seg", "log-0000000007.seg~", "log.seg", "log-+000000007.seg"}) {
+  for (const char* bad :
+       {"", "log-.seg", "log-7.seg", "log-0000000007.tmp", "log-000000000x.seg", "log-00000000007.seg",
+        "xlog-0000000007.seg", "log-0000000007.seg~", "log.seg", "log-+000000007.seg"}) {
     EXPECT_FALSE(parse_segment_name(bad).has_value()) << bad;
   }
 }

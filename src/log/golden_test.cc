@@ -1,6 +1,6 @@
-// Golden files: a small log directory in tests/golden/log as version 1 writes it. It stays readable for ever, and the
-// same content gives the same bytes. After a change of the format (a new version) a new directory is added beside it:
-// EZ_GOLDEN_WRITE=1 log_tests --gtest_filter=Golden.* writes the files.
+// Golden files: a small log directory in tests/golden/log as version 1 writes it. It stays readable for ever,
+// and the same content gives the same bytes. After a change of the format (a new version) a new directory is
+// added beside it: EZ_GOLDEN_WRITE=1 log_tests --gtest_filter=Golden.* writes the files.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -28,7 +28,8 @@ Files golden_files() {
   Files files;
   for (const auto& entry : std::filesystem::directory_iterator(golden_directory())) {
     std::ifstream in(entry.path(), std::ios::binary);
-    files[entry.path().filename().string()] = {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    files[entry.path().filename().string()] = {std::istreambuf_iterator<char>(in),
+                                               std::istreambuf_iterator<char>()};
   }
   return files;
 }
@@ -38,7 +39,8 @@ class LogIdFrom final : public Random {
   std::uint64_t next() override { return 0x0123456789abcdefULL; }
 };
 
-// Two epochs, two segments (the first one sealed), an empty record, one of several sectors, a snapshot, a clean stop.
+// Two epochs, two segments (the first one sealed), an empty record, one of several sectors, a snapshot, a
+// clean stop.
 std::vector<std::string> first_life() { return {"one", "", std::string(1200, 'm')}; }
 std::vector<std::string> second_life() { return {std::string(900, 'n'), "five", "six"}; }
 
@@ -76,7 +78,8 @@ TEST(Golden, TheSameContentGivesTheSameBytes) {
   const Files written = write_files();
   if (std::getenv("EZ_GOLDEN_WRITE") != nullptr) {
     std::filesystem::create_directories(golden_directory());
-    for (const auto& [name, bytes] : written) std::ofstream(golden_directory() / name, std::ios::binary) << bytes;
+    for (const auto& [name, bytes] : written)
+      std::ofstream(golden_directory() / name, std::ios::binary) << bytes;
   }
   const Files golden = golden_files();
   ASSERT_EQ(written.size(), golden.size());
@@ -89,7 +92,8 @@ TEST(Golden, TheSameContentGivesTheSameBytes) {
 TEST(Golden, VersionOneIsReadForEver) {
   FakeDisk disk(1);
   ASSERT_TRUE(disk.make_directory(kDirectory).ok());
-  for (const auto& [name, bytes] : golden_files()) disk.set_contents(std::string(kDirectory) + "/" + name, bytes);
+  for (const auto& [name, bytes] : golden_files())
+    disk.set_contents(std::string(kDirectory) + "/" + name, bytes);
   const auto report = inspect(disk, kDirectory);
   ASSERT_TRUE(report.ok());
   EXPECT_TRUE(report->healthy());

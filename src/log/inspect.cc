@@ -39,8 +39,9 @@ Status inspect_snapshot(Disk& disk, const std::string& path, std::uint64_t index
     const bool older_verified = !report.snapshots.empty() && report.snapshots.back().verified;
     report.damage.push_back(
         {path, 0, error.code(), error.message(),
-         older_verified ? "Move the file to another place: ez then starts from the snapshot before it and the log."
-                        : std::string(error.hint())});
+         older_verified
+             ? "Move the file to another place: ez then starts from the snapshot before it and the log."
+             : std::string(error.hint())});
   }
   report.snapshots.push_back(std::move(summary));
   return {};

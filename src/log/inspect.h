@@ -1,5 +1,5 @@
-// A look at a log directory for `ez doctor`: verifies every segment and every snapshot, changes nothing, and goes on
-// behind damage.
+// A look at a log directory for `ez doctor`: verifies every segment and every snapshot, changes nothing, and
+// goes on behind damage.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ struct SnapshotSummary {
 };
 
 struct LogReport {
-  // Another process holds the lock and may be writing: a torn tail and unfinished files are then its work in progress.
+  // Another process holds the lock and may be writing: a torn tail, unfinished files and even a damage at the
+  // end may then be its work in progress; stop it and look again.
   bool locked = false;
   std::string lock_holder;  // what the lock says of its holder; empty when not locked
   bool empty = false;       // no log here
@@ -44,8 +45,8 @@ struct LogReport {
   [[nodiscard]] bool healthy() const { return damage.empty(); }
 };
 
-// DATA_DIR_UNUSABLE when there is no such directory, IO_FAILED when a file cannot be read; damage is in the report.
-// Holds the lock while it reads when the lock is free.
+// DATA_DIR_UNUSABLE when there is no such directory, IO_FAILED when a file cannot be read; damage is in the
+// report. Holds the lock while it reads when the lock is free.
 [[nodiscard]] Result<LogReport> inspect(Disk& disk, const std::string& directory);
 
 }  // namespace ez::log

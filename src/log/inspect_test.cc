@@ -119,7 +119,8 @@ TEST_F(InspectTest, TheListOfDamageIsBounded) {
   const LogReport good = report();
   for (const SegmentSummary& segment : good.segments) {
     std::string contents = disk_.contents(segment.path);
-    for (std::size_t at = 512; at < contents.size(); at += 1024) contents[at + 8] = static_cast<char>(~contents[at + 8]);
+    for (std::size_t at = 512; at < contents.size(); at += 1024)
+      contents[at + 8] = static_cast<char>(~contents[at + 8]);
     disk_.set_contents(segment.path, contents);
   }
   const LogReport found = report();

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <thread>
 
 #include "log/disk_posix.h"
 #include "log/fake_disk.h"
@@ -198,6 +199,32 @@ TEST_F(LocalLogTest, AReadOnlyDirectoryIsUnusable) {
   EXPECT_EQ(opened.error().code(), Code::DataDirUnusable);
 }
 
+TEST_F(LocalLogTest, ASnapshotWriterThatOutlivesTheLogKeepsTheDirectoryLocked) {
+  lead(options());
+  ASSERT_TRUE(append("one").ok());
+  log_->poll(microseconds(0));
+  auto writer = log_->begin_snapshot(LogIndex{1}, listener_->epoch);
+  ASSERT_TRUE(writer.ok());
+  log_.reset();
+  const auto early = open_local_log(disk_, "/data/log", options());
+  ASSERT_FALSE(early.ok());
+  EXPECT_EQ(early.error().code(), Code::DataDirLocked);
+  ASSERT_TRUE((*writer)->write("late but whole").ok());
+  ASSERT_TRUE((*writer)->commit().ok());
+  writer->reset();
+  lead(options());
+  EXPECT_EQ(log_->newest_snapshot().value()->read(100).value(), "late but whole");
+}
+
+TEST_F(LocalLogTest, ALongWaitIsAWaitAndNotASpin) {
+  lead(options());
+  log_->wake();
+  log_->poll(microseconds::max());  // consumes the wake
+  std::thread other([&] { log_->wake(); });
+  log_->poll(microseconds::max());
+  other.join();
+}
+
 TEST_F(LocalLogTest, ImpossibleOptionsAreRefused) {
   for (const std::uint64_t bytes : {0ULL, 4095ULL, (4ULL << 30) + 1}) {
     LocalLogOptions chosen = options();
@@ -301,7 +328,8 @@ TEST(LocalLogOnDisk, RollsThroughSegmentsPreparedInTheBackground) {
   }
 }
 
-// kill -9 in the middle of writing: a child process appends and reports each commit through a pipe before it dies.
+// kill -9 in the middle of writing: a child process appends and reports each commit through a pipe before it
+// dies.
 TEST(LocalLogOnDisk, KillNineLosesNothingThatWasAcknowledged) {
   TemporaryDirectory directory;
   LocalLogOptions options;
@@ -323,7 +351,8 @@ TEST(LocalLogOnDisk, KillNineLosesNothingThatWasAcknowledged) {
       for (std::uint64_t ticket = 1;;) {
         (*opened)->poll(microseconds(0));
         for (int i = 0; i < 7 && listener.leading; ++i, ++ticket) {
-          if (!(*opened)->append(listener.epoch, Ticket{ticket}, std::string(ticket * 31 % 900, 'k')).ok()) ::_exit(4);
+          if (!(*opened)->append(listener.epoch, Ticket{ticket}, std::string(ticket * 31 % 900, 'k')).ok())
+            ::_exit(4);
         }
       }
     }

@@ -1,5 +1,6 @@
-// The conformance suite of Log: what every provider has to do, whatever stands behind it. A provider's test program
-// derives a LogHarness and instantiates LogConformance with it. One source file of a program includes it.
+// The conformance suite of Log: what every provider has to do, whatever stands behind it. A provider's test
+// program derives a LogHarness and instantiates LogConformance with it. One source file of a program includes
+// it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -116,7 +117,8 @@ TEST_P(LogConformance, AnyBytesComeBackFromAnyPoint) {
   const Epoch before = listener_->epoch;
   for (std::uint64_t applied = 0; applied <= expected_.size(); ++applied) {
     lead(applied);
-    const std::vector<std::string> rest(expected_.begin() + static_cast<std::ptrdiff_t>(applied), expected_.end());
+    const std::vector<std::string> rest(expected_.begin() + static_cast<std::ptrdiff_t>(applied),
+                                        expected_.end());
     EXPECT_EQ(listener_->bodies(), rest) << "after " << applied;
     EXPECT_EQ(listener_->records_when_led, rest.size()) << "leadership comes after the last replayed record";
     for (const auto& record : listener_->records) {
@@ -207,7 +209,8 @@ TEST_P(LogConformance, SealEndsLeadershipAndAnswersEverything) {
   EXPECT_EQ(refusal(epoch, "late"), Code::NotLeader);
   ASSERT_TRUE(poll_until(*log_, [&] { return !listener_->leading; }));
   ASSERT_TRUE(poll_until(*log_, [&] { return listener_->records.size() + listener_->ended.size() == 11; }));
-  for (const auto& [ticket, outcome] : listener_->ended) EXPECT_EQ(outcome, AppendOutcome::kUnknown) << ticket;
+  for (const auto& [ticket, outcome] : listener_->ended)
+    EXPECT_EQ(outcome, AppendOutcome::kUnknown) << ticket;
   EXPECT_EQ(log_->last_index().value, last) << "nothing commits after seal()";
   ASSERT_TRUE(log_->seal(epoch).ok()) << "sealing twice is no error";
   const std::vector<std::string> committed = listener_->bodies();

@@ -1,5 +1,5 @@
-// What several tests share: a listener that keeps and checks what it is told, a clock that the test moves, small options,
-// a directory that goes away.
+// What several tests share: a listener that keeps and checks what it is told, a clock that the test moves,
+// small options, a directory that goes away.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -39,10 +39,13 @@ class RecordingListener : public LogListener {
     EXPECT_GE(record.epoch.value, record_epoch_) << "epochs of records never go back";
     applied_ = record.index.value;
     record_epoch_ = record.epoch.value;
-    records.push_back({record.index.value, record.epoch.value, std::string(record.bytes), record.ticket.value});
+    records.push_back(
+        {record.index.value, record.epoch.value, std::string(record.bytes), record.ticket.value});
     if (on_committed) on_committed(record);
   }
-  void append_ended(Ticket ticket, AppendOutcome outcome) override { ended.emplace_back(ticket.value, outcome); }
+  void append_ended(Ticket ticket, AppendOutcome outcome) override {
+    ended.emplace_back(ticket.value, outcome);
+  }
   void leadership(Epoch now, bool is_leading) override {
     EXPECT_GE(now.value, epoch.value);
     epoch = now;
