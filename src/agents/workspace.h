@@ -48,7 +48,7 @@ class Workspace {
   Workspace& operator=(Workspace&&) = default;
 
   [[nodiscard]] const WorkspaceRequest& request() const { return request_; }
-  [[nodiscard]] const std::string& root() const { return root_; }      // folder of everything below, and what counts as disk use
+  [[nodiscard]] const std::string& root() const { return root_; }      // folder of everything below; callers may add to it
   [[nodiscard]] const std::string& tree() const { return tree_; }      // the working tree; an empty folder for kNone
   [[nodiscard]] std::string home() const { return root_ + "/home"; }
   [[nodiscard]] std::string tmp() const { return root_ + "/tmp"; }

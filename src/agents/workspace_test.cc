@@ -290,10 +290,11 @@ TEST_F(WorkspaceTest, NothingThatAnAgentPlantsRunsOutside) {
   spill(tree + "/evil.sh", evil);
   spill(tree + "/.gitattributes", "* filter=evil diff=evil merge=evil\n");
   spill(tree + "/.gitmodules", "[submodule \"s\"]\n path = sub\n url = ./sub\n ignore = none\n");
-  user_shell(tree, "chmod +x evil.sh; mkdir sub; cd sub; git init -q .; git config core.fsmonitor ../evil.sh; "
-                   "echo f > file; git add -A; git -c core.fsmonitor=false commit -qm x; mkdir -p ../src/.GIT; ln -s /etc/passwd ../link");
+  user_shell(tree, "chmod +x evil.sh; mkdir sub; cd sub; git init -q .; "
+                   "echo f > file; git add -A; git commit -qm x; git config core.fsmonitor ../evil.sh; mkdir -p ../src/.GIT; ln -s /etc/passwd ../link");
   // Replaces the tree's own pointer by a whole repository with hooks and an fsmonitor.
   user_shell(tree, "rm .git; cp -r sub/.git .git; cp ../../../repo/.git/hooks/pre-commit .git/hooks/; git config core.fsmonitor ./evil.sh");
+  ASSERT_EQ(slurp(evidence), "");
   auto commit = manager_.commit(*workspace, "evil");
   ASSERT_TRUE(commit.ok()) << commit.error().to_string();
   EXPECT_EQ(commit->notes.size(), 2U);

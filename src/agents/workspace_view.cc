@@ -26,7 +26,7 @@ void Workspace::show_in(SandboxSpec& spec) const {
   spec.mounts.push_back({tree_, "/workspace", true});
   spec.mounts.push_back({home(), "/home/ez", true});
   spec.mounts.push_back({tmp(), "/tmp", true});
-  spec.measured.push_back(root_);
+  spec.measured.insert(spec.measured.end(), {tree_, home(), tmp()});
   if (!git_) return;
   const std::string& common = git_->common_dir();
   for (const char* name : {"objects", "refs", "packed-refs", "HEAD", "shallow", "info"}) {
