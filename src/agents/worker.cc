@@ -108,7 +108,6 @@ class Worker::Impl {
       {
         std::lock_guard lock(mutex_);
         if (!agent_.empty() && agent_ != known_bad) return true;
-        if (stopping_ && !known_bad.empty() && slots_ended_ && Clock::now() >= deliver_until_) return false;
         if (stopping_ && known_bad.empty()) return false;
       }
       auto registered = plane_.register_agent(options_.registration);
@@ -116,7 +115,7 @@ class Worker::Impl {
       if (registered.ok()) {
         agent_ = registered->agent;
         heartbeat_ms_ = std::max<std::int64_t>(50, registered->heartbeat_ms);
-        if (agent_ == known_bad) return true;  // the server knows it again under its old name
+        changed_.notify_all();
         return true;
       }
       report("registration: " + registered.error().to_string());
@@ -275,7 +274,7 @@ class Worker::Impl {
       }
       std::vector<TaskResult> batch = take_results();
       lock.unlock();
-      const bool good = !agent().empty() && call_work(0, 0, std::move(batch));
+      const bool good = call_work(0, 0, std::move(batch));
       lock.lock();
       if (good) {
         backoff.reset();

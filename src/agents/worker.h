@@ -65,7 +65,7 @@ struct HeartbeatReply {
 
 // The worker API of a server, or an in-process engine. Every method may be called from several threads at once and blocks at most wait_ms plus
 // a transport's own time limit. Errors that say retry() are repeated by the worker.
-class ControlPlane : public ArtifactPort {
+class ControlPlane : public virtual ArtifactPort {
  public:
   [[nodiscard]] virtual Result<Registered> register_agent(const Registration& registration) = 0;
   [[nodiscard]] virtual Result<WorkReply> work(const WorkRequest& request) = 0;
