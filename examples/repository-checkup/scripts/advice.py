@@ -25,12 +25,14 @@ def advice(data, card):
             steps.append("**Repair the %s build**%s: %s." % (build["system"], where, plain(clip(build["reason"], 160).rstrip("."))))
         elif build["status"] == "timeout":
             steps.append("**Find out why the %s build**%s takes so long: %s." % (build["system"], where, plain(build["reason"].rstrip("."))))
-    errors = [f for r in data["analysis"] if r["tool"] != "text" for f in r["findings"] if f["severity"] == "error" and not f["test"]]
+    results = [r for r in data["analysis"] if r["tool"] != "text"]
+    errors = [f for r in results for f in r["findings"] if f["severity"] == "error" and not f["test"]]
+    total = sum(r["counts_outside_tests"]["error"] for r in results)
     if errors:
         first = errors[0]
-        more = " and %d more" % (len(errors) - 1) if len(errors) > 1 else ""
+        more = " and %d more" % (total - 1) if total > 1 else ""
         steps.append("**Look at %s of the static analysis**: %s in %s%s." % (
-            count(len(errors), "error"), plain(clip(first["message"].rstrip("."), 100)), code("%s:%d" % (first["file"], first["line"])), more))
+            count(total, "error"), plain(clip(first["message"].rstrip("."), 100)), code("%s:%d" % (first["file"], first["line"])), more))
     if secrets:
         medium = [f for f in secrets["tree"] + secrets["history"] if f["confidence"] == "medium"]
         if medium:

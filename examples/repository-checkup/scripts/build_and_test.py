@@ -24,7 +24,7 @@ SYNTAX_FILES = 150
 
 _UNAVAILABLE = re.compile(
     r"Could NOT find|Could not find a (package|configuration)|No package '.*' found|Package '.*', required by .* not found"
-    r"|(required|needed) (package|library|program|tool|header)s? .{0,60}not found|Dependency \S+ not found|command not found"
+    r"|(required|needed) (package|library|program|tool|header)s? .{0,60}not found|Dependency \S+ not found|command not found|^(ba)?sh: (line )?(\d+: )?[\w.-]+: not found"
     r"|fatal error: \S+: No such file or directory|cannot find -l\S+|ModuleNotFoundError|No module named|Cannot find module"
     r"|no matching package named|cannot find module providing package|Could not resolve host|Temporary failure in name resolution"
     r"|network is unreachable|error: .{0,60} (not found|is missing)|is required to build|you need .{0,40} installed"
@@ -38,6 +38,9 @@ _NOISE = re.compile(r"^\s*(at |make(\[\d+\])?: \*\*\*|ninja: build stopped|FAILE
 def reason_of(tail):
     """The line of a command's output that tells best why it failed: the first that speaks of an error."""
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    for i in range(len(lines) - 1):  # CMake puts the place and the message on two lines
+        if lines[i].startswith("CMake Error") and lines[i].endswith(":"):
+            lines[i] += " " + lines[i + 1]
     for line in lines:
         if _UNAVAILABLE.search(line) and not _NOISE.search(line):
             return clip(line, 200)

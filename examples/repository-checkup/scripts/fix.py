@@ -9,6 +9,7 @@ import re
 from common import Deadline, Task, git, read_file, say, show, stays_inside, tracked_files
 from editorconfig import EditorConfig
 from languages import is_binary, is_generated, is_test_data, is_vendored, language_of, shebang
+from markdown import count
 from whitespace_rules import FINAL_NEWLINE, fixed, same_but_whitespace, same_meaning, syntax_problem
 
 MAX_BYTES = 1 << 20
@@ -110,7 +111,7 @@ def main():
         lines_total += lines
         done.append({"file": show(path), "lines": lines, "final_newline": bool(newline), "executable": executable})
     for entry in done:
-        what = ["%d lines with trailing white space" % entry["lines"]] if entry["lines"] else []
+        what = ["trailing white space in %s" % count(entry["lines"], "line")] if entry["lines"] else []
         what += ["last line end added"] if entry["final_newline"] else []
         what += ["made executable"] if entry["executable"] else []
         say("%s: %s" % (entry["file"], ", ".join(what)))

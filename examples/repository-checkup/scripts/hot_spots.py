@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from itertools import combinations
 
 from common import Task, clip, git, read_file, say, show, stays_inside, tracked_files
-from languages import PROGRAMMING, is_binary, is_generated, is_test_data, is_vendored, language_of
+from languages import PROGRAMMING, is_binary, is_generated, is_test, is_test_data, is_vendored, language_of
 
 MAX_FILES_OF_A_COMMIT = 25
 MAX_PAIRS = 300_000
@@ -111,7 +111,10 @@ def study(commits, sources):
 
 
 def _natural_pair(one, two):
-    """A header and its source, or a source and its test, are expected to change together."""
+    """A header and its source, or a source and a test, are expected to change together."""
+    if is_test(one) != is_test(two):
+        return True
+
     def stem(path):
         name = os.path.splitext(os.path.basename(path))[0]
         for mark in (b"test_", b"_test", b"-test", b".test", b".spec", b"_spec", b"Test"):

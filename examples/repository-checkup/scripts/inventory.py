@@ -68,6 +68,12 @@ def survey(files, deadline):
             scripts.append({"file": show(file.path), "lines": lines, "interpreter": (shebang(data) or ("",))[0]})
         if not is_test_data(file.path):
             analysable[language] += 1
+    if "C header" in languages:  # a header belongs to the language that the repository has more of
+        header = languages.pop("C header")
+        cpp = languages.get("C++", {"lines": 0})["lines"] > languages.get("C", {"lines": 0})["lines"]
+        entry = languages.setdefault("C++" if cpp else "C", {"files": 0, "lines": 0, "test_lines": 0})
+        for key, value in header.items():
+            entry[key] += value
     table = [dict(v, language=k, code=k in PROGRAMMING) for k, v in languages.items()]
     table.sort(key=lambda e: (not e["code"], -e["lines"], e["language"]))
     largest.sort(reverse=True)

@@ -43,7 +43,7 @@ PROGRAMMING = frozenset(EXTENSIONS) | {"Dockerfile", "Awk"}
 
 _VENDORED = re.compile(
     r"(^|/)(vendor|vendored|third[-_]?party|thirdparty|3rd[-_]?party|3rdparty|node_modules|bower_components|external|externals"
-    r"|extern|site-packages|\.yarn|build-aux|gnulib|gnulib-tests|autom4te\.cache|Pods|Carthage|dist|_vendor)/"
+    r"|extern|site-packages|\.yarn|build-aux|gnulib|gnulib-tests|autom4te\.cache|\.pc|m4|Pods|Carthage|dist|_vendor)/"
     r"|(^|/)(jquery|bootstrap|d3|lodash|react)([-.][\w.-]+)?\.(js|css)$")
 # Files that autotools, flex and friends copy in or write.
 _GENERATED_NAMES = re.compile(

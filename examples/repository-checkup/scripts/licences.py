@@ -7,16 +7,15 @@ import re
 LICENCE_FILE = re.compile(r"(^|/)((un)?licen[cs]es?|copying|copyright|mit-license|apache-license)([-._][\w.-]+)?$", re.IGNORECASE)
 NOT_A_LICENCE = re.compile(r"\.(py|js|ts|c|h|cc|cpp|go|rs|rb|java|sh|html?|json|ya?ml|po|tmpl|map)$", re.IGNORECASE)
 
-_GPL_HEAD = r"gnu (general|lesser general|library general|affero general|free documentation)"
 _RULES = [  # (identifier, phrases that must all be there); the first that fits wins
-    ("AGPL-3.0", ["gnu affero general public license", "version 3"]),
-    ("LGPL-2.1", ["gnu lesser general public license", "version 2.1, february 1999"]),
-    ("LGPL-3.0", ["gnu lesser general public license", "version 3, 29 june 2007"]),
-    ("LGPL-2.0", ["gnu library general public license", "version 2, june 1991"]),
-    ("GPL-3.0", ["gnu general public license", "version 3, 29 june 2007"]),
-    ("GPL-2.0", ["gnu general public license", "version 2, june 1991"]),
+    ("AGPL-3.0", ["gnu affero general public license version 3, 19 november 2007"]),
+    ("LGPL-2.1", ["gnu lesser general public license version 2.1, february 1999"]),
+    ("LGPL-3.0", ["gnu lesser general public license version 3, 29 june 2007"]),
+    ("LGPL-2.0", ["gnu library general public license version 2, june 1991"]),
+    ("GPL-3.0", ["gnu general public license version 3, 29 june 2007"]),
+    ("GPL-2.0", ["gnu general public license version 2, june 1991"]),
     ("GFDL", ["gnu free documentation license", "verbatim copying"]),
-    ("Apache-2.0", ["apache license", "version 2.0", "grant of patent license"]),
+    ("Apache-2.0", ["apache license", "version 2.0, january 2004"]),
     ("MPL-2.0", ["mozilla public license", "version 2.0"]),
     ("EPL-2.0", ["eclipse public license - v 2.0"]),
     ("BSL-1.0", ["boost software license - version 1.0"]),
@@ -68,10 +67,8 @@ def recognise(text):
             found.append(identity)
     # A more special member of a family hides the general one.
     hides = {"BSD-4-Clause": ("BSD-3-Clause", "BSD-2-Clause"), "BSD-3-Clause": ("BSD-2-Clause",), "0BSD": ("ISC",),
-             "AGPL-3.0": ("GPL-3.0", "GPL-3.0-or-later"), "LGPL-3.0": ("GPL-3.0",), "GPL-3.0": ("AGPL-3.0", "GPL-3.0-or-later"),
+             "AGPL-3.0": ("GPL-3.0-or-later",), "LGPL-3.0": ("GPL-3.0",), "GPL-3.0": ("GPL-3.0-or-later",),
              "GPL-2.0": ("GPL-2.0-or-later", "LGPL-2.0"), "LGPL-2.1": ("GPL-2.0", "LGPL-2.1-or-later"), "MPL-2.0": ("LGPL-2.1", "AGPL-3.0")}
-    if "GPL-3.0" in found and "version 3, 29 june 2007" in folded and "affero general public license version 3, 19" not in folded:
-        found = [f for f in found if f != "AGPL-3.0"]
     for keep in list(found):
         if keep in found:
             found = [f for f in found if f not in hides.get(keep, ())]

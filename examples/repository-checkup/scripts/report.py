@@ -1,5 +1,6 @@
 """Task `report`: joins the results of all tasks into REPORT.md (in the workspace and as an artifact) and report.json."""
 import os
+import re
 from datetime import datetime, timezone
 
 from advice import advice
@@ -36,11 +37,13 @@ def head(data, name, card, overall):
     inventory, story = data["inventory"], data["inventory"]["history"]
     totals = inventory["totals"]
     languages = [e for e in inventory["languages"] if e["code"]]
-    mostly = " and ".join(e["language"] for e in languages[:2])
+    code_lines = sum(e["lines"] for e in languages) or 1
+    mostly = " and ".join(e["language"] for e in languages[:2] if e["lines"] * 6 >= code_lines)
     lines = ["# Checkup of " + plain(name), "", MARK, ""]
+    rated = sum(1 for _, figure, _ in card if figure is not None)
     lines.append("**Overall %s.** %s%s in %s, %s by %s, last one on %s." % (
-        "%.1f of 10" % overall if overall is not None else "not rated",
-        "Mostly %s: " % plain(mostly) if mostly else "", count(totals.get("lines", 0), "line"), count(totals.get("files", 0), "file"),
+        "%.1f of 10%s" % (overall, "" if rated == len(card) else ", %d of %d subjects rated" % (rated, len(card)))
+        if overall is not None else "not rated", "Mostly %s: " % plain(mostly) if mostly else "", count(totals.get("lines", 0), "line"), count(totals.get("files", 0), "file"),
         count(story["commits"], "commit"), count(story["contributors"], "person", "people"), day(story["last_commit"])))
     lines += ["", "State looked at: commit %s%s." % (code(story["head"][:12]), ", after the tag %s" % code(story["latest_tag"])
                                                      if story["latest_tag"] else ""), ""]
@@ -170,7 +173,7 @@ def secret_section(data):
     lines, result = ["## Secrets", ""], data["secrets"]
     if not result:
         return lines + ["The task left no result.", ""]
-    lines += ["Looked at %s and the additions of the last %s%s. Values are masked." % (
+    lines += ["Looked at %s and at what %s added%s. Values are masked." % (
         count(result["files"], "file"), count(result["commits"], "commit"), " (%s)" % result["partial"] if result["partial"] else ""), ""]
     found = [f for f in result["tree"] + result["history"] if f["confidence"] != "low"]
     rows = [[place(f), plain(f["what"]), f["confidence"], code(f["value"]), "commit %s" % code(f["commit"]) if f["commit"] else "present files"]
@@ -228,11 +231,11 @@ def hot_spot_section(data):
     if result["commits"] < 3:
         return lines + ["The history is too short (%s without merges) to say where the work goes." % count(result["commits"], "commit"), ""]
     people = ", ".join("%s (%d)" % (plain(a["name"]), a["commits"]) for a in result["authors"][:5])
-    lines += ["%s of the last %s (%s to %s), merges left out. %s made at least half of the changes. Most active: %s." % (
-        count(result["commits"], "commit"), number(result["limit"]), stamp(result["oldest"]), stamp(result["newest"]),
+    lines += ["%s from %s to %s (merges left out, at most %s). %s made at least half of them. Most active: %s." % (
+        count(result["commits"], "commit"), stamp(result["oldest"]), stamp(result["newest"]), number(result["limit"]),
         count(result["bus_factor"], "person", "people"), people), ""]
     rows = [[code(s["file"]), number(s["commits"]), number(s["lines"]), number(s["churn"]), number(s["people"]),
-             "%s (%d %%)" % (plain(s["main_author"]), s["main_share"])] for s in result["hot_spots"][:12]]
+             "%s (%d %%)" % (plain(s["main_author"]), s["main_share"])] for s in result["hot_spots"][:12] if s["commits"] > 1]
     lines += table(["File", "Commits", "Lines now", "Lines changed", "People", "Most by"], rows, right=(1, 2, 3, 4))
     lines += ["Ordered by commits × lines: large files that change often are where faults and reviews cost most.", ""] if rows else []
     pairs = [t for t in result["together"] if not t["natural"]][:8]
@@ -313,7 +316,7 @@ def main():
     lines += not_run_section(data, task)
     lines += ["---", "", "Every figure comes from a task of the run %s; report.json has all findings." % code(task.run) if task.run else
               "report.json has all findings."]
-    text = "\n".join(lines).rstrip() + "\n"
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
     target = safe_target(task.inputs.get("report_path"))
     os.makedirs(os.path.dirname(target) or ".", exist_ok=True)
     with open(target, "w", encoding="utf-8") as file:

@@ -12,12 +12,18 @@ WEIGHTS = {"Build and tests": 3, "Static analysis": 2, "Secrets": 3, "Dependenci
 DENSITY = [(0, 10), (0.2, 9), (0.5, 8), (1, 7), (2, 6), (4, 5), (8, 4), (16, 3), (32, 2)]
 
 
-def build(builds):
+DEEP = ("cppcheck", "shellcheck")  # these follow what a program does; the others only check that it parses
+SYNTAX_ONLY_MOST = 8
+
+
+def build(builds, not_tried):
     tried = [b for b in builds if b["status"] in ("passed", "failed", "timeout")]
     if not tried:
         if builds:
-            return None, "no build could be tried here: " + builds[0]["reason"].rstrip(".")
-        return None, "no build system was found that can be tried on this machine"
+            return None, "%s could not be tried: %s" % (builds[0]["system"], builds[0]["reason"].rstrip("."))
+        if not_tried:
+            return None, "%s could not be tried: %s" % (not_tried[0]["system"], not_tried[0]["why"])
+        return None, "no build system was found"
     figures, reasons = [], []
     for item in tried:
         tests = item["tests"]
@@ -34,7 +40,8 @@ def build(builds):
             reasons.append("%s fails" % name)
         elif tests and tests["run"]:
             figures.append(10)
-            reasons.append("%s: %s pass" % (name, count(tests["run"], tests.get("unit", "tests").rstrip("s"))))
+            ran = count(tests["run"], "test") if "unit" not in tests else "the tests of " + count(tests["run"], tests["unit"].rstrip("s"))
+            reasons.append("%s: %s passed" % (name, ran))
         elif any(step["name"] == "dry run" for step in item["steps"]) and len(item["steps"]) == 1:
             continue
         else:
@@ -46,17 +53,20 @@ def build(builds):
 
 
 def analysis(results):
-    lines = sum(r["lines"] for r in results if r["tool"] not in ("text", "data"))
+    lines = sum(r["lines_outside_tests"] for r in results if r["tool"] not in ("text", "data"))
     if not lines:
         return None, "no analyzer for these languages is on this machine"
-    errors = sum(1 for r in results for f in r["findings"] if f["severity"] == "error" and not f["test"])
-    warnings = sum(r["counts"]["warning"] for r in results if r["tool"] != "text")
+    errors, warnings = (sum(r["counts_outside_tests"][s] for r in results if r["tool"] != "text") for s in ("error", "warning"))
     density = (5 * errors + warnings) * 1000 / lines
     figure = next((f for limit, f in DENSITY if density <= limit), 1)
+    deep = sum(r["lines_outside_tests"] for r in results if r["tool"] in DEEP)
+    note = ""
+    if deep * 2 < lines and figure > SYNTAX_ONLY_MOST:
+        figure, note = SYNTAX_ONLY_MOST, "; mostly syntax checks, so %d at most" % SYNTAX_ONLY_MOST
     if not errors and not warnings:
-        return figure, "no error and no warning in %s lines" % number(lines)
-    return figure, "%s outside tests and %s in %s lines (%.1f weighted findings for 1,000 lines; an error weighs 5)" % (
-        count(errors, "error"), count(warnings, "warning"), number(lines), density)
+        return figure, "no error and no warning in %s lines outside tests%s" % (number(lines), note)
+    return figure, "%s and %s in %s lines outside tests: %.1f for 1,000 lines, an error weighs 5%s" % (
+        count(errors, "error"), count(warnings, "warning"), number(lines), density, note)
 
 
 def secret(result):
@@ -144,7 +154,7 @@ def score(data):
     """[(subject, figure or None, reason)] and the overall figure (one decimal) or None."""
     text = next((r for r in data["analysis"] if r["tool"] == "text"), None)
     missing = (None, "the task left no result")
-    card = [("Build and tests",) + build(data["builds"]),
+    card = [("Build and tests",) + build(data["builds"], data["inventory"]["builds_not_run"]),
             ("Static analysis",) + (analysis(data["analysis"]) if data["analysis"] else missing),
             ("Secrets",) + (secret(data["secrets"]) if data["secrets"] else missing),
             ("Dependencies and licences",) + (dependencies(data["dependencies"]) if data["dependencies"] else missing),

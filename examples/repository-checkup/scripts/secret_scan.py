@@ -128,7 +128,7 @@ def main():
                                      item["confidence"], item["value"]))
     counts = {where: {c: sum(1 for f in found if f["confidence"] == c) for c in order}
               for where, found in (("tree", tree), ("history", past))}
-    say("secret-scan: %d files and %d commits: %d in the tree, %d only in the history" % (files, scanned, len(tree), len(past)))
+    say("secret-scan: files %d, commits %d: %d in the tree, %d only in the history" % (files, scanned, len(tree), len(past)))
     task.finish({"counts": counts}, {"secrets.json": {
         "tree": tree[:MAX_FINDINGS], "history": past[:MAX_FINDINGS], "counts": counts, "files": files, "commits": scanned,
         "skipped_files": skipped, "partial": partial}})

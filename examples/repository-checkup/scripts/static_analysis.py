@@ -9,10 +9,10 @@ import os
 import re
 import subprocess
 import tempfile
-import tomllib_compat
 import warnings
 import xml.etree.ElementTree as ElementTree
 
+import tomllib_compat
 from common import SEVERITIES, Deadline, Task, clip, git_environment, read_file, say, show, stays_inside, tracked_files
 from languages import is_binary, is_generated, is_test, is_test_data, is_vendored, language_of, shebang
 
@@ -31,18 +31,23 @@ class Findings:
         self.items = []
         self.limits = []
         self.counts = {severity: 0 for severity in SEVERITIES}
+        self.counts_outside_tests = dict(self.counts)
         self.files = 0
         self.lines = 0
+        self.lines_outside_tests = 0
         self.partial = ""
 
     def add(self, path, line, severity, identity, message):
         self.counts[severity] += 1
+        self.counts_outside_tests[severity] += not is_test(path)
         self.items.append({"file": show(path), "line": int(line or 0), "severity": severity, "id": identity,
                            "message": clip(message, 240), "test": is_test(path)})
 
-    def looked_at(self, content):
+    def looked_at(self, path, content):
+        lines = content.count(b"\n")
         self.files += 1
-        self.lines += content.count(b"\n")
+        self.lines += lines
+        self.lines_outside_tests += 0 if is_test(path) else lines
 
     def result(self, tool):
         self.items.sort(key=lambda f: (SEVERITIES.index(f["severity"]), f["test"], f["file"], f["line"], f["id"], f["message"]))
@@ -52,7 +57,8 @@ class Findings:
                                                  "example": item["message"]})
             kind["count"] += 1
         top = sorted(kinds.values(), key=lambda k: (SEVERITIES.index(k["severity"]), -k["count"], k["id"]))
-        return {"tool": tool, "files": self.files, "lines": self.lines, "counts": self.counts, "kinds": top[:30],
+        return {"tool": tool, "files": self.files, "lines": self.lines, "counts": self.counts,
+                "counts_outside_tests": self.counts_outside_tests, "lines_outside_tests": self.lines_outside_tests, "kinds": top[:30],
                 "findings": self.items[:MAX_FINDINGS], "limits": self.limits[:20], "limit_count": len(self.limits),
                 "partial": self.partial}
 
@@ -129,8 +135,8 @@ def cppcheck(findings, deadline):
         if done is None:
             findings.limits += [{"file": show(path), "why": "cppcheck did not end in time on its batch"} for path, _ in batch]
             continue
-        for _, content in batch:
-            findings.looked_at(content)
+        for path, content in batch:
+            findings.looked_at(path, content)
         _cppcheck_xml(done[2], findings, seen)
 
 
@@ -173,7 +179,7 @@ def shellcheck(findings, deadline):
                 findings.limits.append({"file": show(path), "why": "shellcheck does not know zsh"})
             else:
                 known.append(path)
-                findings.looked_at(content)
+                findings.looked_at(path, content)
         if not known:
             continue
         # SC1090, SC1091: it cannot follow a sourced file, which is not a defect.
@@ -201,7 +207,7 @@ def python(findings, deadline):
         if deadline.passed():
             findings.partial = "%d files, then the time was over" % findings.files
             return
-        findings.looked_at(content)
+        findings.looked_at(path, content)
         if path.endswith((b".pyx", b".pyi")):
             continue
         with warnings.catch_warnings(record=True) as caught:
@@ -243,7 +249,7 @@ def javascript(findings, deadline):
         kind = "commonjs"
         if path.endswith(b".mjs") or (not path.endswith(b".cjs") and _MODULE_ONLY.search(content)):
             kind = "module"
-        findings.looked_at(content)
+        findings.looked_at(path, content)
         try:
             done = subprocess.run(["node", "--check", "--input-type=" + kind, "-"], input=content, stdout=subprocess.DEVNULL,
                                   stderr=subprocess.PIPE, timeout=30, check=False, env=git_environment())
@@ -262,8 +268,8 @@ def javascript(findings, deadline):
 
 def go(findings, deadline):
     for batch in batches(list(candidates(("Go",), findings)), 100):
-        for _, content in batch:
-            findings.looked_at(content)
+        for path, content in batch:
+            findings.looked_at(path, content)
         done = run_tool([b"gofmt", b"-l", b"-e"] + [safe_argument(path) for path, _ in batch], deadline.left())
         if done is None:
             findings.partial = "gofmt did not end in time"
@@ -288,7 +294,7 @@ def data(findings, deadline):
         name = show(path)
         if _WITH_COMMENTS.search(name) or len(content) >= READ_BYTES:
             continue
-        findings.looked_at(content)
+        findings.looked_at(path, content)
         try:
             text = content.decode("utf-8-sig")
             if name.endswith(".toml"):
@@ -302,7 +308,10 @@ def data(findings, deadline):
         except RecursionError:
             findings.limits.append({"file": name, "why": "it is nested too deeply"})
         except ValueError as error:
-            findings.add(path, getattr(error, "lineno", 0), "error", "syntax", str(error))
+            if str(error).startswith("Extra data"):
+                findings.limits.append({"file": name, "why": "it holds more than one JSON value"})
+            else:  # tests often hold broken documents on purpose
+                findings.add(path, getattr(error, "lineno", 0), "info" if is_test(path) else "error", "syntax", str(error))
 
 
 _CONFLICT_START = re.compile(rb"^<{7} \S", re.MULTILINE)
@@ -327,7 +336,7 @@ def text(findings, deadline):
         if deadline.passed():
             findings.partial = "%d files, then the time was over" % findings.files
             break
-        findings.looked_at(content)
+        findings.looked_at(path, content)
         start = _CONFLICT_START.search(content)
         if start and _CONFLICT_END.search(content) and b"\n=======\n" in content.replace(b"\r", b""):
             findings.add(path, content.count(b"\n", 0, start.start()) + 1, "error", "conflict-marker",
