@@ -71,8 +71,8 @@ def copy_tree(target):
             shutil.copyfile(file.path, destination, follow_symlinks=False)
             os.chmod(destination, 0o755 if info.st_mode & 0o100 else 0o644)
     then = int(git("log", "-1", "--format=%ct"))
-    for folder, _, names in os.walk(os.fsencode(target)):
-        for name in names:
+    for folder, folders, names in os.walk(os.fsencode(target)):
+        for name in names + [f for f in folders if os.path.islink(os.path.join(folder, f))]:
             os.utime(os.path.join(folder, name), (then, then), follow_symlinks=False)
     return ""
 

@@ -177,9 +177,9 @@ def cmake_lists(found, file, text, beside):
 
 
 def debian_control(found, file, text, beside):
+    text = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)
     for field, kind in (("Build-Depends", "build"), ("Build-Depends-Indep", "build"), ("Depends", "run")):
         for value in re.findall(r"^%s:((?:.*\n)(?:[ \t].*\n)*)" % field, text + "\n", re.MULTILINE):
-            value = re.sub(r"^\s*#.*$", "", value, flags=re.MULTILINE)
             for part in value.replace("\n", " ").split(","):
                 match = re.match(r"\s*([a-z0-9][a-z0-9+.-]+)\s*(?::\w+)?\s*(\([^)]*\))?", part)
                 if match:

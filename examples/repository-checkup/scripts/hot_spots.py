@@ -28,7 +28,7 @@ def parse_log(raw):
         changes = {}
         position = 3
         while position < len(fields):
-            parts = fields[position].lstrip(b"\n").split(b"\t")
+            parts = fields[position].lstrip(b"\n").split(b"\t", 2)
             position += 1
             if len(parts) != 3:
                 continue

@@ -13,7 +13,7 @@ EXTENSIONS = {
     "Erlang": "erl hrl", "F#": "fs fsx", "Fortran": "f f90 f95", "Go": "go", "Groovy": "groovy gradle", "HTML": "html htm",
     "Haskell": "hs", "Java": "java", "JavaScript": "js mjs cjs jsx", "Julia": "jl", "Kotlin": "kt kts", "Lex": "l ll",
     "Lisp": "el lisp scm", "Lua": "lua", "M4": "m4 ac", "Makefile": "mk am", "Nim": "nim", "OCaml": "ml mli",
-    "Objective-C": "m mm", "PHP": "php", "Pascal": "pas", "Perl": "pl pm t", "PowerShell": "ps1 psm1", "Protobuf": "proto",
+    "Objective-C": "m mm", "PHP": "php", "Pascal": "pas", "Perl": "pl pm", "PowerShell": "ps1 psm1", "Protobuf": "proto",
     "Python": "py pyi pyx", "R": "r", "Ruby": "rb rake gemspec", "Rust": "rs", "SQL": "sql", "Scala": "scala",
     "Shell": "sh bash zsh ksh bats", "Swift": "swift", "Tcl": "tcl", "TypeScript": "ts mts cts tsx", "Vala": "vala",
     "Verilog": "v sv", "Vue": "vue svelte", "Yacc": "y yy", "Zig": "zig", "jq": "jq", "Meson": "",
@@ -128,11 +128,8 @@ def language_of(path, head=b""):
     stem, extension = os.path.splitext(name)
     extension = extension[1:]
     found = shebang(head)
-    if found and found[0] in INTERPRETERS and (not extension or extension.lower() not in _BY_EXTENSION or extension == "t"):
+    if found and found[0] in INTERPRETERS and (not extension or extension.lower() not in _BY_EXTENSION):
         return INTERPRETERS[found[0]]
     if not stem or not extension:
         return None
-    language = _BY_EXTENSION.get(extension.lower())
-    if language == "jq" or (extension == "t" and not found):
-        return language if b"\0" not in head else None
-    return language
+    return _BY_EXTENSION.get(extension.lower())

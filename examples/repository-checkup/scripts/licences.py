@@ -67,8 +67,9 @@ def recognise(text):
             found.append(identity)
     # A more special member of a family hides the general one.
     hides = {"BSD-4-Clause": ("BSD-3-Clause", "BSD-2-Clause"), "BSD-3-Clause": ("BSD-2-Clause",), "0BSD": ("ISC",),
-             "AGPL-3.0": ("GPL-3.0-or-later",), "LGPL-3.0": ("GPL-3.0",), "GPL-3.0": ("GPL-3.0-or-later",),
-             "GPL-2.0": ("GPL-2.0-or-later", "LGPL-2.0"), "LGPL-2.1": ("GPL-2.0", "LGPL-2.1-or-later"), "MPL-2.0": ("LGPL-2.1", "AGPL-3.0")}
+             "LGPL-3.0": ("GPL-3.0",)}
+    if any(f in found for f in ("GPL-2.0", "GPL-3.0", "LGPL-2.0", "LGPL-2.1", "LGPL-3.0", "AGPL-3.0", "GFDL")):
+        found = [f for f in found if not f.endswith("-or-later")]  # the whole text also quotes the usual notice
     for keep in list(found):
         if keep in found:
             found = [f for f in found if f not in hides.get(keep, ())]
