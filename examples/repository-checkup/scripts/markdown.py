@@ -1,4 +1,7 @@
-"""Writing GitHub-flavoured Markdown out of text that nobody controls: names and messages never become markup."""
+"""Writing GitHub-flavoured Markdown out of text that nobody controls: names and messages never become
+markup.
+"""
+
 import re
 
 _SPECIAL = re.compile(r"([\\`*\[\]<>|~]|(?<!\w)_|_(?!\w)|^[#+-](?=\s))")
