@@ -33,6 +33,11 @@ void append_number(std::string& out, std::uint64_t value, int base) {
   out.append(digits, static_cast<std::size_t>(end.ptr - digits));
 }
 
+// A body whose length is not known when its head is written.
+bool open_ended(const Answer& answer) {
+  return answer.stream || (answer.source != nullptr && !answer.length);
+}
+
 }  // namespace
 
 Connection::~Connection() { EZ_CHECK(phase_ == Phase::kClosed, "an open connection was destroyed"); }
@@ -240,7 +245,7 @@ void Connection::write_head(std::string& out, const Answer& answer, std::uint64_
   }
   if (chunked) {
     out.append("\r\nTransfer-Encoding: chunked");
-  } else if (answer.status != 204 && answer.status != 304 && !answer.stream) {
+  } else if (answer.status != 204 && answer.status != 304 && !open_ended(answer)) {
     out.append("\r\nContent-Length: ");
     append_number(out, body_bytes, 10);
   }
@@ -257,9 +262,8 @@ void Connection::write_head(std::string& out, const Answer& answer, std::uint64_
 
 void Connection::write_answer(Answer answer) {
   if (shard_.draining()) keep_alive_ = false;
-  const bool open_ended = answer.stream || (answer.source != nullptr && !answer.length);
-  if (open_ended && !http11_) keep_alive_ = false;  // HTTP/1.0 knows no chunks: the close ends the body
-  chunked_ = open_ended && http11_;
+  if (open_ended(answer) && !http11_) keep_alive_ = false;  // HTTP/1.0 knows no chunks: the close ends the body
+  chunked_ = open_ended(answer) && http11_;
   last_piece_ = false;
   const std::uint64_t body_bytes = answer.source != nullptr ? answer.length.value_or(0) : answer.body.size();
   std::string& out = shard_.write_buffer;

@@ -85,6 +85,7 @@ TEST(Parser, HeadLimitsHoldForAnyCut) {
   const std::string start = "GET / HTTP/1.1\r\n";
   std::string many = start;
   for (std::size_t i = 0; i <= kMaxHeaders + 1; ++i) many += "A: b\r\n";
+  many += "\r\n";
   std::string lines = start;
   while (lines.size() <= kMaxHeadBytes) lines += "X: " + std::string(1000, 'x') + "\r\n";
   const std::string endless = start + "X: " + std::string(2 * kMaxHeadBytes, 'x');
