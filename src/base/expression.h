@@ -65,6 +65,9 @@ class Template {
   // When the whole text is one `${{ }}`, its value with its type; otherwise the rendered string.
   [[nodiscard]] Result<Value> evaluate(const Variables& variables, const ExpressionLimits& limits = {}) const;
 
+  // A text that parses to this template again: the same for the same meaning, whatever the spaces inside `${{ }}` were.
+  [[nodiscard]] std::string source() const;
+
   [[nodiscard]] bool is_constant() const { return pieces_.size() <= 1 && expressions_.empty(); }
   [[nodiscard]] const std::vector<Expression>& expressions() const { return expressions_; }
 

@@ -118,6 +118,26 @@ Result<std::string> Template::render(const Variables& variables, Quoting quoting
   return out;
 }
 
+std::string Template::source() const {
+  std::string out;
+  for (std::size_t i = 0; i < std::max(pieces_.size(), expressions_.size()); ++i) {
+    if (i < pieces_.size()) {
+      std::size_t from = 0;
+      for (std::size_t at = pieces_[i].find(kOpening); at != std::string::npos; at = pieces_[i].find(kOpening, from)) {
+        out.append(pieces_[i], from, at - from).append("$").append(kOpening);
+        from = at + kOpening.size();
+      }
+      out.append(pieces_[i], from);
+    }
+    if (i >= expressions_.size()) continue;
+    // A comment at the end would swallow the braces.
+    const std::string& source = expressions_[i].source();
+    const bool has_comment = source.find("//") != std::string::npos;
+    out.append(kOpening).append(" ").append(source).append(has_comment ? "\n}}" : " }}");
+  }
+  return out;
+}
+
 Result<Value> Template::evaluate(const Variables& variables, const ExpressionLimits& limits) const {
   const bool alone = expressions_.size() == 1 && pieces_.size() == 1 && pieces_[0].empty();
   if (alone) return expressions_[0].evaluate(variables, limits);

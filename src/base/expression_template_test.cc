@@ -85,6 +85,27 @@ TEST(Template, KnowsItsExpressions) {
   EXPECT_EQ(two.expressions()[1].paths(), (std::vector<std::vector<std::string>>{{"tasks", "x", "output"}}));
 }
 
+TEST(Template, SourceParsesToTheSameTemplate) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {"", ""},
+      {"plain } $ {", "plain } $ {"},
+      {"a ${{inputs.n}}b", "a ${{ inputs.n }}b"},
+      {"${{  inputs.n\n}}${{item}}", "${{ inputs.n }}${{ item }}"},
+      {"$${{ x }} ${{ item }}", "$${{ x }} ${{ item }}"},
+      {"$$${{ x $${{", "$$${{ x $${{"},
+      {"${{ '}}' + '${{' }}", "${{ '}}' + '${{' }}"},
+      {"${{ 1 // note\n }}!", "${{ 1 // note\n}}!"},
+  };
+  for (const auto& [text, expected] : cases) {
+    const Template parsed = *Template::parse(text);
+    EXPECT_EQ(parsed.source(), expected) << text;
+    const Result<Template> again = Template::parse(parsed.source());
+    ASSERT_TRUE(again.ok()) << text;
+    EXPECT_EQ(again->source(), expected);
+    EXPECT_EQ(*again->render(lookup, Template::Quoting::kPlain), *parsed.render(lookup, Template::Quoting::kPlain));
+  }
+}
+
 TEST(Template, InvalidTemplatesSayWhereInTheWholeText) {
   const std::pair<std::string_view, std::string_view> cases[] = {
       {"a ${{ ", "column 3: this ${{ has no }}"},

@@ -18,11 +18,14 @@ constexpr std::size_t kLastWordBytes = 1024;
 Source file_source(int fd, std::uint64_t offset, std::uint64_t size) {
   // Shared because a std::function is copyable; the copies read from one position.
   struct File {
-    int fd;
-    std::uint64_t offset, left;
+    File(int descriptor, std::uint64_t from, std::uint64_t bytes) : fd(descriptor), offset(from), left(bytes) {}
     ~File() { ::close(fd); }
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+    const int fd;
+    std::uint64_t offset, left;
   };
-  auto file = std::make_shared<File>(File{fd, offset, size});
+  auto file = std::make_shared<File>(fd, offset, size);
   return [file](std::size_t limit) -> Result<std::string> {
     std::string bytes(static_cast<std::size_t>(std::min<std::uint64_t>(limit, file->left)), '\0');
     ssize_t n = 0;

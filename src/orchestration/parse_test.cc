@@ -1,0 +1,273 @@
+#include "orchestration/parse.h"
+
+#include <gtest/gtest.h>
+
+#include "base/json.h"
+
+namespace ez::orchestration {
+namespace {
+
+std::string all_messages(const ParsedWorkflow& parsed) {
+  std::string out;
+  for (const Diagnostic& d : parsed.diagnostics) out += d.to_string() + " [" + d.hint + "]\n";
+  return out;
+}
+
+std::shared_ptr<const Workflow> parse_good(std::string_view source) {
+  ParsedWorkflow parsed = parse_workflow(source);
+  EXPECT_TRUE(parsed.ok()) << all_messages(parsed);
+  return parsed.workflow;
+}
+
+constexpr std::string_view kFull = R"(# A comment
+name: repository-checkup
+description: Everything at once
+namespace: team-a
+inputs:
+  repo: {type: git, description: Where}
+  depth: {type: int, default: 5}
+  version: {type: string, default: 1.10}
+  languages: {type: list, default: [cpp, go]}
+repository: ${{ inputs.repo }}
+branch: ez/${{ run.id }}
+base: main
+files: ./scripts//tools/
+priority: high
+budget: {cost_usd: 12.5, deadline: 1d12h}
+defaults:
+  retry: {max_attempts: 5, backoff: 10m}
+  timeout: {start_to_close: 2h}
+  agent: {capabilities: [git, cpp, git]}
+  on_failure: continue
+tasks:
+  - id: inventory
+    run: |
+      echo "${{ inputs.repo }}" > out
+      echo done
+    workspace: read
+    checkpoint: true
+  - id: build
+    name: Build and test
+    dependencies: [inventory]
+    when: tasks.inventory.output.build != ""
+    for_each: ${{ tasks.inventory.output.languages }}
+    max_parallel: 4
+    agent: {type: exec, capabilities: [fast]}
+    run: make ${{ item }} N=${{ index }}
+    env: {LANG_NAME: "${{ item }}", A: 5}
+    verify: make test
+    artifacts: [report/*.md]
+    concurrency: {key: "repo/${{ inputs.repo }}", limit: 4}
+    retry: {multiplier: 1.5, jitter: 0.25}
+    timeout: {schedule_to_start: 10m, heartbeat: 45s}
+    on_failure: pause
+    priority: critical
+    sandbox: {network: true, memory_mb: 512, cpu_s: 60}
+  - id: review
+    dependencies: [build]
+    agent: {type: claude}
+    prompt: Look at ${{ tasks.inventory.output }} and ${{ tasks.build.outputs }}
+  - id: release
+    dependencies: [review]
+    approval: {role: maintainer, message: "Release ${{ inputs.version }}?"}
+)";
+
+TEST(ParseWorkflow, ReadsEveryKey) {
+  const auto workflow = parse_good(kFull);
+  ASSERT_NE(workflow, nullptr);
+  EXPECT_EQ(workflow->name, "repository-checkup");
+  EXPECT_EQ(workflow->namespace_name, "team-a");
+  ASSERT_EQ(workflow->inputs.size(), 4U);
+  EXPECT_EQ(workflow->inputs[1].fallback, Value(5));
+  EXPECT_EQ(workflow->inputs[2].fallback, Value("1.10"));
+  EXPECT_EQ(to_json(*workflow->inputs[3].fallback), R"(["cpp","go"])");
+  EXPECT_FALSE(workflow->inputs[0].fallback.has_value());
+  EXPECT_EQ(workflow->files, "scripts/tools");
+  EXPECT_EQ(workflow->priority, Priority::kHigh);
+  EXPECT_EQ(workflow->budget_microusd, 12'500'000);
+  EXPECT_EQ(workflow->deadline_ms, 36LL * 3600 * 1000);
+  ASSERT_EQ(workflow->tasks.size(), 4U);
+
+  const Task& inventory = workflow->tasks[0];
+  EXPECT_EQ(inventory.name, "inventory");
+  EXPECT_EQ(inventory.workspace, WorkspaceMode::kRead);
+  EXPECT_EQ(inventory.retry.max_attempts, 5U);
+  EXPECT_EQ(inventory.retry.backoff_ms, 600'000);
+  EXPECT_EQ(inventory.retry.max_backoff_ms, 600'000);  // the built-in ceiling of 5m gives way to a longer backoff
+  EXPECT_EQ(inventory.timeout.start_to_close_ms, 7'200'000);
+  EXPECT_EQ(inventory.on_failure, OnFailure::kContinue);
+  EXPECT_EQ(inventory.agent.capabilities, (std::vector<std::string>{"cpp", "git"}));
+  EXPECT_TRUE(inventory.checkpoint);
+  EXPECT_EQ(inventory.dependents, (std::vector<std::uint32_t>{1}));
+  EXPECT_EQ(inventory.depth_below, 3U);
+
+  const Task& build = workflow->tasks[1];
+  EXPECT_EQ(build.name, "Build and test");
+  EXPECT_EQ(build.dependencies, (std::vector<std::uint32_t>{0}));
+  EXPECT_EQ(build.when->source(), "tasks.inventory.output.build != \"\"");
+  EXPECT_TRUE(build.for_each.has_value());
+  EXPECT_EQ(build.max_parallel, 4U);
+  EXPECT_EQ(build.agent.capabilities, (std::vector<std::string>{"fast"}));
+  EXPECT_EQ(build.workspace, WorkspaceMode::kWrite);
+  ASSERT_EQ(build.env.size(), 2U);
+  EXPECT_EQ(build.env[0].first, "A");
+  EXPECT_EQ(build.concurrency->limit, 4U);
+  EXPECT_EQ(build.retry.max_attempts, 5U);
+  EXPECT_EQ(build.retry.multiplier_permille, 1'500U);
+  EXPECT_EQ(build.retry.jitter_permille, 250U);
+  EXPECT_EQ(build.timeout.start_to_close_ms, 7'200'000);
+  EXPECT_EQ(build.timeout.schedule_to_start_ms, 600'000);
+  EXPECT_EQ(build.timeout.heartbeat_ms, 45'000);
+  EXPECT_EQ(build.on_failure, OnFailure::kPause);
+  EXPECT_EQ(build.priority, Priority::kCritical);
+  EXPECT_TRUE(build.sandbox.network);
+  EXPECT_EQ(build.sandbox.memory_mb, 512U);
+  EXPECT_EQ(build.sandbox.disk_mb, 4'096U);
+  EXPECT_EQ(build.sandbox.cpu_s, 60U);
+
+  EXPECT_EQ(workflow->tasks[2].agent.type, "claude");
+  EXPECT_EQ(workflow->tasks[2].agent.capabilities, (std::vector<std::string>{"cpp", "git"}));
+
+  const Task& release = workflow->tasks[3];
+  EXPECT_TRUE(release.is_approval_only());
+  EXPECT_EQ(release.approval->role, "maintainer");
+  EXPECT_EQ(release.retry.max_attempts, 3U);
+  EXPECT_EQ(release.workspace, WorkspaceMode::kNone);
+  EXPECT_EQ(release.depth_below, 0U);
+
+  EXPECT_EQ(workflow->find_task("build"), 1U);
+  EXPECT_EQ(workflow->find_task("builds"), std::nullopt);
+}
+
+TEST(ParseWorkflow, JsonAndYamlGiveTheSameWorkflow) {
+  const auto yaml = parse_good("name: x\ntasks:\n  - id: a\n    run: |\n      one \"two\"\n      ${{ run.id }}\n");
+  const auto json = parse_good(
+      R"({"name": "x", "tasks": [{"id": "a", "run": "one \"two\"\n${{ run.id }}\n"}]})");
+  const auto flow = parse_good(R"({name: x, tasks: [{id: a, run: "one \"two\"\n${{ run.id }}\n"}]})");
+  ASSERT_TRUE(yaml && json && flow);
+  EXPECT_EQ(to_canonical(*yaml), to_canonical(*json));
+  EXPECT_EQ(to_canonical(*yaml), to_canonical(*flow));
+}
+
+TEST(ParseWorkflow, AliasesShareValues) {
+  const auto workflow = parse_good(
+      "name: x\ntasks:\n  - id: a\n    run: &script |\n      make\n    retry: &r {max_attempts: 7}\n"
+      "  - id: b\n    run: *script\n    retry: *r\n");
+  ASSERT_NE(workflow, nullptr);
+  EXPECT_EQ(workflow->tasks[1].run->source(), "make\n");
+  EXPECT_EQ(workflow->tasks[1].retry.max_attempts, 7U);
+}
+
+TEST(ParseWorkflow, AliasBombsAreRefused) {
+  std::string bomb = "name: x\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+  for (int i = 1; i < 12; ++i) {
+    const std::string last = "*a" + std::to_string(i - 1);
+    bomb += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [" + last;
+    for (int k = 0; k < 9; ++k) bomb += ", " + last;
+    bomb += "]\n";
+  }
+  const ParsedWorkflow parsed = parse_workflow(bomb);
+  ASSERT_EQ(parsed.diagnostics.size(), 1U);
+  EXPECT_EQ(parsed.diagnostics[0].code, Code::WorkflowTooLarge);
+  EXPECT_GT(parsed.diagnostics[0].line, 2);
+
+  // Few nodes, much text.
+  std::string texts = "name: x\nbig: &big \"" + std::string(1'000'000, 'x') + "\"\nlist: [";
+  for (int i = 0; i < 100; ++i) texts += "*big, ";
+  const ParsedWorkflow second = parse_workflow(texts + "]\n");
+  ASSERT_EQ(second.diagnostics.size(), 1U);
+  EXPECT_EQ(second.diagnostics[0].code, Code::WorkflowTooLarge);
+}
+
+TEST(ParseWorkflow, ShowsEveryMistakeInFileOrder) {
+  const ParsedWorkflow parsed = parse_workflow(
+      "nam: x\ntasks:\n  - id: a\n    run: ${{ inputs.y }}\n    retry: {max_attempts: 0}\n  - id: a\n    rum: x\n");
+  ASSERT_FALSE(parsed.ok());
+  std::vector<std::string> lines;
+  for (const Diagnostic& d : parsed.diagnostics) lines.push_back(d.to_string());
+  const std::vector<std::string> expected{
+      "1:1: unknown key `nam` (did you mean `name`?)",
+      "1:1: the workflow has no `name`",
+      "4:14: the input `y` is not declared",
+      "5:27: `max_attempts` must be a whole number from 1 to 1000, not `0`",
+      "6:5: the task has nothing to do",
+      "6:9: the id `a` is taken by the task in line 3",
+      "7:5: unknown key `rum` (did you mean `run`?)",
+  };
+  EXPECT_EQ(lines, expected);
+}
+
+TEST(ParseWorkflow, ShowsAtMostAHundredMistakes) {
+  std::string source = "name: x\ntasks:\n";
+  for (int i = 0; i < 500; ++i) source += "  - {id: t" + std::to_string(i) + "}\n";
+  const ParsedWorkflow parsed = parse_workflow(source);
+  ASSERT_EQ(parsed.diagnostics.size(), kMaxDiagnostics);
+  EXPECT_EQ(parsed.diagnostics.back().line, 102);
+}
+
+TEST(ParseWorkflow, PlacesExpressionErrorsInTheFile) {
+  struct Case {
+    std::string_view source;
+    int line;
+    int column;
+  };
+  const Case cases[] = {
+      {"name: x\ntasks:\n- id: a\n  run: echo ${{ 1 + }}\n", 4, 21},
+      {"name: x\ntasks:\n- id: a\n  run: \"é\\t ${{ 1 + }}\"\n", 4, 21},
+      {"name: x\ntasks:\n- id: a\n  run: |\n    one\n    two ${{ 1 + }}\n", 6, 17},
+      {"name: x\ntasks:\n- id: a\n  run: >-\n    one\n    two ${{ nope }}\n", 6, 13},
+      {"name: x\ntasks:\n- id: a\n  run: x\n  when: 'inputs.a &&'\n", 5, 21},
+      {"{\"name\": \"x\", \"tasks\": [\n {\"id\": \"a\", \"run\": \"\\u00e9\\n ${{ nope }}\"}]}", 2, 35},
+      {"name: x\ntasks:\n- id: a\n  run: &r 'it''s ${{ nope }}'\n", 4, 22},
+      {"name: x\ntasks:\n- id: a\n  run: ${{ run.id }} ${{ run.id }} ${{ nope }}\n", 4, 40},
+  };
+  for (const Case& c : cases) {
+    const ParsedWorkflow parsed = parse_workflow(c.source);
+    ASSERT_FALSE(parsed.diagnostics.empty()) << c.source;
+    EXPECT_EQ(parsed.diagnostics[0].line, c.line) << c.source << all_messages(parsed);
+    EXPECT_EQ(parsed.diagnostics[0].column, c.column) << c.source << all_messages(parsed);
+  }
+}
+
+TEST(ParseWorkflow, RunTasksStayExecUnderOtherDefaults) {
+  const auto workflow = parse_good(
+      "name: x\ndefaults: {agent: {type: claude}}\ntasks:\n- {id: a, prompt: do it}\n- {id: b, run: make}\n");
+  ASSERT_NE(workflow, nullptr);
+  EXPECT_EQ(workflow->tasks[0].agent.type, "claude");
+  EXPECT_EQ(workflow->tasks[1].agent.type, "exec");
+}
+
+TEST(ParseWorkflow, CanonicalFormReadsBack) {
+  const auto workflow = parse_good(kFull);
+  ASSERT_NE(workflow, nullptr);
+  const std::string canonical = to_canonical(*workflow);
+  const auto again = from_canonical(canonical);
+  ASSERT_TRUE(again.ok()) << again.error().to_string();
+  EXPECT_EQ(to_canonical(**again), canonical);
+  EXPECT_EQ((*again)->tasks[0].depth_below, 3U);
+  EXPECT_EQ((*again)->find_task("release"), 3U);
+}
+
+TEST(ParseWorkflow, DamagedCanonicalFormsAreRefused) {
+  const std::string good = to_canonical(*parse_good(kFull));
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"\"format\":1", "\"format\":2"},
+           {"\"dependencies\":[0]", "\"dependencies\":[9]"},
+           {"\"dependencies\":[0]", "\"dependencies\":[3]"},  // a circle
+           {"\"dependencies\":[0]", "\"dependencies\":[-1]"},
+           {"\"id\":\"build\"", "\"id\":\"review\""},
+           {"\"retry\":1", "\"retry\":77"},
+           {"${{ item }}", "${{ item"},
+           {"\"on_failure\":\"pause\"", "\"on_failure\":\"rollback\""},
+           {"\"name\":\"repository-checkup\"", "\"name\":\"\""}}) {
+    std::string bad = good;
+    const std::size_t at = bad.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    bad.replace(at, from.size(), to);
+    EXPECT_FALSE(from_canonical(bad).ok()) << from;
+  }
+  for (std::size_t i = 0; i < good.size(); i += 37) EXPECT_FALSE(from_canonical(good.substr(0, i)).ok());
+}
+
+}  // namespace
+}  // namespace ez::orchestration
