@@ -102,7 +102,8 @@ TEST(Parser, HeadLimitsHoldForAnyCut) {
 
 TEST(Parser, EndlessChunkLineAndTrailersAreRefused) {
   const std::string head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-  for (const std::string& text : {head + "5;" + std::string(20'000, 'x'), head + "0\r\nA: " + std::string(20'000, 'x')}) {
+  for (const std::string& text :
+       {head + "5;" + std::string(20'000, 'x'), head + "0\r\nA: " + std::string(20'000, 'x')}) {
     Parser parser(Parser::Kind::kRequest);
     const auto body = parse_in(text, 500, parser);
     ASSERT_FALSE(body.ok());
