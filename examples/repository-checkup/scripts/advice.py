@@ -96,14 +96,14 @@ def advice(data, card):
         steps.append(
             "**Spread knowledge**: %s made at least half of the changes." % plain(spots["authors"][0]["name"])
         )
-    warnings = sum(r["counts"]["warning"] for r in data["analysis"] if r["tool"] != "text")
+    warnings = sum(r["counts_outside_tests"]["warning"] for r in results)
     if warnings >= 10:
         kinds = sorted(
             (k for r in data["analysis"] for k in r["kinds"] if k["severity"] == "warning"),
             key=lambda k: (-k["count"], k["id"]),
         )
         steps.append(
-            "**Work down %d warnings**, the most frequent first: %s."
+            "**Work down %d warnings** (tests not counted), the most frequent first: %s."
             % (warnings, ", ".join("%s (%d)" % (code(k["id"]), k["count"]) for k in kinds[:3]))
         )
     fix = data["fix"]
