@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -28,13 +29,14 @@ class Problem(Exception):
 def wait_until(condition, what: str, patience: float = PATIENCE):
     """Polls a fact of another process; the bound is only there to end a broken test."""
     deadline = time.monotonic() + patience
+    pause = threading.Event()
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {patience:.0f} s in vain for: {what}")
-        time.sleep(0.02)
+        pause.wait(0.02)
 
 
 class Server:

@@ -6,7 +6,6 @@ import os
 import random
 import subprocess
 import threading
-import time
 import unittest
 import urllib.error
 
@@ -67,6 +66,8 @@ class Crash(unittest.TestCase):
             worker.start()
             self.addCleanup(worker.stop)
 
+        stop = threading.Event()
+
         def insist(action):
             """What a careful client does: the same request again until there is an answer."""
             while True:
@@ -77,12 +78,12 @@ class Crash(unittest.TestCase):
                         raise
                 except (OSError, urllib.error.URLError):
                     pass
-                time.sleep(0.05)
+                stop.wait(0.05)
 
         for source in (PLAIN, MERGING):
             insist(lambda text=source: server.register(text))
         acknowledged: dict[str, str] = {}
-        stop = threading.Event()
+        moment = threading.Event()
 
         def client():
             for n in range(self.wanted):
@@ -97,7 +98,8 @@ class Crash(unittest.TestCase):
         starter.start()
         self.addCleanup(stop.set)
         for _ in range(self.kills):
-            time.sleep(self.random.uniform(0.2, 1.5))
+            # The moment of the kill is random on purpose; nothing is waited for.
+            moment.wait(self.random.uniform(0.2, 1.5))
             victims = self.random.choice(["server", "server", "worker", "both", "all"])
             for worker in workers if victims == "all" else [self.random.choice(workers)]:
                 if victims != "server":
