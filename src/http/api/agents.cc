@@ -115,7 +115,7 @@ Status heartbeat(Context& context, Request& request, const DeferredPtr& answer) 
   // First whether it is known: an agent that was removed must register again, not wait.
   context.services.engine.read([&context, answer, id, fences, wait_ms, poll](const core::State& state) {
     if (!state.agents.contains(id)) {
-      poll->answered();
+      (void)poll->answered();
       answer->problem(Error(Code::AgentNotFound, "no agent " + to_text(id)));
       return;
     }
