@@ -3,6 +3,9 @@
 namespace ez::http::api {
 namespace {
 constexpr std::chrono::milliseconds kTryAgain{100};  // the render thread's queue was full
+// A refused event is tried again when the client has taken what was sent. All streams together have a limit too, and
+// nobody tells when there is room below that.
+constexpr std::chrono::milliseconds kTrySendAgain{1'000};
 }
 
 Follower::Follower(Context& context) : context_(context) { context_.followers.fetch_add(1); }
@@ -37,7 +40,11 @@ void Follower::wake() {
     std::lock_guard lock(mutex_);
     scheduled_ = false;
   }
-  (void)context_.timers.after(kTryAgain, [weak = weak_from_this()] {
+  wake_after(kTryAgain);
+}
+
+void Follower::wake_after(std::chrono::milliseconds duration) {
+  (void)context_.timers.after(duration, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->wake();
   });
 }
@@ -63,7 +70,10 @@ bool Follower::send_all() {
   while (!gone_.load()) {
     if (!held_) held_ = next();
     if (!held_) return !gone_.load();
-    if (!stream_.try_send({held_->id, held_->name, held_->data})) return stream_.open();
+    if (!stream_.try_send({held_->id, held_->name, held_->data})) {
+      if (stream_.open()) wake_after(kTrySendAgain);
+      return stream_.open();
+    }
     if (held_->last) return false;
     held_.reset();
   }

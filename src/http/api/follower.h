@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -51,6 +52,7 @@ class Follower : public std::enable_shared_from_this<Follower> {
 
  private:
   void run();
+  void wake_after(std::chrono::milliseconds duration);
   bool send_all();  // false: the stream is over
 
   EventStream stream_;

@@ -64,7 +64,8 @@ TEST(ApiLists, FiltersOfRuns) {
   for (const auto& [key, value] : row.as_map()) {
     const Value* same = full.body.find(key);
     ASSERT_NE(same, nullptr) << key;
-    if (key != "counts") EXPECT_EQ(*same, value) << key;
+    if (key == "counts") continue;  // the row leaves out states that no finished task has
+    EXPECT_EQ(*same, value) << key;
   }
   EXPECT_EQ(row.find("counts")->int_or("succeeded", 0), 1);
   EXPECT_EQ(full.body.find("tasks"), nullptr);
@@ -215,7 +216,8 @@ TEST(ApiStatus, HealthReadinessAndFigures) {
   const Answer status = full.get("/v1/status");
   EXPECT_FALSE(status.body.bool_or("ready", true));
   EXPECT_NE(status.text_of("problem").find("LOG_DISK_FULL"), std::string::npos);
-  EXPECT_EQ(full.get("/readyz").text.find("ready\"}"), std::string::npos);
+  EXPECT_NE(full.get("/readyz", "nobody").text.find("503: {\"status\":\"not ready\",\"code\":\"LOG_DISK_FULL\""),
+            std::string::npos);
 }
 
 TEST(ApiStatus, NamesOfMetricsAreGolden) {

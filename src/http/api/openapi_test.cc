@@ -1,4 +1,5 @@
 // The document and the routes say the same.
+#include <cstdlib>
 #include <map>
 #include <set>
 
@@ -107,6 +108,10 @@ TEST(ApiOpenapi, CodesAndPermissionsExist) {
       for (const Value& code : codes->as_list()) EXPECT_NE(find_code(code.as_string()), nullptr) << code.as_string();
     }
   }
+}
+
+TEST(ApiOpenapi, PassesTheLint) {
+  EXPECT_EQ(std::system("python3 tests/tidy/openapi_lint.py"), 0) << "run from the top of the source tree";
 }
 
 TEST(ApiOpenapi, IsServed) {

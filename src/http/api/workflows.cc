@@ -188,8 +188,8 @@ Status show_workflow(Context& context, Request& request, const DeferredPtr& answ
 }  // namespace
 
 void add_workflow_routes(Router& router, Context& context) {
-  // A source as a JSON string may be longer than the source itself.
-  constexpr std::uint64_t kSourceBody = 2 * orchestration::kMaxSourceBytes;
+  // Source and canonical form together must fit a command, which has the same limit.
+  constexpr std::uint64_t kSourceBody = engine::kMaxCommandBytes;
   add_route(router, context, Method::kPost, "/v1/workflows", Permission::kWorkflowWrite, "Register a workflow",
             register_workflow, kSourceBody);
   add_route(router, context, Method::kPost, "/v1/workflows/validate", Permission::kWorkflowRead,
