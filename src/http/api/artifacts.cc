@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <fstream>
 
+#include "base/sha256.h"
 #include "http/api/content_type.h"
 #include "http/api/context.h"
-#include "base/sha256.h"
 
 namespace ez::http::api {
 namespace {
@@ -16,10 +16,12 @@ constexpr std::size_t kPiece = 1024 * 1024;
 Result<std::string> sha256_of(const Request& request) {
   std::string sha256 = request.parameter("sha256");
   if (is_sha256_hex(sha256)) return sha256;
-  return Error(Code::BlobNotFound, "'" + sha256.substr(0, 80) + "' is not a SHA-256 in 64 lower-case hexadecimal digits");
+  return Error(Code::BlobNotFound,
+               "'" + sha256.substr(0, 80) + "' is not a SHA-256 in 64 lower-case hexadecimal digits");
 }
 
-Result<storage::BlobInfo> store(storage::BlobStore& blobs, const std::string& sha256, const UploadedFile& upload) {
+Result<storage::BlobInfo> store(storage::BlobStore& blobs, const std::string& sha256,
+                                const UploadedFile& upload) {
   EZ_ASSIGN(storage::BlobWriter writer, blobs.begin_put(sha256));
   if (upload) {
     std::ifstream file(upload.path(), std::ios::binary);
@@ -27,7 +29,8 @@ Result<storage::BlobInfo> store(storage::BlobStore& blobs, const std::string& sh
     std::uint64_t left = upload.size();
     while (left > 0) {
       const auto want = static_cast<std::streamsize>(std::min<std::uint64_t>(left, kPiece));
-      if (!file.read(piece.data(), want)) return Error(Code::IoFailed, "the uploaded file cannot be read back");
+      if (!file.read(piece.data(), want))
+        return Error(Code::IoFailed, "the uploaded file cannot be read back");
       EZ_TRY(writer.write(std::string_view(piece).substr(0, static_cast<std::size_t>(want))));
       left -= static_cast<std::uint64_t>(want);
     }
@@ -47,8 +50,9 @@ Status put_artifact(Context& context, Request& request, const DeferredPtr& answe
       return;
     }
     answer->responder().header("Location", "/v1/artifacts/" + sha256);
-    answer->json(known ? 200 : 201, Value(Value::Map{{"sha256", Value(sha256)},
-                                                     {"size", Value(static_cast<std::int64_t>(stored->bytes))}}));
+    answer->json(known ? 200 : 201,
+                 Value(Value::Map{{"sha256", Value(sha256)},
+                                  {"size", Value(static_cast<std::int64_t>(stored->bytes))}}));
   });
   return {};
 }
@@ -74,7 +78,8 @@ Status get_artifact(Context& context, Request& request, const DeferredPtr& answe
       .header("Cache-Control", "private, max-age=31536000, immutable")
       // Agents make these bytes: a browser must neither guess their type nor run them as a page of ours.
       .header("X-Content-Type-Options", "nosniff")
-      .header("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:");
+      .header("Content-Security-Policy",
+              "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:");
   if (name != nullptr || download != nullptr) {
     responder.header("Content-Disposition", content_disposition(name == nullptr ? sha256 : *name,
                                                                 download != nullptr && *download == "true"));
@@ -90,9 +95,10 @@ Status get_artifact(Context& context, Request& request, const DeferredPtr& answe
 
 void add_artifact_routes(Router& router, Context& context) {
   constexpr std::string_view kPattern = "/v1/artifacts/{sha256}";
-  add_route(router, context, Method::kPut, kPattern, Permission::kArtifactWrite, "Store an artifact", put_artifact,
-            kMaxArtifactBytes, BodyMode::kFile);
-  add_route(router, context, Method::kGet, kPattern, Permission::kArtifactRead, "Fetch an artifact", get_artifact);
+  add_route(router, context, Method::kPut, kPattern, Permission::kArtifactWrite, "Store an artifact",
+            put_artifact, kMaxArtifactBytes, BodyMode::kFile);
+  add_route(router, context, Method::kGet, kPattern, Permission::kArtifactRead, "Fetch an artifact",
+            get_artifact);
 }
 
 }  // namespace ez::http::api

@@ -1,4 +1,5 @@
-// tests/bad_inputs/requests.json: what wrong requests are answered with. Every one must leave the server as it was.
+// tests/bad_inputs/requests.json: what wrong requests are answered with. Every one must leave the server as
+// it was.
 #include <sstream>
 
 #include "http/api/testing.h"

@@ -28,17 +28,18 @@ class RunFollower final : public Follower {
  public:
   RunFollower(Context& context, RunId run) : Follower(context), run_(run) {}
 
-  // On the engine's loop, so that no change comes between the look at the run and the subscription. `after` is the last
-  // change that the client knows; none: it gets a snapshot. False: too many followers.
+  // On the engine's loop, so that no change comes between the look at the run and the subscription. `after`
+  // is the last change that the client knows; none: it gets a snapshot. False: too many followers.
   bool start(const Cow<core::Run>& run, std::optional<std::uint64_t> after) {
     learn_tasks(*run);
     state_ = run->state;
     auto& hub = context_.services.engine.events();
-    const auto subscription = hub.subscribe(run_, after.value_or(UINT64_MAX),
-                                            [weak = weak_from_this()](std::span<const engine::HubEvent> events) {
-                                              const auto self = std::static_pointer_cast<RunFollower>(weak.lock());
-                                              if (self) self->changed(events);
-                                            });
+    const auto subscription =
+        hub.subscribe(run_, after.value_or(UINT64_MAX),
+                      [weak = weak_from_this()](std::span<const engine::HubEvent> events) {
+                        const auto self = std::static_pointer_cast<RunFollower>(weak.lock());
+                        if (self) self->changed(events);
+                      });
     subscription_ = subscription.number;
     if (!after || subscription.gap) {
       snapshot_ = run;
@@ -90,7 +91,8 @@ class RunFollower final : public Follower {
       }
       if (changes_.empty()) {
         if (!core::is_terminal(state_)) return std::nullopt;
-        return Event{std::string(kEndId), "end", "{\"state\":\"" + std::string(core::to_text(state_)) + "\"}", true};
+        return Event{std::string(kEndId), "end", "{\"state\":\"" + std::string(core::to_text(state_)) + "\"}",
+                     true};
       }
       change = changes_.front();
       const bool of_run = change.event.task == core::kNoInstance;
@@ -108,7 +110,8 @@ class RunFollower final : public Follower {
   Event run_event(const engine::HubEvent& change) {
     state_ = static_cast<core::RunState>(change.event.state);
     return {std::to_string(change.id), "run",
-            "{\"state\":\"" + std::string(core::to_text(state_)) + "\",\"at\":\"" + format_time(change.event.at_ms) + "\"}",
+            "{\"state\":\"" + std::string(core::to_text(state_)) + "\",\"at\":\"" +
+                format_time(change.event.at_ms) + "\"}",
             false};
   }
 
@@ -120,24 +123,25 @@ class RunFollower final : public Follower {
     append_json_string(data, key);
     data += ",\"state\":\"";
     data += core::to_text(static_cast<core::TaskState>(change.event.state));
-    data += "\",\"attempt\":" + std::to_string(change.event.attempt) + ",\"at\":\"" + format_time(change.event.at_ms) +
-            "\"}";
+    data += "\",\"attempt\":" + std::to_string(change.event.attempt) + ",\"at\":\"" +
+            format_time(change.event.at_ms) + "\"}";
     return {std::to_string(change.id), "task", std::move(data), false};
   }
 
   // A for_each was expanded since: the names of its instances are in the run.
   void look_again(std::uint32_t wanted) {
-    context_.services.engine.find_run(run_, [weak = weak_from_this(), wanted](const Result<Cow<core::Run>>& found) {
-      const auto self = std::static_pointer_cast<RunFollower>(weak.lock());
-      if (!self) return;
-      if (found.ok()) self->learn_tasks(**found);
-      if (!found.ok() || wanted >= (*found)->tasks.size()) self->give_up();
-      {
-        std::lock_guard lock(self->mutex_);
-        self->looking_ = false;
-      }
-      self->wake();
-    });
+    context_.services.engine.find_run(run_,
+                                      [weak = weak_from_this(), wanted](const Result<Cow<core::Run>>& found) {
+                                        const auto self = std::static_pointer_cast<RunFollower>(weak.lock());
+                                        if (!self) return;
+                                        if (found.ok()) self->learn_tasks(**found);
+                                        if (!found.ok() || wanted >= (*found)->tasks.size()) self->give_up();
+                                        {
+                                          std::lock_guard lock(self->mutex_);
+                                          self->looking_ = false;
+                                        }
+                                        self->wake();
+                                      });
   }
 
   Event next_piece() {
@@ -155,7 +159,8 @@ class RunFollower final : public Follower {
     } else {
       data = "{\"tasks\":[";
     }
-    for (std::size_t begin = data.size(); next_task_ < run.tasks.size() && data.size() - begin < kPieceBytes;) {
+    for (std::size_t begin = data.size();
+         next_task_ < run.tasks.size() && data.size() - begin < kPieceBytes;) {
       if (data.size() > begin) data.push_back(',');
       append_task(data, run, next_task_++);
     }
@@ -199,7 +204,8 @@ class RunFollower final : public Follower {
   bool looking_ = false;  // for the names of new tasks
 };
 
-void follow(Context& context, const DeferredPtr& answer, const Cow<core::Run>& run, std::optional<std::uint64_t> after) {
+void follow(Context& context, const DeferredPtr& answer, const Cow<core::Run>& run,
+            std::optional<std::uint64_t> after) {
   const auto follower = std::make_shared<RunFollower>(context, run->id);
   if (!follower->start(run, after)) {
     answer->problem(overloaded("too many event streams are open"));
@@ -228,26 +234,28 @@ Status follow_run(Context& context, Request& request, const DeferredPtr& answer)
     }
     after = id;
   }
-  context.services.engine.find_run(run, [&context, answer, after, had_end](const Result<Cow<core::Run>>& found) {
-    const auto go = [&]() -> Status {
-      if (!found.ok()) return found.error();
-      EZ_TRY(answer->permit(Permission::kRunRead, (*found)->workflow->namespace_name));
-      if (had_end) {
-        answer->responder().empty(204);  // tells an EventSource not to come back
-      } else {
-        follow(context, answer, *found, after);
-      }
-      return {};
-    };
-    if (const Status status = go(); !status.ok()) answer->problem(status.error());
-  });
+  context.services.engine.find_run(
+      run, [&context, answer, after, had_end](const Result<Cow<core::Run>>& found) {
+        const auto go = [&]() -> Status {
+          if (!found.ok()) return found.error();
+          EZ_TRY(answer->permit(Permission::kRunRead, (*found)->workflow->namespace_name));
+          if (had_end) {
+            answer->responder().empty(204);  // tells an EventSource not to come back
+          } else {
+            follow(context, answer, *found, after);
+          }
+          return {};
+        };
+        if (const Status status = go(); !status.ok()) answer->problem(status.error());
+      });
   return {};
 }
 
 }  // namespace
 
 void add_event_routes(Router& router, Context& context) {
-  add_route(router, context, Method::kGet, "/v1/runs/{run}/events", Permission::kRunRead, "Follow a run", follow_run);
+  add_route(router, context, Method::kGet, "/v1/runs/{run}/events", Permission::kRunRead, "Follow a run",
+            follow_run);
 }
 
 }  // namespace ez::http::api

@@ -3,10 +3,10 @@
 namespace ez::http::api {
 namespace {
 constexpr std::chrono::milliseconds kTryAgain{100};  // the render thread's queue was full
-// A refused event is tried again when the client has taken what was sent. All streams together have a limit too, and
-// nobody tells when there is room below that.
+// A refused event is tried again when the client has taken what was sent. All streams together have a limit
+// too, and nobody tells when there is room below that.
 constexpr std::chrono::milliseconds kTrySendAgain{1'000};
-}
+}  // namespace
 
 Follower::Follower(Context& context) : context_(context) { context_.followers.fetch_add(1); }
 

@@ -1,11 +1,11 @@
-// Follower: an event stream whose next events are made where they may take time, on the render thread, whenever there is
-// something new, room with the client, or an end. Internal to http/api/.
+// Follower: an event stream whose next events are made where they may take time, on the render thread,
+// whenever there is something new, room with the client, or an end. Internal to http/api/.
 //
-// The connection's callback keeps the follower alive; it goes when the client leaves or the stream is closed. Whoever else
-// wakes it holds it weakly.
+// The connection's callback keeps the follower alive; it goes when the client leaves or the stream is closed.
+// Whoever else wakes it holds it weakly.
 //
-// Flow control. One event at a time is made; what the client has not taken stays where it comes from (the log's file, the
-// run, a bounded list), not in memory here.
+// Flow control. One event at a time is made; what the client has not taken stays where it comes from (the
+// log's file, the run, a bounded list), not in memory here.
 #pragma once
 
 #include <atomic>

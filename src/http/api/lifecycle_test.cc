@@ -24,11 +24,13 @@ TEST(ApiLifecycle, ARunGoesFromStartToHistory) {
   EXPECT_EQ(world.get("/v1/runs/r1/tasks/first").text_of("state"), "running");
 
   // One round trip: the result of the first task brings the second.
-  Answer answer = agent.work({TestAgent::result(first, "succeeded", Value(Value::Map{{"word", Value("hello")}}))}, 1);
+  Answer answer =
+      agent.work({TestAgent::result(first, "succeeded", Value(Value::Map{{"word", Value("hello")}}))}, 1);
   ASSERT_EQ(answer.status, 200) << answer.text;
   EXPECT_EQ(answer.body.find("accepted")->as_list().at(0).string_or("status", ""), "accepted");
-  const Value second = answer.body.find("tasks")->as_list().empty() ? agent.take()
-                                                                     : answer.body.find("tasks")->as_list().at(0);
+  const Value second = answer.body.find("tasks")->as_list().empty()
+                           ? agent.take()
+                           : answer.body.find("tasks")->as_list().at(0);
   EXPECT_EQ(second.string_or("task", ""), "second");
   EXPECT_EQ(second.string_or("run_command", ""), "echo hello");
   EXPECT_EQ(agent.report(second, "succeeded"), "accepted");
@@ -91,7 +93,8 @@ TEST(ApiLifecycle, RegisteringTheSameAgainGivesTheSameVersion) {
   const Answer again = world.post("/v1/workflows", body);
   EXPECT_EQ(again.status, 200);
   EXPECT_EQ(again.body.int_or("version", 0), 1);
-  const Answer next = world.post("/v1/workflows", Value(Value::Map{{"source", Value(std::string(kChain) + "description: x\n")}}));
+  const Answer next = world.post(
+      "/v1/workflows", Value(Value::Map{{"source", Value(std::string(kChain) + "description: x\n")}}));
   EXPECT_EQ(next.status, 201);
   EXPECT_EQ(next.body.int_or("version", 0), 2);
   EXPECT_EQ(world.get("/v1/workflows/chain?version=1").body.int_or("newest_version", 0), 2);
@@ -107,7 +110,8 @@ TEST(ApiLifecycle, MistakesInAWorkflowAreListed) {
   const Value::List& errors = checked.body.find("errors")->as_list();
   ASSERT_FALSE(errors.empty());
   EXPECT_EQ(errors[0].int_or("line", 0), 4);
-  EXPECT_EQ(world.post("/v1/workflows", Value(Value::Map{{"source", Value(source)}})).code, "WORKFLOW_INVALID");
+  EXPECT_EQ(world.post("/v1/workflows", Value(Value::Map{{"source", Value(source)}})).code,
+            "WORKFLOW_INVALID");
   EXPECT_EQ(world.get("/v1/workflows").body.find("items")->as_list().size(), 0u);
 }
 
@@ -130,7 +134,8 @@ TEST(ApiLifecycle, APausedTaskWaitsForAPersonAndIsRetried) {
   const Answer waiting = world.get("/v1/approvals");
   ASSERT_EQ(waiting.body.find("items")->as_list().size(), 1u) << waiting.text;
   EXPECT_EQ(waiting.body.find("items")->as_list()[0].string_or("kind", ""), "failure");
-  EXPECT_EQ(world.post("/v1/runs/" + run + "/tasks/only/cancel", Value(Value::Map{}), "viewer").code, "PERMISSION_DENIED");
+  EXPECT_EQ(world.post("/v1/runs/" + run + "/tasks/only/cancel", Value(Value::Map{}), "viewer").code,
+            "PERMISSION_DENIED");
   EXPECT_EQ(world.post("/v1/runs/" + run + "/retry", Value(Value::Map{})).status, 200);
   const Value again = agent.take();
   EXPECT_EQ(again.int_or("attempt", 0), 2);
@@ -145,14 +150,18 @@ TEST(ApiLifecycle, ACancelledRunIsTakenUpByANewOne) {
   const std::string run = world.start_run("pausing", kPausing);
   TestAgent agent(world);
   EXPECT_EQ(agent.report(agent.take(), "succeeded"), "accepted");
-  const Answer cancelled = world.post("/v1/runs/" + run + "/cancel", Value(Value::Map{{"comment", Value("enough")}}));
+  const Answer cancelled =
+      world.post("/v1/runs/" + run + "/cancel", Value(Value::Map{{"comment", Value("enough")}}));
   EXPECT_EQ(cancelled.text_of("state"), "cancelled") << cancelled.text;
-  EXPECT_EQ(world.post("/v1/runs/" + run + "/cancel", Value(Value::Map{})).status, 200);  // once more: no harm
+  EXPECT_EQ(world.post("/v1/runs/" + run + "/cancel", Value(Value::Map{})).status,
+            200);  // once more: no harm
   EXPECT_EQ(world.post("/v1/runs/" + run + "/pause", Value(Value::Map{})).code, "WRONG_STATE");
-  const Answer taken_up = world.post("/v1/runs/" + run + "/retry", Value(Value::Map{{"idempotency_key", Value("again")}}));
+  const Answer taken_up =
+      world.post("/v1/runs/" + run + "/retry", Value(Value::Map{{"idempotency_key", Value("again")}}));
   ASSERT_EQ(taken_up.status, 201) << taken_up.text;
   const std::string next = taken_up.text_of("run");
-  EXPECT_EQ(world.post("/v1/runs/" + run + "/retry", Value(Value::Map{{"idempotency_key", Value("again")}})).text_of("run"),
+  EXPECT_EQ(world.post("/v1/runs/" + run + "/retry", Value(Value::Map{{"idempotency_key", Value("again")}}))
+                .text_of("run"),
             next);
   const Answer view = world.get("/v1/runs/" + next);
   EXPECT_EQ(view.text_of("resumed_from"), run);
@@ -174,7 +183,8 @@ TEST(ApiLifecycle, PauseAndResume) {
 
 TEST(ApiLifecycle, AnApprovalAsksForItsRole) {
   World world;
-  const std::string run = world.start_run("gate", "name: gate\ntasks:\n  - id: release\n    approval: {role: admin, message: go?}\n");
+  const std::string run = world.start_run(
+      "gate", "name: gate\ntasks:\n  - id: release\n    approval: {role: admin, message: go?}\n");
   const Answer waiting = world.get("/v1/approvals");
   ASSERT_EQ(waiting.body.find("items")->as_list().size(), 1u) << waiting.text;
   EXPECT_EQ(waiting.body.find("items")->as_list()[0].string_or("message", ""), "go?");
@@ -192,7 +202,8 @@ TEST(ApiLifecycle, AnApprovalAsksForItsRole) {
 TEST(ApiLifecycle, ARepositoryMustBeThere) {
   World world;
   const std::string source =
-      "name: repo\ninputs: {repo: {type: git}}\nrepository: ${{ inputs.repo }}\ntasks:\n  - id: a\n    run: ls\n";
+      "name: repo\ninputs: {repo: {type: git}}\nrepository: ${{ inputs.repo }}\ntasks:\n  - id: a\n    run: "
+      "ls\n";
   ASSERT_EQ(world.post("/v1/workflows", Value(Value::Map{{"source", Value(source)}})).status, 201);
   const auto start = [&](const std::string& path) {
     return world.post("/v1/runs", Value(Value::Map{{"workflow", Value("repo")},
@@ -209,13 +220,15 @@ TEST(ApiLifecycle, ARepositoryMustBeThere) {
 TEST(ApiLifecycle, ATaskThatCannotBeRenderedFailsForGood) {
   World world;
   const std::string run = world.start_run(
-      "broken", "name: broken\ntasks:\n  - id: a\n    run: echo\n  - id: b\n    dependencies: [a]\n    run: echo ${{ "
-                "tasks.a.output.absent.deeper }}\n    on_failure: fail\n");
+      "broken",
+      "name: broken\ntasks:\n  - id: a\n    run: echo\n  - id: b\n    dependencies: [a]\n    run: echo ${{ "
+      "tasks.a.output.absent.deeper }}\n    on_failure: fail\n");
   TestAgent agent(world);
   EXPECT_EQ(agent.report(agent.take(), "succeeded", Value(Value::Map{})), "accepted");
   // The lease is granted, the template fails, and that is the task's result.
   EXPECT_TRUE(agent.work({}, 1, 1'000).body.find("tasks")->as_list().empty());
-  const Answer over = world.call(Method::kGet, "/v1/runs/" + run + "/events", "", {{"Accept", "text/event-stream"}});
+  const Answer over =
+      world.call(Method::kGet, "/v1/runs/" + run + "/events", "", {{"Accept", "text/event-stream"}});
   EXPECT_NE(over.text.find("event: end"), std::string::npos) << over.text;
   const Answer task = world.get("/v1/runs/" + run + "/tasks/b");
   EXPECT_EQ(task.text_of("state"), "failed");

@@ -116,16 +116,17 @@ TEST(ApiLists, PagesOfApprovals) {
     for (const Value& item : answer.body.find("items")->as_list()) {
       seen.push_back(std::string(item.string_or("run", "")) + "/" + std::string(item.string_or("task", "")));
       // A decision between two pages moves nothing.
-      EXPECT_EQ(world.post("/v1/runs/" + std::string(item.string_or("run", "")) + "/tasks/" +
-                               std::string(item.string_or("task", "")) + "/approve",
-                           Value(Value::Map{}))
+      EXPECT_EQ(world
+                    .post("/v1/runs/" + std::string(item.string_or("run", "")) + "/tasks/" +
+                              std::string(item.string_or("task", "")) + "/approve",
+                          Value(Value::Map{}))
                     .status,
                 200);
     }
     cursor = answer.text_of("next_cursor");
   } while (!cursor.empty());
-  EXPECT_EQ(seen, (std::vector<std::string>{"r2/t0", "r2/t1", "r2/t2", "r2/t3", "r2/t4", "r1/t0", "r1/t1", "r1/t2",
-                                            "r1/t3", "r1/t4"}));
+  EXPECT_EQ(seen, (std::vector<std::string>{"r2/t0", "r2/t1", "r2/t2", "r2/t3", "r2/t4", "r1/t0", "r1/t1",
+                                            "r1/t2", "r1/t3", "r1/t4"}));
 }
 
 TEST(ApiLists, NamespacesAreKeptApart) {
@@ -134,12 +135,15 @@ TEST(ApiLists, NamespacesAreKeptApart) {
   EXPECT_EQ(world.get("/v1/runs", "elsewhere").code, "PERMISSION_DENIED");
   // The permission in another namespace opens the door, but not the run.
   EXPECT_EQ(world.get("/v1/runs/r1?namespace=other", "elsewhere").code, "PERMISSION_DENIED");
-  EXPECT_EQ(world.post("/v1/runs/r1/cancel?namespace=other", Value(Value::Map{}), "elsewhere").code, "PERMISSION_DENIED");
+  EXPECT_EQ(world.post("/v1/runs/r1/cancel?namespace=other", Value(Value::Map{}), "elsewhere").code,
+            "PERMISSION_DENIED");
   EXPECT_EQ(world.get("/v1/runs/r1/events?namespace=other", "elsewhere").code, "PERMISSION_DENIED");
   EXPECT_EQ(world.get("/v1/runs?namespace=*", "elsewhere").code, "PERMISSION_DENIED");
   EXPECT_EQ(world.get("/v1/runs?namespace=other", "elsewhere").status, 200);
-  EXPECT_EQ(world.post("/v1/workflows?namespace=other", Value(Value::Map{{"source", Value(kOne)}}), "elsewhere").code,
-            "PERMISSION_DENIED");
+  EXPECT_EQ(
+      world.post("/v1/workflows?namespace=other", Value(Value::Map{{"source", Value(kOne)}}), "elsewhere")
+          .code,
+      "PERMISSION_DENIED");
   EXPECT_EQ(world.get("/v1/runs/r1", "nobody").code, "UNAUTHENTICATED");
 }
 
@@ -151,7 +155,8 @@ TEST(ApiArtifacts, BytesComeBackAsTheyWere) {
   const std::string sha256 = sha256_hex(bytes);
   const std::string target = "/v1/artifacts/" + sha256;
   EXPECT_EQ(world.get(target).code, "BLOB_NOT_FOUND");
-  EXPECT_EQ(world.call(Method::kPut, target, bytes, {{"Content-Type", "application/octet-stream"}}).status, 201);
+  EXPECT_EQ(world.call(Method::kPut, target, bytes, {{"Content-Type", "application/octet-stream"}}).status,
+            201);
   EXPECT_EQ(world.call(Method::kPut, target, bytes).status, 200);
   const Answer back = world.get(target + "?name=../we%22ird%0dname.md&download=true");
   EXPECT_EQ(back.status, 400);  // no control characters in parameters
@@ -168,7 +173,8 @@ TEST(ApiArtifacts, BytesComeBackAsTheyWere) {
   EXPECT_EQ(head.headers.find("content-length"), "3000000");
   EXPECT_EQ(world.call(Method::kPut, "/v1/artifacts/" + std::string(64, 'a'), bytes).code, "BLOB_MISMATCH");
   EXPECT_EQ(world.call(Method::kPut, "/v1/artifacts/xyz", bytes).code, "BLOB_NOT_FOUND");
-  EXPECT_EQ(world.call(Method::kPut, "/v1/artifacts/" + sha256_hex("")).status, 201);  // no bytes are bytes too
+  EXPECT_EQ(world.call(Method::kPut, "/v1/artifacts/" + sha256_hex("")).status,
+            201);  // no bytes are bytes too
   EXPECT_TRUE(std::filesystem::is_empty(world.folder() / "uploads"));
 }
 
@@ -177,7 +183,8 @@ TEST(ApiArtifacts, ResultsAndWorkflowsNameThem) {
   const std::string sha256 = sha256_hex("report");
   Value file(Value::Map{{"path", Value("bin/tool.sh")}, {"sha256", Value(sha256)}, {"mode", Value(0755)}});
   const auto registers = [&] {
-    return world.post("/v1/workflows", Value(Value::Map{{"source", Value(kOne)}, {"files", Value(Value::List{file})}}));
+    return world.post("/v1/workflows",
+                      Value(Value::Map{{"source", Value(kOne)}, {"files", Value(Value::List{file})}}));
   };
   EXPECT_EQ(registers().code, "BLOB_NOT_FOUND");
   EXPECT_EQ(world.call(Method::kPut, "/v1/artifacts/" + sha256, "report").status, 201);
@@ -188,7 +195,8 @@ TEST(ApiArtifacts, ResultsAndWorkflowsNameThem) {
   const Value item = agent.take();
   EXPECT_EQ(item.find("files")->as_list()[0].string_or("path", ""), "bin/tool.sh");
   Value result = TestAgent::result(item, "succeeded");
-  Value artifact(Value::Map{{"name", Value("report.md")}, {"sha256", Value(std::string(64, 'b'))}, {"size", Value(6)}});
+  Value artifact(
+      Value::Map{{"name", Value("report.md")}, {"sha256", Value(std::string(64, 'b'))}, {"size", Value(6)}});
   result.set("artifacts", Value(Value::List{artifact}));
   EXPECT_EQ(agent.work({result}, 0).code, "BLOB_NOT_FOUND");
   artifact.set("sha256", Value(sha256));
@@ -216,8 +224,9 @@ TEST(ApiStatus, HealthReadinessAndFigures) {
   const Answer status = full.get("/v1/status");
   EXPECT_FALSE(status.body.bool_or("ready", true));
   EXPECT_NE(status.text_of("problem").find("LOG_DISK_FULL"), std::string::npos);
-  EXPECT_NE(full.get("/readyz", "nobody").text.find("503: {\"status\":\"not ready\",\"code\":\"LOG_DISK_FULL\""),
-            std::string::npos);
+  EXPECT_NE(
+      full.get("/readyz", "nobody").text.find("503: {\"status\":\"not ready\",\"code\":\"LOG_DISK_FULL\""),
+      std::string::npos);
 }
 
 TEST(ApiStatus, NamesOfMetricsAreGolden) {
@@ -229,9 +238,11 @@ TEST(ApiStatus, NamesOfMetricsAreGolden) {
   for (std::string line; std::getline(golden, line);) names.push_back(line);
   EXPECT_EQ(world.metrics().names(), names);
   const std::string text = world.get("/metrics").text;
-  for (const std::string& name : names) EXPECT_NE(text.find("# TYPE " + name + " "), std::string::npos) << name;
+  for (const std::string& name : names)
+    EXPECT_NE(text.find("# TYPE " + name + " "), std::string::npos) << name;
   EXPECT_NE(text.find("ez_runs_live 1\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("ez_http_requests_total{method=\"POST\",route=\"/v1/runs\",status=\"2xx\"} 1\n"), std::string::npos)
+  EXPECT_NE(text.find("ez_http_requests_total{method=\"POST\",route=\"/v1/runs\",status=\"2xx\"} 1\n"),
+            std::string::npos)
       << text;
 }
 

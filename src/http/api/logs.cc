@@ -24,8 +24,10 @@ bool is_over(std::uint8_t state, std::uint32_t present, std::uint32_t attempt) {
     case core::TaskState::kMergeQueued:
     case core::TaskState::kMergeReady:
     case core::TaskState::kMerging:
-    case core::TaskState::kConflict: return false;
-    default: return true;
+    case core::TaskState::kConflict:
+      return false;
+    default:
+      return true;
   }
 }
 
@@ -44,7 +46,8 @@ Result<Place> find_place(const core::Run& run, const std::string& task, std::uin
   }
   return Place{{run.id, task, attempt},
                index,
-               core::is_terminal(run.state) || is_over(static_cast<std::uint8_t>(found.state), found.attempt, attempt)};
+               core::is_terminal(run.state) ||
+                   is_over(static_cast<std::uint8_t>(found.state), found.attempt, attempt)};
 }
 
 class LogFollower final : public Follower {
@@ -142,7 +145,8 @@ Result<std::int64_t> offset_of(const Request& request) {
   return offset;
 }
 
-void follow(Context& context, const DeferredPtr& answer, const Place& place, std::uint64_t offset, bool again) {
+void follow(Context& context, const DeferredPtr& answer, const Place& place, std::uint64_t offset,
+            bool again) {
   if (again && place.over) {
     // A client that has everything and comes back is told that there is nothing more.
     const auto state = context.services.logs.state(place.id);
@@ -182,8 +186,9 @@ Status read_log(Context& context, Request& request, const DeferredPtr& answer) {
   EZ_ASSIGN(const RunId run, run_of(request));
   EZ_ASSIGN(const std::uint32_t attempt, attempt_of(request));
   EZ_ASSIGN(const std::int64_t offset, offset_of(request));
-  EZ_ASSIGN(const std::int64_t limit, request.query.number("limit", kDefaultReadBytes, 1,
-                                                           static_cast<std::int64_t>(storage::kMaxLogReadBytes)));
+  EZ_ASSIGN(const std::int64_t limit,
+            request.query.number("limit", kDefaultReadBytes, 1,
+                                 static_cast<std::int64_t>(storage::kMaxLogReadBytes)));
   const bool events = request.accepts("text/event-stream");
   const bool again = last_event_id(request).has_value();
   const std::string task = request.parameter("task");
@@ -195,7 +200,8 @@ Status read_log(Context& context, Request& request, const DeferredPtr& answer) {
       if (events) {
         follow(context, answer, place, static_cast<std::uint64_t>(offset), again);
       } else {
-        read_text(context, answer, place, static_cast<std::uint64_t>(offset), static_cast<std::size_t>(limit));
+        read_text(context, answer, place, static_cast<std::uint64_t>(offset),
+                  static_cast<std::size_t>(limit));
       }
       return {};
     };
@@ -205,7 +211,8 @@ Status read_log(Context& context, Request& request, const DeferredPtr& answer) {
 }
 
 // LOG_GAP with a further member `size`: where to send from.
-void answer_gap(Context& context, const DeferredPtr& answer, const Error& error, const storage::AttemptId& id) {
+void answer_gap(Context& context, const DeferredPtr& answer, const Error& error,
+                const storage::AttemptId& id) {
   const auto size = context.services.logs.size(id);
   std::string body = problem_json(error, answer->responder().request_id());
   body.pop_back();
@@ -251,10 +258,10 @@ Status append_log(Context& context, Request& request, const DeferredPtr& answer)
 
 void add_log_routes(Router& router, Context& context) {
   constexpr std::string_view kPattern = "/v1/runs/{run}/tasks/{task}/attempts/{attempt}/logs";
-  add_route(router, context, Method::kGet, kPattern, Permission::kRunRead, "Read or follow the log of an attempt",
-            read_log);
-  add_route(router, context, Method::kPost, kPattern, Permission::kAgentWork, "Append to the log of an attempt",
-            append_log, kMaxLogBodyBytes);
+  add_route(router, context, Method::kGet, kPattern, Permission::kRunRead,
+            "Read or follow the log of an attempt", read_log);
+  add_route(router, context, Method::kPost, kPattern, Permission::kAgentWork,
+            "Append to the log of an attempt", append_log, kMaxLogBodyBytes);
 }
 
 }  // namespace ez::http::api

@@ -117,14 +117,14 @@ void collect_metrics(Context& context) {
     keep(metric.name, metric.help, metric.kind,
          [&context, value = metric.value](Samples& samples) { samples.add({}, value(context)); });
   }
-  context.collected.push_back(registry.collect(
-      "ez_results_total", "Results that agents reported, by what became of them.", CollectKind::kCounter, {"status"},
-      [&context](Samples& samples) {
-        const engine::KernelCounters counters = context.services.engine.counters().kernel;
-        samples.add({"accepted"}, static_cast<double>(counters.results_accepted));
-        samples.add({"duplicate"}, static_cast<double>(counters.results_duplicate));
-        samples.add({"stale"}, static_cast<double>(counters.results_stale));
-      }));
+  context.collected.push_back(
+      registry.collect("ez_results_total", "Results that agents reported, by what became of them.",
+                       CollectKind::kCounter, {"status"}, [&context](Samples& samples) {
+                         const engine::KernelCounters counters = context.services.engine.counters().kernel;
+                         samples.add({"accepted"}, static_cast<double>(counters.results_accepted));
+                         samples.add({"duplicate"}, static_cast<double>(counters.results_duplicate));
+                         samples.add({"stale"}, static_cast<double>(counters.results_stale));
+                       }));
   context.collected.push_back(registry.collect(
       "ez_build_info", "1; the label says which ez this is.", CollectKind::kGauge, {"version"},
       [&context](Samples& samples) { samples.add({context.services.version}, 1); }));

@@ -1,5 +1,5 @@
-// GET /openapi.json: the document that describes all of this. openapi.json is its source; the build turns it into a text
-// of the program, and a test compares it with the routes.
+// GET /openapi.json: the document that describes all of this. openapi.json is its source; the build turns it
+// into a text of the program, and a test compares it with the routes.
 #include "http/api/context.h"
 
 namespace ez::http::api {

@@ -94,9 +94,8 @@ TEST(ApiOpenapi, EveryOperationIsWhole) {
       EXPECT_EQ(declared, named);
     }
   }
-  each_reference(text, [&](const std::string& reference) {
-    EXPECT_NE(resolve(text, reference), nullptr) << reference;
-  });
+  each_reference(
+      text, [&](const std::string& reference) { EXPECT_NE(resolve(text, reference), nullptr) << reference; });
 }
 
 TEST(ApiOpenapi, CodesAndPermissionsExist) {
@@ -105,7 +104,8 @@ TEST(ApiOpenapi, CodesAndPermissionsExist) {
     for (const auto& [method, operation] : methods.as_map()) {
       const Value* codes = operation.find("x-errors");
       if (codes == nullptr) continue;
-      for (const Value& code : codes->as_list()) EXPECT_NE(find_code(code.as_string()), nullptr) << code.as_string();
+      for (const Value& code : codes->as_list())
+        EXPECT_NE(find_code(code.as_string()), nullptr) << code.as_string();
     }
   }
 }

@@ -8,7 +8,8 @@
 namespace ez::http::api {
 namespace {
 
-constexpr const char* kTwo = "name: two\ntasks:\n  - id: a\n    run: echo\n  - id: b\n    dependencies: [a]\n    run: echo\n";
+constexpr const char* kTwo =
+    "name: two\ntasks:\n  - id: a\n    run: echo\n  - id: b\n    dependencies: [a]\n    run: echo\n";
 
 // Everything a stream says until it ends.
 std::vector<ReceivedEvent> events_of(const std::string& text) {
@@ -71,7 +72,8 @@ TEST(ApiStreams, AHeartbeatIsWokenByACancellation) {
 
   Answer told;
   std::thread waiting([&] {
-    told = world.post(target, Value(Value::Map{{"leases", Value(Value::List{Value(fence)})}, {"wait_ms", Value(60'000)}}));
+    told = world.post(
+        target, Value(Value::Map{{"leases", Value(Value::List{Value(fence)})}, {"wait_ms", Value(60'000)}}));
   });
   EXPECT_EQ(world.post("/v1/runs/" + run + "/cancel", Value(Value::Map{})).status, 200);
   waiting.join();
@@ -87,9 +89,11 @@ TEST(ApiStreams, AnEmptyWaitEndsByItself) {
   EXPECT_EQ(none.status, 200);
   EXPECT_TRUE(none.body.find("tasks")->as_list().empty());
   EXPECT_EQ(world.engine().counters().waiting_demands, 0u);
-  const Answer beat = world.post("/v1/agents/" + agent.id + "/heartbeat", Value(Value::Map{{"wait_ms", Value(1)}}));
+  const Answer beat =
+      world.post("/v1/agents/" + agent.id + "/heartbeat", Value(Value::Map{{"wait_ms", Value(1)}}));
   EXPECT_EQ(beat.status, 200);
-  EXPECT_EQ(world.post("/v1/agents/a999/heartbeat", Value(Value::Map{{"wait_ms", Value(60'000)}})).code, "AGENT_NOT_FOUND");
+  EXPECT_EQ(world.post("/v1/agents/a999/heartbeat", Value(Value::Map{{"wait_ms", Value(60'000)}})).code,
+            "AGENT_NOT_FOUND");
 }
 
 TEST(ApiStreams, ARunIsToldFromSnapshotToEnd) {
@@ -113,7 +117,8 @@ TEST(ApiStreams, ARunIsToldFromSnapshotToEnd) {
   std::vector<std::string> states;
   for (const ReceivedEvent& event : events) {
     const Value data = must(parse_json(event.data));
-    if (event.event == "task" && data.string_or("task", "") == "b") states.emplace_back(data.string_or("state", ""));
+    if (event.event == "task" && data.string_or("task", "") == "b")
+      states.emplace_back(data.string_or("state", ""));
   }
   EXPECT_EQ(states, (std::vector<std::string>{"ready", "running", "succeeded"})) << told.text;
   EXPECT_EQ(world.engine().events().subscribers(), 0u);
@@ -164,9 +169,10 @@ TEST(ApiStreams, ALargeRunComesInPieces) {
 
 TEST(ApiStreams, NamesOfNewInstancesAreKnown) {
   World world;
-  const std::string run = world.start_run(
-      "fan", "name: fan\ntasks:\n  - id: list\n    run: echo\n  - id: each\n    dependencies: [list]\n    for_each: ${{ "
-             "tasks.list.output.items }}\n    run: echo ${{ item }}\n");
+  const std::string run = world.start_run("fan",
+                                          "name: fan\ntasks:\n  - id: list\n    run: echo\n  - id: each\n    "
+                                          "dependencies: [list]\n    for_each: ${{ "
+                                          "tasks.list.output.items }}\n    run: echo ${{ item }}\n");
   Answer told;
   std::thread follower([&] { told = stream(world, "/v1/runs/" + run + "/events"); });
   while (world.engine().events().subscribers() == 0) std::this_thread::yield();
@@ -176,7 +182,9 @@ TEST(ApiStreams, NamesOfNewInstancesAreKnown) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(agent.report(agent.take(), "succeeded"), "accepted");
   follower.join();
   for (const char* name : {"each.0", "each.1", "each.2"}) {
-    EXPECT_NE(told.text.find("{\"task\":\"" + std::string(name) + "\",\"state\":\"succeeded\""), std::string::npos) << name;
+    EXPECT_NE(told.text.find("{\"task\":\"" + std::string(name) + "\",\"state\":\"succeeded\""),
+              std::string::npos)
+        << name;
   }
 }
 
@@ -188,8 +196,8 @@ TEST(ApiStreams, LogsAreAppendedReadAndFollowed) {
   const std::string fence = std::to_string(item.int_or("fence", 0));
   const std::string log = "/v1/runs/" + run + "/tasks/a/attempts/1/logs";
   const auto append = [&](std::size_t offset, const std::string& bytes, const std::string& with_fence) {
-    return world.call(Method::kPost, log + "?fence=" + with_fence + "&offset=" + std::to_string(offset), bytes,
-                      {{"Content-Type", "application/octet-stream"}});
+    return world.call(Method::kPost, log + "?fence=" + with_fence + "&offset=" + std::to_string(offset),
+                      bytes, {{"Content-Type", "application/octet-stream"}});
   };
   Answer told;
   std::thread follower([&] { told = stream(world, log); });
@@ -200,7 +208,8 @@ TEST(ApiStreams, LogsAreAppendedReadAndFollowed) {
   EXPECT_EQ(append(100, "x", fence).code, "LOG_GAP");
   {
     http::testing::RawClient raw(world.port());
-    ASSERT_TRUE(raw.send(http::testing::raw_request("POST", log + "?fence=" + fence + "&offset=100", "", "x")));
+    ASSERT_TRUE(
+        raw.send(http::testing::raw_request("POST", log + "?fence=" + fence + "&offset=100", "", "x")));
     const auto answer = raw.receive();
     ASSERT_TRUE(answer.has_value());
     EXPECT_EQ(answer->status, 409);

@@ -1,5 +1,5 @@
-// A whole server for tests: the engine over a real local log, history, blobs and logs in a folder that goes away, the
-// API, and clients that talk to it over TCP.
+// A whole server for tests: the engine over a real local log, history, blobs and logs in a folder that goes
+// away, the API, and clients that talk to it over TCP.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -28,7 +28,9 @@ T must(Result<T> result) {
   EZ_CHECK(result.ok(), result.ok() ? "" : result.error().to_string().c_str());
   return std::move(result).value();
 }
-inline void must(const Status& status) { EZ_CHECK(status.ok(), status.ok() ? "" : status.error().to_string().c_str()); }
+inline void must(const Status& status) {
+  EZ_CHECK(status.ok(), status.ok() ? "" : status.error().to_string().c_str());
+}
 
 struct Answer {
   int status = 0;
@@ -37,7 +39,9 @@ struct Answer {
   std::string code;  // of a problem
   Headers headers;
 
-  [[nodiscard]] std::string text_of(std::string_view key) const { return std::string(body.string_or(key, "")); }
+  [[nodiscard]] std::string text_of(std::string_view key) const {
+    return std::string(body.string_or(key, ""));
+  }
 };
 
 // Different people for tests of permissions; the token is the name.
@@ -49,7 +53,8 @@ class TestPrincipals final : public security::Authenticator {
     principal->roles = std::move(grants);
     principals_[token] = std::move(principal);
   }
-  [[nodiscard]] Result<std::shared_ptr<const security::Principal>> authenticate(std::string_view token) const override {
+  [[nodiscard]] Result<std::shared_ptr<const security::Principal>> authenticate(
+      std::string_view token) const override {
     const auto found = principals_.find(std::string(token));
     if (found == principals_.end()) return Error(Code::Unauthenticated, "the token is not known");
     return found->second;
@@ -90,12 +95,12 @@ class World {
     options.segment_bytes = 1 << 20;
     options.zero_fill = false;
     auto log = must(log::open_local_log(log::posix_disk(), (folder_ / "log").string(), options));
-    engine_ = std::make_unique<engine::Engine>(engine::KernelOptions{}, std::move(log), *history_, blobs_.get(),
-                                               system_clock(), system_random());
+    engine_ = std::make_unique<engine::Engine>(engine::KernelOptions{}, std::move(log), *history_,
+                                               blobs_.get(), system_clock(), system_random());
     must(engine_->start());
     metrics_ = std::make_unique<telemetry::Registry>();
-    api_ = std::make_unique<Api>(Services{*engine_, *history_, *blobs_, *logs_, *metrics_, system_clock(), "0.0-test",
-                                          folder_, reserve_bytes_});
+    api_ = std::make_unique<Api>(Services{*engine_, *history_, *blobs_, *logs_, *metrics_, system_clock(),
+                                          "0.0-test", folder_, reserve_bytes_});
     Router router;
     api_->add_routes(router);
     ServerOptions server;
@@ -131,7 +136,8 @@ class World {
   }
 
   Answer call(Method method, const std::string& target, const std::string& body = "",
-              std::vector<std::pair<std::string, std::string>> headers = {}, const std::string& token = "admin") const {
+              std::vector<std::pair<std::string, std::string>> headers = {},
+              const std::string& token = "admin") const {
     ClientRequest request;
     request.method = method;
     request.target = target;
@@ -199,9 +205,9 @@ class World {
 class TestAgent {
  public:
   explicit TestAgent(World& world, const std::string& name = "tester", int capacity = 8) : world_(world) {
-    const Answer answer = world.post("/v1/agents", Value(Value::Map{{"name", Value(name)},
-                                                                    {"type", Value("exec")},
-                                                                    {"capacity", Value(capacity)}}));
+    const Answer answer = world.post(
+        "/v1/agents",
+        Value(Value::Map{{"name", Value(name)}, {"type", Value("exec")}, {"capacity", Value(capacity)}}));
     EXPECT_EQ(answer.status, 201) << answer.text;
     id = answer.text_of("agent");
   }
@@ -228,7 +234,8 @@ class TestAgent {
     out.set("outcome", Value(outcome));
     if (!output.is_null()) out.set("output", std::move(output));
     if (outcome == "failed") {
-      out.set("error", Value(Value::Map{{"code", Value("COMMAND_FAILED")}, {"message", Value("exit status 1")}}));
+      out.set("error",
+              Value(Value::Map{{"code", Value("COMMAND_FAILED")}, {"message", Value("exit status 1")}}));
       out.set("exit_code", Value(1));
     }
     return out;

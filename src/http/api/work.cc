@@ -15,9 +15,12 @@ using security::Permission;
 
 std::string_view status_name(Reply::Result result) {
   switch (result) {
-    case Reply::Result::kAccepted: return "accepted";
-    case Reply::Result::kDuplicate: return "duplicate";
-    default: return "stale";
+    case Reply::Result::kAccepted:
+      return "accepted";
+    case Reply::Result::kDuplicate:
+      return "duplicate";
+    default:
+      return "stale";
   }
 }
 
@@ -26,7 +29,8 @@ void give_back(Context& context, const std::vector<engine::WorkTask>& tasks) {
   if (tasks.empty()) return;
   core::pb::Command command;
   command.mutable_expire_leases()->set_reason("the work did not reach the agent");
-  for (const engine::WorkTask& task : tasks) command.mutable_expire_leases()->add_fences(task.lease.fence.value);
+  for (const engine::WorkTask& task : tasks)
+    command.mutable_expire_leases()->add_fences(task.lease.fence.value);
   context.services.engine.propose(std::move(command), [](const Result<Reply>&) {});
 }
 
@@ -70,7 +74,8 @@ void answer_work(Context& context, const DeferredPtr& answer, const engine::Work
 }
 
 // The logs of attempts that are over: no more bytes will come.
-void close_logs(Context& context, const std::vector<WorkBody::Ending>& endings, const engine::WorkAnswer& work) {
+void close_logs(Context& context, const std::vector<WorkBody::Ending>& endings,
+                const engine::WorkAnswer& work) {
   for (const WorkBody::Ending& ending : endings) {
     const bool accepted = std::find(work.accepted.begin(), work.accepted.end(),
                                     std::pair(ending.fence, Reply::Result::kAccepted)) != work.accepted.end();
@@ -94,7 +99,8 @@ Status work(Context& context, Request& request, const DeferredPtr& answer) {
         if (!poll->answered()) return false;
         if (!result.ok()) return answer->problem(result.error());
         const auto held = std::make_shared<engine::WorkAnswer>(std::move(result).value());
-        if (context.renders.post([&context, answer, held] { answer_work(context, answer, *held); })) return true;
+        if (context.renders.post([&context, answer, held] { answer_work(context, answer, *held); }))
+          return true;
         answer->problem(overloaded("too many answers wait to be written"));
         return false;
       });
@@ -105,8 +111,8 @@ Status work(Context& context, Request& request, const DeferredPtr& answer) {
 }  // namespace
 
 void add_work_routes(Router& router, Context& context) {
-  add_route(router, context, Method::kPost, "/v1/work", Permission::kAgentWork, "Report results and take work", work,
-            kMaxWorkBodyBytes);
+  add_route(router, context, Method::kPost, "/v1/work", Permission::kAgentWork,
+            "Report results and take work", work, kMaxWorkBodyBytes);
 }
 
 }  // namespace ez::http::api

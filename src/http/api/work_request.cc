@@ -62,9 +62,9 @@ void read_output(Fields& fields, ReportResult& result) {
   const Value output = fields.any("output");
   if (!output.is_null()) result.set_output(to_json(output));
   if (result.output().size() > core::kMaxInlineBytes) {
-    fields.fail(Error(Code::PayloadTooLarge, fields.name_of("output") + ": it has " +
-                                                 std::to_string(result.output().size()) + " bytes; at most " +
-                                                 std::to_string(core::kMaxInlineBytes) + " are allowed",
+    fields.fail(Error(Code::PayloadTooLarge,
+                      fields.name_of("output") + ": it has " + std::to_string(result.output().size()) +
+                          " bytes; at most " + std::to_string(core::kMaxInlineBytes) + " are allowed",
                       "PUT it to /v1/artifacts/{sha256} and name it as output_blob."));
   }
   result.set_output_blob(fields.sha256("output_blob"));
@@ -111,7 +111,8 @@ Status check_stored(const storage::BlobStore& blobs, const std::string& where, c
   return {};
 }
 
-Status read_result(const Value& value, const std::string& where, const storage::BlobStore& blobs, WorkBody& out) {
+Status read_result(const Value& value, const std::string& where, const storage::BlobStore& blobs,
+                   WorkBody& out) {
   Fields fields(value, where, false);
   ReportResult result;
   result.set_fence(static_cast<std::uint64_t>(fields.need_number("fence", 1, INT64_MAX)));
