@@ -24,10 +24,12 @@ Result<Expression> Expression::parse(std::string_view source, const ExpressionLi
   } else {
     problem = parser.problem();
   }
-  return Error(Code::ExpressionInvalid, expression::place_in(source, problem.offset) + ": " + problem.message);
+  return Error(Code::ExpressionInvalid,
+               expression::place_in(source, problem.offset) + ": " + problem.message);
 }
 
-std::shared_ptr<const Expression::Program> Expression::Program::make(std::string source, expression::Node root,
+std::shared_ptr<const Expression::Program> Expression::Program::make(std::string source,
+                                                                     expression::Node root,
                                                                      expression::Problem& problem) {
   auto program = std::make_shared<Program>();
   program->source = std::move(source);

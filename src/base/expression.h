@@ -1,8 +1,8 @@
-// Expressions: a subset of CEL (the Common Expression Language, github.com/google/cel-spec). Always terminates; the
-// cost of an evaluation is bounded. docs/formats/expressions.md says exactly what is in it.
+// Expressions: a subset of CEL (the Common Expression Language, github.com/google/cel-spec). Always
+// terminates; the cost of an evaluation is bounded. docs/formats/expressions.md says exactly what is in it.
 //
-// Threads: an Expression is immutable and may be evaluated from any thread. The same expression over the same values
-// gives the same result on every machine.
+// Threads: an Expression is immutable and may be evaluated from any thread. The same expression over the same
+// values gives the same result on every machine.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@
 
 namespace ez {
 
-// The variables of an evaluation by their first name ("tasks", "inputs", "item" …). Returns nullptr for an unknown
-// one; the pointer stays valid until the evaluation ends.
+// The variables of an evaluation by their first name ("tasks", "inputs", "item" …). Returns nullptr for an
+// unknown one; the pointer stays valid until the evaluation ends.
 using Variables = std::function<const Value*(std::string_view name)>;
 
 struct ExpressionLimits {
@@ -31,7 +31,8 @@ struct ExpressionLimits {
 
 class Expression {
  public:
-  // Errors: EXPRESSION_INVALID with "column N: …", or "line L, column N: …" when the source has several lines.
+  // Errors: EXPRESSION_INVALID with "column N: …", or "line L, column N: …" when the source has several
+  // lines.
   [[nodiscard]] static Result<Expression> parse(std::string_view source, const ExpressionLimits& limits = {});
 
   // Errors: EXPRESSION_FAILED (unknown name, wrong type, division by zero, overflow, index), EXPRESSION_COST.
@@ -40,8 +41,8 @@ class Expression {
   [[nodiscard]] const std::string& source() const;
   // The free variables (first names), sorted, without those bound by macros.
   [[nodiscard]] const std::vector<std::string>& variables() const;
-  // The paths that are selected from a free variable with constant names, for example {"tasks","build","output"};
-  // lets the workflow checker find references to unknown tasks and inputs.
+  // The paths that are selected from a free variable with constant names, for example
+  // {"tasks","build","output"}; lets the workflow checker find references to unknown tasks and inputs.
   [[nodiscard]] const std::vector<std::vector<std::string>>& paths() const;
 
  private:
@@ -56,8 +57,8 @@ class Template {
  public:
   [[nodiscard]] static Result<Template> parse(std::string_view text, const ExpressionLimits& limits = {});
 
-  // How an inserted value is written: kPlain as it is, kShell quoted as one POSIX shell word. Strings are inserted
-  // as they are, everything else as JSON.
+  // How an inserted value is written: kPlain as it is, kShell quoted as one POSIX shell word. Strings are
+  // inserted as they are, everything else as JSON.
   enum class Quoting { kPlain, kShell };
   [[nodiscard]] Result<std::string> render(const Variables& variables, Quoting quoting,
                                            const ExpressionLimits& limits = {}) const;

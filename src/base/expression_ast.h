@@ -51,14 +51,15 @@ enum class Macro : std::uint8_t { kAll, kExists, kExistsOne, kMap, kFilter };
 struct Node {
   Op op = Op::kLiteral;
   Macro macro = Macro::kAll;
-  int slot = -1;             // of a name: the macro variable that it means, counted from the outermost; -1: free
+  int slot = -1;  // of a name: the macro variable that it means, counted from the outermost; -1: free
   std::uint32_t offset = 0;  // in bytes, where messages point to
   std::size_t depth = 1;     // of the tree under this node
   std::string text;
   Value literal;
   std::vector<Node> children;
-  const Function* function = nullptr;       // lives as long as the process
-  std::shared_ptr<const re2::RE2> pattern;  // of matches() with a literal pattern; shared by copies of the node
+  const Function* function = nullptr;  // lives as long as the process
+  std::shared_ptr<const re2::RE2>
+      pattern;  // of matches() with a literal pattern; shared by copies of the node
 };
 
 // What is wrong with a source text, and where (in bytes from its start).

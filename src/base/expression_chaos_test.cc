@@ -1,4 +1,5 @@
-// Random texts: never a crash, always an end within the limits. The same programs run for longer in tests/fuzz.
+// Random texts: never a crash, always an end within the limits. The same programs run for longer in
+// tests/fuzz.
 #include <gtest/gtest.h>
 
 #include "base/expression.h"
@@ -10,7 +11,8 @@ namespace {
 
 const Value& sample() {
   static const Value value = *parse_json(
-      R"({"a": {"b": {"c": [1, 2, {"d": "e"}]}}, "l": [1, 2.5, "x", null, true, [1], {"k": 1}], "s": "some text", "x": 3})");
+      R"({"a": {"b": {"c": [1, 2, {"d": "e"}]}}, "l": [1, 2.5, "x", null, true, [1], {"k": 1}],
+          "s": "some text", "x": 3})");
   return value;
 }
 
@@ -31,7 +33,8 @@ void exercise(std::string_view text, std::uint64_t seed, int& parsed_count, int&
       ASSERT_TRUE(again.ok()) << text;
       ASSERT_EQ(to_json(*again), to_json(*value)) << text;
     } else {
-      ASSERT_TRUE(value.error().code() == Code::ExpressionFailed || value.error().code() == Code::ExpressionCost);
+      ASSERT_TRUE(value.error().code() == Code::ExpressionFailed ||
+                  value.error().code() == Code::ExpressionCost);
       ASSERT_LT(value.error().message().size(), 1'000U) << "seed " << seed << " " << text;
     }
   } else {
@@ -62,14 +65,75 @@ TEST(ExpressionChaos, RandomBytes) {
 }
 
 TEST(ExpressionChaos, RandomTokens) {
-  constexpr std::string_view kTokens[] = {
-      "a",     "b",      "l",         "s",      "x",     ".",     ".",          "[",        "]",      "(",
-      ")",     "{",      "}",         ",",      ":",     "?",     "+",          "-",        "*",      "/",
-      "%",     "==",     "!=",        "<",      ">=",    "&&",    "||",         "!",        "in",     "1",
-      "0",     "2.5",    "'t'",       "\"k\"",  "r'\\'", "null",  "true",       "false",    "has(",   ".map(x,",
-      ".all(", ".exists(x,", ".filter(x,", ".exists_one(x,", "size(", ".size()", ".split(", ".join(", ".replace(",
-      ".matches('", "int(", "string(", "double(", "type(", "math.least(", "9223372036854775807", "${{", "}}", "$${{",
-      "'''",   "`a-b`",  "//",        "\n",     " ",     "0x1F",  "1e308",      "'\\u0041'", ".trim()", ".lowerAscii()"};
+  constexpr std::string_view kTokens[] = {"a",
+                                          "b",
+                                          "l",
+                                          "s",
+                                          "x",
+                                          ".",
+                                          ".",
+                                          "[",
+                                          "]",
+                                          "(",
+                                          ")",
+                                          "{",
+                                          "}",
+                                          ",",
+                                          ":",
+                                          "?",
+                                          "+",
+                                          "-",
+                                          "*",
+                                          "/",
+                                          "%",
+                                          "==",
+                                          "!=",
+                                          "<",
+                                          ">=",
+                                          "&&",
+                                          "||",
+                                          "!",
+                                          "in",
+                                          "1",
+                                          "0",
+                                          "2.5",
+                                          "'t'",
+                                          "\"k\"",
+                                          "r'\\'",
+                                          "null",
+                                          "true",
+                                          "false",
+                                          "has(",
+                                          ".map(x,",
+                                          ".all(",
+                                          ".exists(x,",
+                                          ".filter(x,",
+                                          ".exists_one(x,",
+                                          "size(",
+                                          ".size()",
+                                          ".split(",
+                                          ".join(",
+                                          ".replace(",
+                                          ".matches('",
+                                          "int(",
+                                          "string(",
+                                          "double(",
+                                          "type(",
+                                          "math.least(",
+                                          "9223372036854775807",
+                                          "${{",
+                                          "}}",
+                                          "$${{",
+                                          "'''",
+                                          "`a-b`",
+                                          "//",
+                                          "\n",
+                                          " ",
+                                          "0x1F",
+                                          "1e308",
+                                          "'\\u0041'",
+                                          ".trim()",
+                                          ".lowerAscii()"};
   constexpr std::uint64_t kSeed = 1795366080;
   SeededRandom random(kSeed);
   int parsed = 0;
@@ -91,26 +155,48 @@ TEST(ExpressionChaos, RandomTokens) {
 std::string random_source(Random& random, int depth) {
   const auto sub = [&]() { return random_source(random, depth - 1); };
   if (depth == 0) {
-    constexpr std::string_view kLeaves[] = {"1",   "0",    "-7",   "2.5",  "'a'",  "''",   "true", "false", "null",
-                                            "x",   "s",    "l",    "a",    "a.b",  "a.b.c", "[]",  "{}",    "gone",
-                                            "y",   "[1, 2, 3]", "'a,b,c'", "9223372036854775807"};
+    constexpr std::string_view kLeaves[] = {"1",       "0",
+                                            "-7",      "2.5",
+                                            "'a'",     "''",
+                                            "true",    "false",
+                                            "null",    "x",
+                                            "s",       "l",
+                                            "a",       "a.b",
+                                            "a.b.c",   "[]",
+                                            "{}",      "gone",
+                                            "y",       "[1, 2, 3]",
+                                            "'a,b,c'", "9223372036854775807"};
     return std::string(kLeaves[random.below(std::size(kLeaves))]);
   }
   switch (random.below(14)) {
-    case 0: return "(" + sub() + " + " + sub() + ")";
-    case 1: return "(" + sub() + " && " + sub() + ")";
-    case 2: return "(" + sub() + " || " + sub() + " || " + sub() + ")";
-    case 3: return "(" + sub() + " == " + sub() + ")";
-    case 4: return "(" + sub() + " ? " + sub() + " : " + sub() + ")";
-    case 5: return "[" + sub() + ", " + sub() + "]";
-    case 6: return "{'k': " + sub() + ", 'a': " + sub() + "}";
-    case 7: return sub() + ".map(y, " + sub() + ")";
-    case 8: return sub() + ".filter(y, " + sub() + ")";
-    case 9: return sub() + ".exists(y, " + sub() + ")";
-    case 10: return "(" + sub() + ")[" + sub() + "]";
-    case 11: return "size(" + sub() + ")";
-    case 12: return "(" + sub() + " in " + sub() + ")";
-    default: return "string(" + sub() + ").replace('a', string(" + sub() + "))";
+    case 0:
+      return "(" + sub() + " + " + sub() + ")";
+    case 1:
+      return "(" + sub() + " && " + sub() + ")";
+    case 2:
+      return "(" + sub() + " || " + sub() + " || " + sub() + ")";
+    case 3:
+      return "(" + sub() + " == " + sub() + ")";
+    case 4:
+      return "(" + sub() + " ? " + sub() + " : " + sub() + ")";
+    case 5:
+      return "[" + sub() + ", " + sub() + "]";
+    case 6:
+      return "{'k': " + sub() + ", 'a': " + sub() + "}";
+    case 7:
+      return sub() + ".map(y, " + sub() + ")";
+    case 8:
+      return sub() + ".filter(y, " + sub() + ")";
+    case 9:
+      return sub() + ".exists(y, " + sub() + ")";
+    case 10:
+      return "(" + sub() + ")[" + sub() + "]";
+    case 11:
+      return "size(" + sub() + ")";
+    case 12:
+      return "(" + sub() + " in " + sub() + ")";
+    default:
+      return "string(" + sub() + ").replace('a', string(" + sub() + "))";
   }
 }
 

@@ -1,5 +1,5 @@
-// The language, case by case, after the CEL specification (doc/langdef.md) and the strings and math extensions.
-// The right side is the result as JSON, or the beginning of the error.
+// The language, case by case, after the CEL specification (doc/langdef.md) and the strings and math
+// extensions. The right side is the result as JSON, or the beginning of the error.
 #include <gtest/gtest.h>
 
 #include "base/expression.h"
@@ -66,8 +66,9 @@ TEST(ExpressionConformance, Literals) {
          {"'it is'", R"("it is")"},
          {R"("say 'hi'")", R"("say 'hi'")"},
          {R"('\a\b\f\n\r\t\v\\\?\"\'\`')", R"("\u0007\b\f\n\r\t\u000b\\?\"'`")"},
-         {R"('\x41\X42\u00e9\U0001F600\101')", "\"AB\xC3\xA9\xF0\x9F\x98\x80"
-                                               "A\""},
+         {R"('\x41\X42\u00e9\U0001F600\101')",
+          "\"AB\xC3\xA9\xF0\x9F\x98\x80"
+          "A\""},
          {R"('\q')", kInvalid},
          {R"('\400')", kInvalid},
          {R"(r'a\nb')", R"("a\\nb")"},

@@ -34,8 +34,10 @@ std::size_t written_size(const Value& value, std::size_t limit) {
     case Value::Kind::kNull:
     case Value::Kind::kBool:
     case Value::Kind::kInt:
-    case Value::Kind::kDouble: return 8;
-    case Value::Kind::kString: return size + value.as_string().size();
+    case Value::Kind::kDouble:
+      return 8;
+    case Value::Kind::kString:
+      return size + value.as_string().size();
     case Value::Kind::kList:
       for (const Value& element : value.as_list()) {
         size += 1 + written_size(element, limit);
@@ -102,17 +104,26 @@ Result<Value> Evaluator::run(const Node& root) {
 const Value* Evaluator::eval(const Node& node, Value& slot) {
   if (!charge(node, 1)) return nullptr;
   switch (node.op) {
-    case Op::kLiteral: return &node.literal;
-    case Op::kName: return eval_name(node);
+    case Op::kLiteral:
+      return &node.literal;
+    case Op::kName:
+      return eval_name(node);
     case Op::kSelect:
-    case Op::kHas: return eval_select(node, slot);
-    case Op::kIndex: return eval_index(node, slot);
-    case Op::kList: return eval_list(node, slot);
-    case Op::kMap: return eval_map(node, slot);
-    case Op::kCall: return eval_call(node, slot);
-    case Op::kMacro: return eval_macro(node, slot);
+    case Op::kHas:
+      return eval_select(node, slot);
+    case Op::kIndex:
+      return eval_index(node, slot);
+    case Op::kList:
+      return eval_list(node, slot);
+    case Op::kMap:
+      return eval_map(node, slot);
+    case Op::kCall:
+      return eval_call(node, slot);
+    case Op::kMacro:
+      return eval_macro(node, slot);
     case Op::kAnd:
-    case Op::kOr: return eval_logic(node, slot);
+    case Op::kOr:
+      return eval_logic(node, slot);
     case Op::kConditional: {
       bool condition = false;
       if (!eval_condition(node.children[0], condition)) return nullptr;
@@ -129,7 +140,8 @@ const Value* Evaluator::eval(const Node& node, Value& slot) {
       const Value* operand = eval(node.children[0], own);
       return operand != nullptr && negate(node, *operand, slot) ? &slot : nullptr;
     }
-    default: return eval_binary(node, slot);
+    default:
+      return eval_binary(node, slot);
   }
 }
 
@@ -302,10 +314,14 @@ const Value* Evaluator::eval_binary(const Node& node, Value& slot) {
     case Op::kLess:
     case Op::kLessEqual:
     case Op::kGreater:
-    case Op::kGreaterEqual: return compare(node, *a, *b, slot) ? &slot : nullptr;
-    case Op::kIn: return contains(node, *a, *b, slot) ? &slot : nullptr;
-    case Op::kAdd: return add(node, *a, *b, slot) ? &slot : nullptr;
-    default: return arithmetic(node, *a, *b, slot) ? &slot : nullptr;
+    case Op::kGreaterEqual:
+      return compare(node, *a, *b, slot) ? &slot : nullptr;
+    case Op::kIn:
+      return contains(node, *a, *b, slot) ? &slot : nullptr;
+    case Op::kAdd:
+      return add(node, *a, *b, slot) ? &slot : nullptr;
+    default:
+      return arithmetic(node, *a, *b, slot) ? &slot : nullptr;
   }
 }
 

@@ -1,4 +1,5 @@
-// Walks a syntax tree and counts what it costs. One Evaluator serves one evaluation. Internal to the expression rooms.
+// Walks a syntax tree and counts what it costs. One Evaluator serves one evaluation. Internal to the
+// expression rooms.
 #pragma once
 
 #include <cstdint>
@@ -23,13 +24,16 @@ class Evaluator {
 
   // The rest is for functions and macros.
 
-  // Notes a failure at that node and returns false. `cost` marks the end of the budget, which nothing absorbs.
+  // Notes a failure at that node and returns false. `cost` marks the end of the budget, which nothing
+  // absorbs.
   bool fail(const Node& node, std::string message);
   bool fail_cost(const Node& node, std::string message);
   // Takes from the budget; false when it is used up.
   [[nodiscard]] bool charge(const Node& node, std::uint64_t cost);
   // One unit for each 16 bytes begun.
-  [[nodiscard]] bool charge_bytes(const Node& node, std::size_t bytes) { return charge(node, (bytes + 15) / 16); }
+  [[nodiscard]] bool charge_bytes(const Node& node, std::size_t bytes) {
+    return charge(node, (bytes + 15) / 16);
+  }
   // Says whether a string or list of that many bytes may be built.
   [[nodiscard]] bool check_size(const Node& node, std::size_t bytes);
   // Deep equality that pays for each element; false when the budget is used up.
@@ -38,8 +42,8 @@ class Evaluator {
   [[nodiscard]] const re2::RE2* pattern(const Node& node, const std::string& text);
 
  private:
-  // The value of a node: in `slot`, or somewhere that stays unchanged until the evaluation of the enclosing node ends.
-  // nullptr after a failure.
+  // The value of a node: in `slot`, or somewhere that stays unchanged until the evaluation of the enclosing
+  // node ends. nullptr after a failure.
   const Value* eval(const Node& node, Value& slot);
   const Value* eval_name(const Node& node);
   const Value* eval_select(const Node& node, Value& slot);
@@ -80,8 +84,8 @@ class Evaluator {
 // A pattern in a bounded amount of memory; nullptr with the reason in `problem`.
 [[nodiscard]] std::shared_ptr<const re2::RE2> compile_pattern(std::string_view text, std::string& problem);
 
-// The size of the text that a Value stands for, counted until it exceeds `limit`. Values share storage, so a small
-// one in memory may be a large one in writing.
+// The size of the text that a Value stands for, counted until it exceeds `limit`. Values share storage, so a
+// small one in memory may be a large one in writing.
 [[nodiscard]] std::size_t written_size(const Value& value, std::size_t limit);
 
 }  // namespace ez::expression

@@ -53,7 +53,8 @@ bool to_int(const Call& call, Value& out) {
   if (value.is_double()) {
     const double number = std::trunc(value.as_double());
     // Both ends are excluded, as CEL's conformance tests have it.
-    if (!(number > -0x1p63 && number < 0x1p63)) return call.evaluator.fail(call.node, "the double is no int64");
+    if (!(number > -0x1p63 && number < 0x1p63))
+      return call.evaluator.fail(call.node, "the double is no int64");
     out = static_cast<std::int64_t>(number);
     return true;
   }
@@ -91,9 +92,15 @@ bool to_double(const Call& call, Value& out) {
 bool to_string(const Call& call, Value& out) {
   const Value& value = *call.arguments[0];
   switch (value.kind()) {
-    case Value::Kind::kString: out = value; return true;
-    case Value::Kind::kBool: out = value.as_bool() ? "true" : "false"; return true;
-    case Value::Kind::kInt: out = std::to_string(value.as_int()); return true;
+    case Value::Kind::kString:
+      out = value;
+      return true;
+    case Value::Kind::kBool:
+      out = value.as_bool() ? "true" : "false";
+      return true;
+    case Value::Kind::kInt:
+      out = std::to_string(value.as_int());
+      return true;
     case Value::Kind::kDouble: {
       const double number = value.as_double();
       if (std::isnan(number)) {
@@ -108,7 +115,8 @@ bool to_string(const Call& call, Value& out) {
       }
       return true;
     }
-    default: return wrong_type(call);
+    default:
+      return wrong_type(call);
   }
 }
 
@@ -182,8 +190,8 @@ bool greatest(const Call& call, Value& out) { return extreme(call, true, out); }
 
 bool two_strings(const Call& call) {
   if (!call.arguments[0]->is_string() || !call.arguments[1]->is_string()) return wrong_type(call);
-  return call.evaluator.charge_bytes(call.node,
-                                     call.arguments[0]->as_string().size() + call.arguments[1]->as_string().size());
+  return call.evaluator.charge_bytes(
+      call.node, call.arguments[0]->as_string().size() + call.arguments[1]->as_string().size());
 }
 
 bool contains(const Call& call, Value& out) {
@@ -258,8 +266,8 @@ bool join(const Call& call, Value& out) {
   bool first = true;
   for (const Value& element : call.arguments[0]->as_list()) {
     if (!element.is_string()) {
-      return call.evaluator.fail(call.node, "join() needs a list of strings, found " +
-                                                std::string(kind_name(element.kind())));
+      return call.evaluator.fail(
+          call.node, "join() needs a list of strings, found " + std::string(kind_name(element.kind())));
     }
     const std::size_t more = element.as_string().size() + separator.size();
     if (!call.evaluator.charge(call.node, 1) || !call.evaluator.charge_bytes(call.node, more)) return false;
@@ -283,7 +291,8 @@ bool replace(const Call& call, Value& out) {
   // Below 2^63: a text has at most as many places as bytes, and both texts are far below 2^31 bytes.
   const std::size_t bytes = text.size() - count * old.size() + count * now.size();
   if (!call.evaluator.check_size(call.node, bytes)) return false;
-  if (!call.evaluator.charge(call.node, count) || !call.evaluator.charge_bytes(call.node, bytes)) return false;
+  if (!call.evaluator.charge(call.node, count) || !call.evaluator.charge_bytes(call.node, bytes))
+    return false;
   out = replace_text(text, old, now, limit);
   return true;
 }

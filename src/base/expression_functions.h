@@ -22,7 +22,7 @@ struct Call {
 
 struct Function {
   std::string_view name;
-  bool method;  // written value.name(…)
+  bool method;                // written value.name(…)
   std::size_t min_arguments;  // without the receiver
   std::size_t max_arguments;
   // Puts the result into `out`; false after it told the evaluator of a failure.

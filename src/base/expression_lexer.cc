@@ -161,7 +161,8 @@ bool Lexer::read_string(Token& token, bool raw) {
       continue;
     }
     if ((c == '\n' || c == '\r') && !triple) {
-      return fail(token.offset, "this string does not end on its line; one with three quotes may have several");
+      return fail(token.offset,
+                  "this string does not end on its line; one with three quotes may have several");
     }
     const std::size_t length = utf8_sequence_length(text_.substr(at_));
     if (length == 0) return fail(at_, "the text is not UTF-8");
@@ -176,22 +177,41 @@ bool Lexer::read_escape(std::string& out) {
   at_ += 2;
   if (at_ > text_.size()) return fail_at_end(start, "this escape sequence has no end");
   switch (text_[start + 1]) {
-    case 'a': out.push_back('\a'); return true;
-    case 'b': out.push_back('\b'); return true;
-    case 'f': out.push_back('\f'); return true;
-    case 'n': out.push_back('\n'); return true;
-    case 'r': out.push_back('\r'); return true;
-    case 't': out.push_back('\t'); return true;
-    case 'v': out.push_back('\v'); return true;
+    case 'a':
+      out.push_back('\a');
+      return true;
+    case 'b':
+      out.push_back('\b');
+      return true;
+    case 'f':
+      out.push_back('\f');
+      return true;
+    case 'n':
+      out.push_back('\n');
+      return true;
+    case 'r':
+      out.push_back('\r');
+      return true;
+    case 't':
+      out.push_back('\t');
+      return true;
+    case 'v':
+      out.push_back('\v');
+      return true;
     case '\\':
     case '?':
     case '"':
     case '\'':
-    case '`': out.push_back(text_[start + 1]); return true;
+    case '`':
+      out.push_back(text_[start + 1]);
+      return true;
     case 'x':
-    case 'X': return read_code_point(start, 2, out);
-    case 'u': return read_code_point(start, 4, out);
-    case 'U': return read_code_point(start, 8, out);
+    case 'X':
+      return read_code_point(start, 2, out);
+    case 'u':
+      return read_code_point(start, 4, out);
+    case 'U':
+      return read_code_point(start, 8, out);
     case '0':
     case '1':
     case '2':
@@ -206,7 +226,8 @@ bool Lexer::read_escape(std::string& out) {
       append_utf8(out, code_point);
       return true;
     }
-    default: return fail(start, "there is no such escape sequence; write \\\\ for a backslash");
+    default:
+      return fail(start, "there is no such escape sequence; write \\\\ for a backslash");
   }
 }
 
@@ -217,7 +238,8 @@ bool Lexer::read_code_point(std::size_t start, std::size_t digits, std::string& 
   if (text.size() != digits || parsed.ec != std::errc() || parsed.ptr != text.data() + digits) {
     return fail(start, "this escape sequence needs " + std::to_string(digits) + " hexadecimal digits");
   }
-  if (code_point > kMaxCodePoint || is_surrogate(code_point)) return fail(start, "there is no such character");
+  if (code_point > kMaxCodePoint || is_surrogate(code_point))
+    return fail(start, "there is no such character");
   at_ += digits;
   append_utf8(out, code_point);
   return true;
@@ -249,10 +271,14 @@ bool Lexer::read_symbol(Token& token) {
     }
   }
   switch (rest.front()) {
-    case '=': return fail(at_, "'=' is no operator; compare with '=='");
-    case '&': return fail(at_, "'&' is no operator; write '&&'");
-    case '|': return fail(at_, "'|' is no operator; write '||'");
-    default: break;
+    case '=':
+      return fail(at_, "'=' is no operator; compare with '=='");
+    case '&':
+      return fail(at_, "'&' is no operator; write '&&'");
+    case '|':
+      return fail(at_, "'|' is no operator; write '||'");
+    default:
+      break;
   }
   const std::size_t length = utf8_sequence_length(rest);
   if (length == 0) return fail(at_, "the text is not UTF-8");

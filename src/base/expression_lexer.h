@@ -1,4 +1,5 @@
-// Splits the source of an expression into tokens (CEL specification, "Syntax"). Internal to the expression rooms.
+// Splits the source of an expression into tokens (CEL specification, "Syntax"). Internal to the expression
+// rooms.
 #pragma once
 
 #include <cstdint>
@@ -28,11 +29,13 @@ struct Token {
   std::uint64_t magnitude = 0;
   double number = 0;
 
-  [[nodiscard]] bool is(std::string_view expected) const { return kind == TokenKind::kSymbol && symbol == expected; }
+  [[nodiscard]] bool is(std::string_view expected) const {
+    return kind == TokenKind::kSymbol && symbol == expected;
+  }
 };
 
-// Reads one token after the other and never looks beyond the one that it gives: what follows an expression inside a
-// template need not be an expression.
+// Reads one token after the other and never looks beyond the one that it gives: what follows an expression
+// inside a template need not be an expression.
 class Lexer {
  public:
   // `text` must outlive the lexer.

@@ -10,17 +10,28 @@ namespace {
 
 std::string_view symbol_of(Op op) {
   switch (op) {
-    case Op::kAdd: return "+";
-    case Op::kSubtract: return "-";
-    case Op::kMultiply: return "*";
-    case Op::kDivide: return "/";
-    case Op::kModulo: return "%";
-    case Op::kLess: return "<";
-    case Op::kLessEqual: return "<=";
-    case Op::kGreater: return ">";
-    case Op::kGreaterEqual: return ">=";
-    case Op::kIn: return "in";
-    default: return "?";
+    case Op::kAdd:
+      return "+";
+    case Op::kSubtract:
+      return "-";
+    case Op::kMultiply:
+      return "*";
+    case Op::kDivide:
+      return "/";
+    case Op::kModulo:
+      return "%";
+    case Op::kLess:
+      return "<";
+    case Op::kLessEqual:
+      return "<=";
+    case Op::kGreater:
+      return ">";
+    case Op::kGreaterEqual:
+      return ">=";
+    case Op::kIn:
+      return "in";
+    default:
+      return "?";
   }
 }
 
@@ -87,10 +98,17 @@ bool Evaluator::arithmetic(const Node& node, const Value& a, const Value& b, Val
     const double x = a.as_double();
     const double y = b.as_double();
     switch (node.op) {
-      case Op::kAdd: out = x + y; return true;
-      case Op::kSubtract: out = x - y; return true;
-      case Op::kMultiply: out = x * y; return true;
-      default: break;
+      case Op::kAdd:
+        out = x + y;
+        return true;
+      case Op::kSubtract:
+        out = x - y;
+        return true;
+      case Op::kMultiply:
+        out = x * y;
+        return true;
+      default:
+        break;
     }
     // IEEE 754 says what a division by zero is; the language of C++ does not.
     if (y != 0) {
@@ -98,7 +116,8 @@ bool Evaluator::arithmetic(const Node& node, const Value& a, const Value& b, Val
     } else if (x == 0 || std::isnan(x) || std::isnan(y)) {
       out = std::numeric_limits<double>::quiet_NaN();
     } else {
-      out = std::copysign(std::numeric_limits<double>::infinity(), std::signbit(x) == std::signbit(y) ? 1.0 : -1.0);
+      out = std::copysign(std::numeric_limits<double>::infinity(),
+                          std::signbit(x) == std::signbit(y) ? 1.0 : -1.0);
     }
     return true;
   }
@@ -108,11 +127,18 @@ bool Evaluator::arithmetic(const Node& node, const Value& a, const Value& b, Val
   std::int64_t result = 0;
   bool overflow = false;
   switch (node.op) {
-    case Op::kAdd: overflow = __builtin_add_overflow(x, y, &result); break;
-    case Op::kSubtract: overflow = __builtin_sub_overflow(x, y, &result); break;
-    case Op::kMultiply: overflow = __builtin_mul_overflow(x, y, &result); break;
+    case Op::kAdd:
+      overflow = __builtin_add_overflow(x, y, &result);
+      break;
+    case Op::kSubtract:
+      overflow = __builtin_sub_overflow(x, y, &result);
+      break;
+    case Op::kMultiply:
+      overflow = __builtin_mul_overflow(x, y, &result);
+      break;
     default:
-      if (y == 0) return fail(node, node.op == Op::kDivide ? "division by zero" : "remainder of a division by zero");
+      if (y == 0)
+        return fail(node, node.op == Op::kDivide ? "division by zero" : "remainder of a division by zero");
       overflow = x == std::numeric_limits<std::int64_t>::min() && y == -1;
       if (!overflow) result = node.op == Op::kDivide ? x / y : x % y;
   }
@@ -135,10 +161,18 @@ bool Evaluator::compare(const Node& node, const Value& a, const Value& b, Value&
     return no_overload(node, a, b);
   }
   switch (node.op) {
-    case Op::kLess: out = order < 0; break;
-    case Op::kLessEqual: out = order <= 0; break;
-    case Op::kGreater: out = order > 0; break;
-    default: out = order >= 0; break;
+    case Op::kLess:
+      out = order < 0;
+      break;
+    case Op::kLessEqual:
+      out = order <= 0;
+      break;
+    case Op::kGreater:
+      out = order > 0;
+      break;
+    default:
+      out = order >= 0;
+      break;
   }
   return true;
 }

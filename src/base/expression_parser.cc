@@ -12,9 +12,9 @@ namespace {
 constexpr std::uint64_t kMaxInt = std::numeric_limits<std::int64_t>::max();
 
 // CEL keeps these for host languages: they are no names of variables, but fields may have them.
-constexpr std::string_view kReserved[] = {"as",     "break", "const",  "continue",  "else",   "for",
-                                          "function", "if",  "import", "let",       "loop",   "package",
-                                          "namespace", "return", "var", "void",     "while"};
+constexpr std::string_view kReserved[] = {"as",        "break",  "const",  "continue", "else", "for",
+                                          "function",  "if",     "import", "let",      "loop", "package",
+                                          "namespace", "return", "var",    "void",     "while"};
 constexpr std::string_view kKeywords[] = {"true", "false", "null", "in"};
 
 template <std::size_t N>
@@ -22,9 +22,9 @@ bool contains(const std::string_view (&words)[N], std::string_view word) {
   return std::find(std::begin(words), std::end(words), word) != std::end(words);
 }
 
-constexpr std::pair<std::string_view, Op> kRelations[] = {
-    {"==", Op::kEqual}, {"!=", Op::kNotEqual}, {"<=", Op::kLessEqual}, {">=", Op::kGreaterEqual},
-    {"<", Op::kLess},   {">", Op::kGreater}};
+constexpr std::pair<std::string_view, Op> kRelations[] = {{"==", Op::kEqual},     {"!=", Op::kNotEqual},
+                                                          {"<=", Op::kLessEqual}, {">=", Op::kGreaterEqual},
+                                                          {"<", Op::kLess},       {">", Op::kGreater}};
 
 std::optional<Op> relation_of(const Token& token) {
   if (token.kind == TokenKind::kName && token.text == "in") return Op::kIn;
@@ -60,7 +60,8 @@ bool Parser::fail_here(std::string_view expected) {
   std::string message = "expected ";
   message += expected;
   if (token_.kind == TokenKind::kEnd) return fail(token_.offset, message + ", but the expression ends");
-  return fail(token_.offset, message + ", found " + quoted(text_.substr(token_.offset, token_.end - token_.offset)));
+  return fail(token_.offset,
+              message + ", found " + quoted(text_.substr(token_.offset, token_.end - token_.offset)));
 }
 
 bool Parser::expect(std::string_view symbol) {
@@ -108,7 +109,8 @@ bool Parser::parse_expression(Node& out) {
     node.offset = static_cast<std::uint32_t>(token_.offset);
     node.children.resize(3);
     node.children[0] = std::move(out);
-    if (!advance() || !parse_or(node.children[1]) || !expect(":") || !parse_expression(node.children[2])) return false;
+    if (!advance() || !parse_or(node.children[1]) || !expect(":") || !parse_expression(node.children[2]))
+      return false;
     if (!finish(node)) return false;
     out = std::move(node);
   }
@@ -218,16 +220,23 @@ bool Parser::parse_primary(Node& out) {
       if (token_.magnitude > kMaxInt) return fail(token_.offset, "this number is too large for an int");
       out.literal = static_cast<std::int64_t>(token_.magnitude);
       return advance();
-    case TokenKind::kDouble: out.literal = token_.number; return advance();
-    case TokenKind::kString: out.literal = std::move(token_.text); return advance();
-    case TokenKind::kName: return parse_name(out);
+    case TokenKind::kDouble:
+      out.literal = token_.number;
+      return advance();
+    case TokenKind::kString:
+      out.literal = std::move(token_.text);
+      return advance();
+    case TokenKind::kName:
+      return parse_name(out);
     case TokenKind::kSymbol:
       if (token_.is("(")) return advance() && parse_expression(out) && expect(")");
       if (token_.is("[")) return parse_list(out);
       if (token_.is("{")) return parse_map(out);
       break;
-    case TokenKind::kSelector: return fail(token_.offset, "a name in backticks is only possible after a '.'");
-    case TokenKind::kEnd: break;
+    case TokenKind::kSelector:
+      return fail(token_.offset, "a name in backticks is only possible after a '.'");
+    case TokenKind::kEnd:
+      break;
   }
   return fail_here("a value");
 }
@@ -375,7 +384,8 @@ bool Parser::make_call(Node& out, std::string_view name, std::size_t offset, std
     return fail(offset, message);
   }
   if (arguments.size() < function->min_arguments || arguments.size() > function->max_arguments) {
-    return fail(offset, shown + "() takes " + argument_count(*function) + ", not " + std::to_string(arguments.size()));
+    return fail(offset, shown + "() takes " + argument_count(*function) + ", not " +
+                            std::to_string(arguments.size()));
   }
   out = Node{};
   out.op = Op::kCall;
@@ -404,7 +414,8 @@ bool Parser::make_macro(Node& out, Macro macro, std::string_view name, std::size
                             (macro == Macro::kMap ? "one or two expressions" : "one expression"));
   }
   if (arguments[0].op != Op::kName) {
-    return fail(arguments[0].offset, "the first argument of " + std::string(name) + "() is the name of a variable");
+    return fail(arguments[0].offset,
+                "the first argument of " + std::string(name) + "() is the name of a variable");
   }
   out = Node{};
   out.op = Op::kMacro;

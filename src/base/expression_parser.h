@@ -13,7 +13,8 @@ namespace ez::expression {
 
 class Parser {
  public:
-  // Begins at `start`; offsets of nodes and problems count from the beginning of `text`, which must outlive the parser.
+  // Begins at `start`; offsets of nodes and problems count from the beginning of `text`, which must outlive
+  // the parser.
   Parser(std::string_view text, std::size_t start, const ExpressionLimits& limits)
       : text_(text), limits_(limits), lexer_(text, start) {}
 

@@ -1,5 +1,7 @@
 #include "base/expression_resolver.h"
 
+#include <re2/re2.h>
+
 #include <algorithm>
 
 #include "base/expression_evaluator.h"
@@ -7,6 +9,10 @@
 
 namespace ez::expression {
 namespace {
+
+// Of all literal patterns of one expression together, some 256 KiB: they stay in memory as long as the
+// workflow does.
+constexpr int kMaxInstructions = 16'384;
 
 class Resolver {
  public:
@@ -63,7 +69,11 @@ class Resolver {
     if (pattern.op != Op::kLiteral || !pattern.literal.is_string()) return true;
     std::string reason;
     node.pattern = compile_pattern(pattern.literal.as_string(), reason);
-    if (node.pattern != nullptr) return true;
+    if (node.pattern != nullptr) {
+      instructions_ += std::max(node.pattern->ProgramSize(), 0);
+      if (instructions_ <= kMaxInstructions) return true;
+      reason = "the patterns of this expression are too large together";
+    }
     problem_ = {pattern.offset, reason, false};
     return false;
   }
@@ -75,14 +85,15 @@ class Resolver {
       return node.slot < 0;
     }
     const bool field = node.op == Op::kSelect || node.op == Op::kHas;
-    const bool index = node.op == Op::kIndex && node.children[1].op == Op::kLiteral &&
-                       node.children[1].literal.is_string();
+    const bool index =
+        node.op == Op::kIndex && node.children[1].op == Op::kLiteral && node.children[1].literal.is_string();
     if ((!field && !index) || !path_of(node.children[0], path)) return false;
     path.push_back(field ? node.text : node.children[1].literal.as_string());
     return true;
   }
 
   std::vector<std::string> scope_;
+  int instructions_ = 0;
   References& references_;
   Problem& problem_;
 };

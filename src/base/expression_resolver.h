@@ -13,8 +13,8 @@ struct References {
   std::vector<std::vector<std::string>> paths;  // sorted, each once
 };
 
-// Binds the names to the macro variables that they mean, turns the names of types into literals, compiles literal
-// patterns, and collects what is free. False with the reason in `problem`.
+// Binds the names to the macro variables that they mean, turns the names of types into literals, compiles
+// literal patterns, and collects what is free. False with the reason in `problem`.
 [[nodiscard]] bool resolve(Node& root, References& references, Problem& problem);
 
 }  // namespace ez::expression

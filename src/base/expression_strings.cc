@@ -13,7 +13,8 @@ constexpr std::size_t kNowhere = std::string_view::npos;
 std::size_t find_text(std::string_view text, std::string_view part, std::size_t from) {
   if (part.empty() || part.size() > text.size() - from) return part.empty() ? from : kNowhere;
   const void* found = memmem(text.data() + from, text.size() - from, part.data(), part.size());
-  return found == nullptr ? kNowhere : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
+  return found == nullptr ? kNowhere
+                          : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
 }
 
 std::size_t character_length(std::string_view text) {
@@ -24,12 +25,15 @@ std::size_t character_length(std::string_view text) {
 // The property White_Space of Unicode 15.
 bool is_space(std::uint32_t c) {
   return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
 }
 
 }  // namespace
 
-bool contains_text(std::string_view text, std::string_view part) { return find_text(text, part, 0) != kNowhere; }
+bool contains_text(std::string_view text, std::string_view part) {
+  return find_text(text, part, 0) != kNowhere;
+}
 
 std::string lower_ascii(std::string_view text) {
   std::string out(text);
@@ -60,7 +64,8 @@ std::string trim_space(std::string_view text) {
   return std::string(text.substr(0, kept));
 }
 
-std::vector<std::string_view> split_text(std::string_view text, std::string_view separator, std::size_t limit) {
+std::vector<std::string_view> split_text(std::string_view text, std::string_view separator,
+                                         std::size_t limit) {
   std::vector<std::string_view> pieces;
   if (limit == 0) return pieces;
   if (separator.empty()) {
@@ -97,7 +102,8 @@ std::size_t count_places(std::string_view text, std::string_view old, std::size_
   return count;
 }
 
-std::string replace_text(std::string_view text, std::string_view old, std::string_view now, std::size_t limit) {
+std::string replace_text(std::string_view text, std::string_view old, std::string_view now,
+                         std::size_t limit) {
   std::string out;
   std::size_t at = 0;
   for (std::size_t done = 0; done < limit; ++done) {

@@ -1,5 +1,6 @@
-// What the string functions of expressions do with bytes, without costs and types. Internal to the expression rooms.
-// Texts are UTF-8; an empty separator stands between all characters (code points), as in CEL's strings extension.
+// What the string functions of expressions do with bytes, without costs and types. Internal to the expression
+// rooms. Texts are UTF-8; an empty separator stands between all characters (code points), as in CEL's strings
+// extension.
 #pragma once
 
 #include <cstddef>

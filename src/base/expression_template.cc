@@ -28,7 +28,8 @@ std::string_view trimmed(std::string_view text) {
                                          : text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
-// One POSIX shell word. Nothing is special between single quotes; a single quote itself has to stand outside of them.
+// One POSIX shell word. Nothing is special between single quotes; a single quote itself has to stand outside
+// of them.
 void append_shell_word(std::string& out, std::string_view text) {
   out.push_back('\'');
   for (const char c : text) {

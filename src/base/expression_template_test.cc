@@ -8,7 +8,8 @@ namespace {
 
 const Value& sample() {
   static const Value value = *parse_json(R"({
-    "inputs": {"repo": "/srv/a b", "n": 5, "ratio": 2.0, "quote": "it's; rm -rf \"$HOME\" `x`", "zero": "a\u0000b",
+    "inputs": {"repo": "/srv/a b", "n": 5, "ratio": 2.0, "quote": "it's; rm -rf \"$HOME\" `x`",
+               "zero": "a\u0000b",
                "list": ["x", "y"], "map": {"a": {"b": 1}}, "nothing": null},
     "item": "cpp"})");
   return value;
@@ -32,7 +33,8 @@ TEST(Template, InsertsValues) {
       {"${{inputs.n}}", "5"},
       {"repo/${{ inputs.repo }}/${{ item }}!", "repo//srv/a b/cpp!"},
       {"${{ item }}${{ item }}", "cppcpp"},
-      {"${{ inputs.list }} ${{ inputs.map }} ${{ inputs.nothing }} ${{ true }}", R"(["x","y"] {"a":{"b":1}} null true)"},
+      {"${{ inputs.list }} ${{ inputs.map }} ${{ inputs.nothing }} ${{ true }}",
+       R"(["x","y"] {"a":{"b":1}} null true)"},
       {"${{ inputs.ratio }}", "2.0"},
       // The end is found by reading the expression, not by looking for braces.
       {"${{ '}}' }}", "}}"},
@@ -134,8 +136,9 @@ TEST(Template, IsBounded) {
             "cpp and more text around it");
   EXPECT_EQ(rendered("${{ item + 'aaaaaaaaaaaaaaaaaaaa' }}", Template::Quoting::kPlain, small),
             "EXPRESSION_INVALID column 1: this ${{ has no }} within 20 bytes");
-  EXPECT_TRUE(rendered("0123456789012345678901234567890123456789${{ item }}", Template::Quoting::kPlain, small)
-                  .starts_with("EXPRESSION_COST in "));
+  EXPECT_TRUE(
+      rendered("0123456789012345678901234567890123456789${{ item }}", Template::Quoting::kPlain, small)
+          .starts_with("EXPRESSION_COST in "));
 }
 
 }  // namespace

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <fstream>
+
 #include "base/json.h"
 
 namespace ez {
@@ -64,7 +67,8 @@ TEST(Expression, InvalidSourcesSayWhere) {
       {"f(1, )", "column 6: expected a value, found \")\""},
       {"f(1 2)", "column 5: expected ',' or ')', found \"2\""},
       {"'abc", "column 1: this string has no end"},
-      {"'a\nb'", "line 1, column 1: this string does not end on its line; one with three quotes may have several"},
+      {"'a\nb'",
+       "line 1, column 1: this string does not end on its line; one with three quotes may have several"},
       {"1 +\n  'a\\q'", "line 2, column 5: there is no such escape sequence; write \\\\ for a backslash"},
       {"'\xC3\xA9\xC3\xA9' + §", "column 8: unexpected \"§\""},
       {"'\\u12'", "column 2: this escape sequence needs 4 hexadecimal digits"},
@@ -133,7 +137,8 @@ TEST(Expression, FailuresSayWhereAndWhy) {
       {"inputs.repo.contains(1)", "column 13: contains() is not possible with string, int"},
       {"int('x')", "column 1: \"x\" is no int"},
       {"[1, 2].join()", "column 8: join() needs a list of strings, found int"},
-      {"'a'.matches(inputs.repo + '(')", "column 5: the pattern \"/srv/a b(\" is not possible: missing ): /srv/a b("},
+      {"'a'.matches(inputs.repo + '(')",
+       "column 5: the pattern \"/srv/a b(\" is not possible: missing ): /srv/a b("},
   };
   for (const auto& [source, expected] : cases) {
     EXPECT_EQ(evaluated(source), "EXPRESSION_FAILED " + std::string(expected)) << source;
@@ -151,7 +156,8 @@ TEST(Expression, PathsAndVariables) {
   EXPECT_EQ(paths("has(tasks.`a-b`.output.x)"), (std::vector<Path>{{"tasks", "a-b", "output", "x"}}));
   EXPECT_EQ(paths("tasks[item].output + item"), (std::vector<Path>{{"item"}, {"tasks"}}));
   EXPECT_EQ(paths("inputs.list[0].name.size()"), (std::vector<Path>{{"inputs", "list"}}));
-  EXPECT_EQ(paths("inputs.list.map(x, x.name + inputs.sep)"), (std::vector<Path>{{"inputs", "list"}, {"inputs", "sep"}}));
+  EXPECT_EQ(paths("inputs.list.map(x, x.name + inputs.sep)"),
+            (std::vector<Path>{{"inputs", "list"}, {"inputs", "sep"}}));
   EXPECT_EQ(paths("item.all(item, item.x > 0)"), (std::vector<Path>{{"item"}}));
   EXPECT_EQ(paths("a.map(x, b.map(y, x + y + z))"), (std::vector<Path>{{"a"}, {"b"}, {"z"}}));
   EXPECT_EQ(paths("type(a.b) == int"), (std::vector<Path>{{"a", "b"}}));
@@ -218,9 +224,10 @@ TEST(Expression, SourcesAreBounded) {
   EXPECT_EQ(evaluated(repeated("(", 60) + "1" + repeated(")", 60)), "1");
   const std::string too_deep = "nested deeper than 64 levels";
   for (const std::string& source :
-       {repeated("(", 5000), repeated("[", 5000), repeated("{'a':", 3000), repeated("!", 5000), repeated("- ", 5000),
-        "1" + repeated("+1", 5000), "a" + repeated(".a", 5000), "a" + repeated("[0]", 5000),
-        repeated("true?1:", 2000) + "1", repeated("size(", 3000), repeated("[].map(x,", 1000)}) {
+       {repeated("(", 5000), repeated("[", 5000), repeated("{'a':", 3000), repeated("!", 5000),
+        repeated("- ", 5000), "1" + repeated("+1", 5000), "a" + repeated(".a", 5000),
+        "a" + repeated("[0]", 5000), repeated("true?1:", 2000) + "1", repeated("size(", 3000),
+        repeated("[].map(x,", 1000)}) {
     const std::string result = evaluated(source);
     EXPECT_NE(result.find(too_deep), std::string::npos) << source.substr(0, 20) << " " << result;
   }
@@ -230,6 +237,10 @@ TEST(Expression, SourcesAreBounded) {
             "EXPRESSION_INVALID the expression has 16385 bytes, at most 16384 are allowed");
   EXPECT_TRUE(evaluated("'a'.matches('((((a{100}){10}){10}){10})')").starts_with("EXPRESSION_INVALID"));
   EXPECT_TRUE(evaluated("'a'.matches('\\\\pL{900}')").starts_with("EXPRESSION_INVALID"));
+  EXPECT_EQ(evaluated("'aa'.matches('\\\\pL{2}')"), "true");
+  EXPECT_NE(evaluated("false" + repeated(" || 'aa'.matches('\\\\pL{2}')", 300))
+                .find("the patterns of this expression are too large together"),
+            std::string::npos);
 }
 
 TEST(Expression, ResultsMayReferToTemporaries) {
@@ -239,6 +250,27 @@ TEST(Expression, ResultsMayReferToTemporaries) {
   EXPECT_EQ(evaluated("(true ? inputs.list.map(x, {'k': x}) : []).filter(m, m.k == 'y')[0].k"), "\"y\"");
   EXPECT_EQ(evaluated("{'b': 1, 'a': 2}.map(k, k)"), "[\"a\",\"b\"]");
   EXPECT_EQ(evaluated("{'b': 1, 'a': 2}.filter(k, k == 'b')"), "[\"b\"]");
+}
+
+// The examples that people copy have to be right.
+TEST(Expression, ExamplesOfTheDocumentAreValid) {
+  const char* root = std::getenv("EZ_SOURCE_DIR");
+  std::ifstream document(std::string(root == nullptr ? "." : root) + "/docs/formats/expressions.md");
+  ASSERT_TRUE(document) << "docs/formats/expressions.md; set EZ_SOURCE_DIR or start in the source directory";
+  int checked = 0;
+  for (std::string line; std::getline(document, line);) {
+    if (!line.starts_with("    ")) continue;
+    const std::size_t when = line.find("when: ");
+    if (when == std::string::npos) {
+      const Result<Template> parsed = Template::parse(line);
+      EXPECT_TRUE(parsed.ok()) << line << "\n" << (parsed.ok() ? "" : parsed.error().message());
+    } else {
+      const Result<Expression> parsed = Expression::parse(std::string_view(line).substr(when + 6));
+      EXPECT_TRUE(parsed.ok()) << line << "\n" << (parsed.ok() ? "" : parsed.error().message());
+    }
+    ++checked;
+  }
+  EXPECT_GE(checked, 10);
 }
 
 TEST(Expression, WithoutVariables) {

@@ -1,42 +1,21 @@
-// A recursive-descent parser straight into Value. Not Boost.JSON's: its doubles are not correctly rounded in 1.81, it
-// takes duplicate members, and its errors have no line and column. The tests compare the two over damaged texts.
+// A recursive-descent parser straight into Value. Not Boost.JSON's: its doubles are not correctly rounded in
+// 1.81, it takes duplicate members, and its errors have no line and column. The tests compare the two over
+// damaged texts.
 #include "base/json.h"
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstring>
 #include <iterator>
 #include <vector>
 
+#include "base/json_scan.h"
 #include "base/utf8.h"
 
 namespace ez {
 namespace {
 
 constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-// True when none of the eight bytes ends a run of plain string characters: a quote, a backslash, a control character
-// or a byte above 0x7F. The usual zero-in-word trick (Mycroft 1987); exact, because a false hit only costs a look.
-bool all_plain(std::uint64_t word) {
-  constexpr std::uint64_t kOnes = 0x0101010101010101ULL;
-  constexpr std::uint64_t kHighs = 0x8080808080808080ULL;
-  const std::uint64_t quote = word ^ (kOnes * '"');
-  const std::uint64_t backslash = word ^ (kOnes * '\\');
-  const std::uint64_t hits = ((word - kOnes * 0x20) | (quote - kOnes) | (backslash - kOnes) | word) & kHighs;
-  return hits == 0;
-}
-
-const char* skip_plain(const char* at, const char* end) {
-  while (end - at >= 8) {
-    std::uint64_t word;
-    std::memcpy(&word, at, sizeof word);
-    if (!all_plain(word)) break;
-    at += 8;
-  }
-  while (at != end && *at != '"' && *at != '\\' && static_cast<unsigned char>(*at) - 0x20U < 0x60U) ++at;
-  return at;
-}
 
 class Parser {
  public:
@@ -90,8 +69,8 @@ class Parser {
     const auto line = std::count(before.begin(), before.end(), '\n') + 1;
     const std::size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
     const std::size_t column = count_code_points(before.substr(line_start)) + 1;
-    return Error(Code::JsonInvalid, "line " + std::to_string(line) + ", column " + std::to_string(column) + ": " +
-                                        message_);
+    return Error(Code::JsonInvalid,
+                 "line " + std::to_string(line) + ", column " + std::to_string(column) + ": " + message_);
   }
 
   void skip_space() {
@@ -108,17 +87,22 @@ class Parser {
     if (!count_value()) return false;
     if (at_ == end_) return fail_unexpected("a value");
     switch (*at_) {
-      case '{': return parse_object(out, depth + 1);
-      case '[': return parse_array(out, depth + 1);
+      case '{':
+        return parse_object(out, depth + 1);
+      case '[':
+        return parse_array(out, depth + 1);
       case '"': {
         std::string text;
         if (!parse_string(text)) return false;
         out = Value(std::move(text));
         return true;
       }
-      case 't': return parse_word("true", Value(true), out);
-      case 'f': return parse_word("false", Value(false), out);
-      case 'n': return parse_word("null", Value(), out);
+      case 't':
+        return parse_word("true", Value(true), out);
+      case 'f':
+        return parse_word("false", Value(false), out);
+      case 'n':
+        return parse_word("null", Value(), out);
       default:
         if (*at_ == '-' || is_digit(*at_)) return parse_number(out);
         return fail_unexpected("a value");
@@ -143,7 +127,8 @@ class Parser {
     if (!check_depth(depth)) return false;
     ++at_;
     skip_space();
-    // Elements gather on one stack for all arrays, so that each array is allocated once and in its exact size.
+    // Elements gather on one stack for all arrays, so that each array is allocated once and in its exact
+    // size.
     const std::size_t mark = elements_.size();
     if (at_ != end_ && *at_ == ']') {
       ++at_;
@@ -205,8 +190,8 @@ class Parser {
     return finish_object(out, mark);
   }
 
-  // Sorts small records instead of the members themselves: the first eight bytes of the key as a number decide almost
-  // every comparison.
+  // Sorts small records instead of the members themselves: the first eight bytes of the key as a number
+  // decide almost every comparison.
   struct Place {
     std::uint64_t prefix;
     std::uint32_t index;
@@ -255,7 +240,7 @@ class Parser {
     const char* opening = at_++;
     const char* run = at_;
     while (true) {
-      at_ = skip_plain(at_, end_);
+      at_ = json::skip_plain(at_, end_);
       if (at_ == end_) return fail("this string has no end", opening);
       const auto byte = static_cast<unsigned char>(*at_);
       if (byte == '"') {
@@ -281,16 +266,34 @@ class Parser {
     const char* start = at_++;
     if (at_ == end_) return fail("this escape sequence has no end", start);
     switch (*at_++) {
-      case '"': out.push_back('"'); return true;
-      case '\\': out.push_back('\\'); return true;
-      case '/': out.push_back('/'); return true;
-      case 'b': out.push_back('\b'); return true;
-      case 'f': out.push_back('\f'); return true;
-      case 'n': out.push_back('\n'); return true;
-      case 'r': out.push_back('\r'); return true;
-      case 't': out.push_back('\t'); return true;
-      case 'u': break;
-      default: return fail("JSON has no such escape sequence", start);
+      case '"':
+        out.push_back('"');
+        return true;
+      case '\\':
+        out.push_back('\\');
+        return true;
+      case '/':
+        out.push_back('/');
+        return true;
+      case 'b':
+        out.push_back('\b');
+        return true;
+      case 'f':
+        out.push_back('\f');
+        return true;
+      case 'n':
+        out.push_back('\n');
+        return true;
+      case 'r':
+        out.push_back('\r');
+        return true;
+      case 't':
+        out.push_back('\t');
+        return true;
+      case 'u':
+        break;
+      default:
+        return fail("JSON has no such escape sequence", start);
     }
     std::uint32_t code_point = 0;
     if (!parse_hex4(code_point)) return fail("\\u needs four hexadecimal digits", start);
@@ -365,55 +368,6 @@ class Parser {
   bool too_large_ = false;
 };
 
-void append_number(std::string& out, std::int64_t number) {
-  char buffer[24];
-  const auto [end, status] = std::to_chars(std::begin(buffer), std::end(buffer), number);
-  out.append(buffer, end);
-}
-
-// One writer for both forms; `indent` below zero is the compact one.
-void append_value(std::string& out, const Value& value, int indent) {
-  const auto new_line = [&](int levels) {
-    if (indent < 0) return;
-    out.push_back('\n');
-    out.append(static_cast<std::size_t>(levels) * 2, ' ');
-  };
-  const int inner = indent < 0 ? indent : indent + 1;
-  switch (value.kind()) {
-    case Value::Kind::kNull: out += "null"; return;
-    case Value::Kind::kBool: out += value.as_bool() ? "true" : "false"; return;
-    case Value::Kind::kInt: append_number(out, value.as_int()); return;
-    case Value::Kind::kDouble: append_json_double(out, value.as_double()); return;
-    case Value::Kind::kString: append_json_string(out, value.as_string()); return;
-    case Value::Kind::kList: {
-      const Value::List& list = value.as_list();
-      out.push_back('[');
-      for (std::size_t i = 0; i < list.size(); ++i) {
-        if (i != 0) out.push_back(',');
-        new_line(inner);
-        append_value(out, list[i], inner);
-      }
-      if (!list.empty()) new_line(indent);
-      out.push_back(']');
-      return;
-    }
-    case Value::Kind::kMap: {
-      const Value::Map& map = value.as_map();
-      out.push_back('{');
-      for (std::size_t i = 0; i < map.size(); ++i) {
-        if (i != 0) out.push_back(',');
-        new_line(inner);
-        append_json_string(out, map[i].first);
-        out += indent < 0 ? ":" : ": ";
-        append_value(out, map[i].second, inner);
-      }
-      if (!map.empty()) new_line(indent);
-      out.push_back('}');
-      return;
-    }
-  }
-}
-
 }  // namespace
 
 std::optional<double> parse_double(std::string_view text) {
@@ -422,8 +376,8 @@ std::optional<double> parse_double(std::string_view text) {
   if (stop != text.data() + text.size() || text.empty()) return std::nullopt;
   if (status == std::errc()) return std::isfinite(number) ? std::optional(number) : std::nullopt;
   if (status != std::errc::result_out_of_range) return std::nullopt;
-  // from_chars says "out of range" for too small as well as for too large. Too small is a zero; which of the two it
-  // is, the decimal exponent of the first digit that counts tells.
+  // from_chars says "out of range" for too small as well as for too large. Too small is a zero; which of the
+  // two it is, the decimal exponent of the first digit that counts tells.
   const bool negative = text.front() == '-';
   if (negative) text.remove_prefix(1);
   const std::size_t e = std::min(text.find_first_of("eE"), text.size());
@@ -444,75 +398,11 @@ std::optional<double> parse_double(std::string_view text) {
 
 Result<Value> parse_json(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.max_bytes) {
-    return Error(Code::PayloadTooLarge, "the JSON text has " + std::to_string(text.size()) + " bytes, at most " +
-                                            std::to_string(limits.max_bytes) + " are allowed");
+    return Error(Code::PayloadTooLarge, "the JSON text has " + std::to_string(text.size()) +
+                                            " bytes, at most " + std::to_string(limits.max_bytes) +
+                                            " are allowed");
   }
   return Parser(text, limits).parse();
-}
-
-void append_json_double(std::string& out, double number) {
-  if (!std::isfinite(number)) {
-    out += "null";
-    return;
-  }
-  char buffer[40];
-  // Whole numbers up to 1e15 in the plain form that people expect, all others in the shortest one.
-  const bool plain = std::fabs(number) < 1e15 && std::trunc(number) == number;
-  const auto [end, status] =
-      plain ? std::to_chars(std::begin(buffer), std::end(buffer), number, std::chars_format::fixed)
-            : std::to_chars(std::begin(buffer), std::end(buffer), number);
-  const std::string_view text(buffer, static_cast<std::size_t>(end - buffer));
-  out += text;
-  if (text.find_first_of(".e") == std::string_view::npos) out += ".0";
-}
-
-void append_json_string(std::string& out, std::string_view text) {
-  constexpr char kHex[] = "0123456789abcdef";
-  out.push_back('"');
-  const char* at = text.data();
-  const char* end = at + text.size();
-  while (true) {
-    const char* run = at;
-    at = skip_plain(at, end);
-    out.append(run, at);
-    if (at == end) break;
-    const auto byte = static_cast<unsigned char>(*at);
-    if (byte >= 0x80) {
-      std::string_view rest(at, static_cast<std::size_t>(end - at));
-      append_utf8(out, take_code_point(rest));
-      at = rest.data();
-      continue;
-    }
-    ++at;
-    switch (byte) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\b': out += "\\b"; break;
-      case '\f': out += "\\f"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
-      default:
-        out += "\\u00";
-        out.push_back(kHex[byte >> 4]);
-        out.push_back(kHex[byte & 15]);
-    }
-  }
-  out.push_back('"');
-}
-
-void append_json(std::string& out, const Value& value) { append_value(out, value, -1); }
-
-std::string to_json(const Value& value) {
-  std::string out;
-  append_json(out, value);
-  return out;
-}
-
-std::string to_pretty_json(const Value& value) {
-  std::string out;
-  append_value(out, value, 0);
-  return out;
 }
 
 }  // namespace ez

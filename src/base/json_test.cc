@@ -180,15 +180,20 @@ TEST(Json, EveryDoubleReadsBackTheSame) {
 
 Value random_value(Random& random, int depth) {
   switch (random.below(depth > 0 ? 8 : 6)) {
-    case 0: return {};
-    case 1: return random.chance(1, 2);
-    case 2: return static_cast<std::int64_t>(random.next() >> random.below(64));
-    case 3: return static_cast<double>(static_cast<std::int64_t>(random.next())) / 1024.0;
+    case 0:
+      return {};
+    case 1:
+      return random.chance(1, 2);
+    case 2:
+      return static_cast<std::int64_t>(random.next() >> random.below(64));
+    case 3:
+      return static_cast<double>(static_cast<std::int64_t>(random.next())) / 1024.0;
     case 4:
     case 5: {
       std::string text;
       for (std::uint64_t i = random.below(20); i > 0; --i) {
-        const auto code_point = static_cast<std::uint32_t>(random.below(random.chance(1, 2) ? 0x80 : 0x20000));
+        const auto code_point =
+            static_cast<std::uint32_t>(random.below(random.chance(1, 2) ? 0x80 : 0x20000));
         append_utf8(text, is_surrogate(code_point) ? 'x' : code_point);
       }
       return text;
@@ -226,9 +231,12 @@ TEST(Json, EveryValueReadsBackEqualFromBothForms) {
 // Boost.JSON 1.81 does not round doubles correctly, so these may differ in the last digits.
 bool same(const boost::json::value& theirs, const Value& ours) {
   switch (theirs.kind()) {
-    case boost::json::kind::null: return ours.is_null();
-    case boost::json::kind::bool_: return ours.is_bool() && ours.as_bool() == theirs.get_bool();
-    case boost::json::kind::int64: return ours.is_int() && ours.as_int() == theirs.get_int64();
+    case boost::json::kind::null:
+      return ours.is_null();
+    case boost::json::kind::bool_:
+      return ours.is_bool() && ours.as_bool() == theirs.get_bool();
+    case boost::json::kind::int64:
+      return ours.is_int() && ours.as_int() == theirs.get_int64();
     case boost::json::kind::uint64:
       return ours.is_double() && ours.as_double() == static_cast<double>(theirs.get_uint64());
     case boost::json::kind::double_: {
@@ -236,7 +244,8 @@ bool same(const boost::json::value& theirs, const Value& ours) {
       const double distance = std::fabs(ours.as_double() - theirs.get_double());
       return distance <= std::fabs(ours.as_double()) * 1e-12 + 1e-300;
     }
-    case boost::json::kind::string: return ours.is_string() && ours.as_string() == theirs.get_string();
+    case boost::json::kind::string:
+      return ours.is_string() && ours.as_string() == theirs.get_string();
     case boost::json::kind::array: {
       const boost::json::array& array = theirs.get_array();
       if (!ours.is_list() || ours.as_list().size() != array.size()) return false;
@@ -258,7 +267,8 @@ bool same(const boost::json::value& theirs, const Value& ours) {
   return false;
 }
 
-// What differs on purpose: Boost.JSON takes duplicate members and numbers out of range; we refuse nothing else.
+// What differs on purpose: Boost.JSON takes duplicate members and numbers out of range; we refuse nothing
+// else.
 TEST(Json, AgreesWithBoostJsonOnDamagedTexts) {
   SeededRandom random(13);
   int refused = 0;
@@ -267,8 +277,10 @@ TEST(Json, AgreesWithBoostJsonOnDamagedTexts) {
     for (std::uint64_t cut = random.below(3); cut > 0 && !text.empty(); --cut) {
       const std::size_t at = random.below(text.size());
       constexpr std::string_view kBytes = "{}[]\",:\\ u0123456789.eE+-tfn\n\x01\xC3\xFF";
-      if (random.chance(1, 3)) text.erase(at, 1 + random.below(3));
-      else text[at] = kBytes[random.below(kBytes.size())];
+      if (random.chance(1, 3))
+        text.erase(at, 1 + random.below(3));
+      else
+        text[at] = kBytes[random.below(kBytes.size())];
     }
     boost::json::error_code failure;
     const boost::json::value theirs = boost::json::parse(text, failure);
@@ -279,8 +291,8 @@ TEST(Json, AgreesWithBoostJsonOnDamagedTexts) {
     } else {
       ++refused;
       const std::string& message = ours.error().message();
-      const bool stricter = message.find("twice") != std::string::npos ||
-                            message.find("out of range") != std::string::npos;
+      const bool stricter =
+          message.find("twice") != std::string::npos || message.find("out of range") != std::string::npos;
       ASSERT_TRUE(failure || stricter) << text << "\n" << message;
     }
   }

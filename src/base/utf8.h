@@ -18,8 +18,8 @@ inline constexpr std::uint32_t kMaxCodePoint = 0x10FFFF;
 // The length in bytes (1 to 4) of the well-formed sequence that `text` starts with, 0 when there is none.
 [[nodiscard]] std::size_t utf8_sequence_length(std::string_view text);
 
-// Decodes the sequence that `text` starts with and removes it. What is not well formed gives U+FFFD and removes one
-// byte, so that a loop until text is empty always ends. `text` must not be empty.
+// Decodes the sequence that `text` starts with and removes it. What is not well formed gives U+FFFD and
+// removes one byte, so that a loop until text is empty always ends. `text` must not be empty.
 [[nodiscard]] std::uint32_t take_code_point(std::string_view& text);
 
 // Appends a code point that is at most kMaxCodePoint and no surrogate.

@@ -10,7 +10,8 @@ namespace {
 
 constexpr double kTwoTo63 = 9223372036854775808.0;
 
-// Null pointers stand for empty strings, lists and maps: these need no storage, and a moved-from Value stays valid.
+// Null pointers stand for empty strings, lists and maps: these need no storage, and a moved-from Value stays
+// valid.
 template <typename T>
 std::shared_ptr<const T> box(T value) {
   return value.empty() ? nullptr : std::make_shared<T>(std::move(value));
@@ -25,8 +26,8 @@ const T& unbox(const std::shared_ptr<const T>& pointer) {
 // Storage that only this Value holds, ready to be changed; copies it when it is shared.
 template <typename T>
 T& own(std::shared_ptr<const T>& pointer) {
-  // Taking one more reference is an acquire-release operation, which a plain use_count() is not: it orders this
-  // write after the last read of another thread that has just dropped its reference.
+  // Taking one more reference is an acquire-release operation, which a plain use_count() is not: it orders
+  // this write after the last read of another thread that has just dropped its reference.
   const std::shared_ptr<const T> held = pointer;
   if (held == nullptr) {
     pointer = std::make_shared<T>();
@@ -37,7 +38,9 @@ T& own(std::shared_ptr<const T>& pointer) {
   return const_cast<T&>(*pointer);  // NOLINT
 }
 
-bool key_less(const std::pair<std::string, Value>& member, std::string_view key) { return member.first < key; }
+bool key_less(const std::pair<std::string, Value>& member, std::string_view key) {
+  return member.first < key;
+}
 
 Value::Map sorted(Value::Map map) {
   const auto in_order = [](const auto& a, const auto& b) { return a.first < b.first; };
@@ -153,13 +156,20 @@ bool operator==(const Value& a, const Value& b) {
     return false;
   }
   switch (a.kind()) {
-    case Value::Kind::kNull: return true;
-    case Value::Kind::kBool: return a.as_bool() == b.as_bool();
-    case Value::Kind::kInt: return a.as_int() == b.as_int();
-    case Value::Kind::kDouble: return a.as_double() == b.as_double();
-    case Value::Kind::kString: return a.as_string() == b.as_string();
-    case Value::Kind::kList: return a.as_list() == b.as_list();
-    case Value::Kind::kMap: return a.as_map() == b.as_map();
+    case Value::Kind::kNull:
+      return true;
+    case Value::Kind::kBool:
+      return a.as_bool() == b.as_bool();
+    case Value::Kind::kInt:
+      return a.as_int() == b.as_int();
+    case Value::Kind::kDouble:
+      return a.as_double() == b.as_double();
+    case Value::Kind::kString:
+      return a.as_string() == b.as_string();
+    case Value::Kind::kList:
+      return a.as_list() == b.as_list();
+    case Value::Kind::kMap:
+      return a.as_map() == b.as_map();
   }
   return false;
 }

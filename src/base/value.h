@@ -1,9 +1,10 @@
-// Value: the one dynamic type of the house. JSON documents, workflow inputs, task outputs and expression operands are
-// Values. A value type: copies are deep except that lists, maps and strings share immutable storage; set() and push()
-// copy the storage first when another Value shares it. A moved-from Value is valid.
+// Value: the one dynamic type of the house. JSON documents, workflow inputs, task outputs and expression
+// operands are Values. A value type: copies are deep except that lists, maps and strings share immutable
+// storage; set() and push() copy the storage first when another Value shares it. A moved-from Value is valid.
 //
-// Threads: one Value is used like an int (many readers or one writer); Values that share storage need no care.
-// Limits: none of its own; whoever builds a Value bounds its size and depth (JsonLimits, ExpressionLimits).
+// Threads: one Value is used like an int (many readers or one writer); Values that share storage need no
+// care. Limits: none of its own; whoever builds a Value bounds its size and depth (JsonLimits,
+// ExpressionLimits).
 #pragma once
 
 #include <compare>
@@ -67,7 +68,8 @@ class Value {
   // Appends; turns null into a list first. Aborts on any other kind.
   void push(Value value);
 
-  // Deep equality; an int and a double that are mathematically equal are equal (as in CEL), NaN equals nothing.
+  // Deep equality; an int and a double that are mathematically equal are equal (as in CEL), NaN equals
+  // nothing.
   friend bool operator==(const Value& a, const Value& b);
 
  private:
