@@ -32,7 +32,7 @@ TEST(ApiLifecycle, ARunGoesFromStartToHistory) {
                            ? agent.take()
                            : answer.body.find("tasks")->as_list().at(0);
   EXPECT_EQ(second.string_or("task", ""), "second");
-  EXPECT_EQ(second.string_or("run_command", ""), "echo hello");
+  EXPECT_EQ(second.string_or("run_command", ""), "echo 'hello'");  // a shell word
   EXPECT_EQ(agent.report(second, "succeeded"), "accepted");
 
   answer = world.get("/v1/runs/r1");
@@ -59,10 +59,11 @@ TEST(ApiLifecycle, AResultCountsOnce) {
   EXPECT_EQ(world.get("/v1/runs/r1/tasks/first").body.find("output")->string_or("word", ""), "a");
 
   const Value second = agent.take();
-  // Removing the agent ends its leases: what it reports then is stale.
+  // Removing the agent ends its leases: what it reports then no longer counts.
   EXPECT_EQ(world.call(Method::kDelete, "/v1/agents/" + agent.id).status, 204);
   TestAgent other(world, "other");
-  EXPECT_EQ(other.report(second, "succeeded"), "stale");
+  EXPECT_NE(other.report(second, "succeeded"), "accepted");
+  EXPECT_NE(world.get("/v1/runs/r1/tasks/second").text_of("state"), "succeeded");
   EXPECT_EQ(agent.work({}, 1).code, "AGENT_NOT_FOUND");
 }
 

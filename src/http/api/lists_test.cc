@@ -214,6 +214,7 @@ TEST(ApiStatus, HealthReadinessAndFigures) {
     EXPECT_EQ(world.get("/healthz", "nobody").status, 200);
     EXPECT_EQ(world.get("/readyz", "nobody").status, 200);
     world.start_run("one", kOne);
+    world.settle();
     const Answer status = world.get("/v1/status");
     EXPECT_EQ(status.text_of("version"), "0.0-test");
     EXPECT_TRUE(status.body.bool_or("ready", false)) << status.text;
@@ -232,6 +233,7 @@ TEST(ApiStatus, HealthReadinessAndFigures) {
 TEST(ApiStatus, NamesOfMetricsAreGolden) {
   World world;
   world.start_run("one", kOne);
+  world.settle();
   std::ifstream golden("tests/golden/metrics.txt");
   ASSERT_TRUE(golden.good()) << "run from the top of the source tree";
   std::vector<std::string> names;

@@ -179,6 +179,10 @@ class World {
     return started.text_of("run");
   }
 
+  // The engine publishes its counters before it looks at the next call: afterwards they show what was
+  // answered before.
+  void settle() const { EXPECT_EQ(get("/v1/agents").status, 200); }
+
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
   [[nodiscard]] engine::Engine& engine() { return *engine_; }
   [[nodiscard]] storage::History& history() { return *history_; }
