@@ -57,6 +57,7 @@ bool walk(DIR* dir, const std::string& prefix, std::size_t depth, const Visitor&
 bool remove_entries(int top, int dir_fd, std::size_t depth, std::uint64_t& moved) {
   Dir dir(::fdopendir(::dup(dir_fd)));
   if (dir == nullptr) return false;
+  ::rewinddir(dir.get());  // the copy shares its position with the pass before
   while (const dirent* entry = ::readdir(dir.get())) {
     const std::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;

@@ -1,0 +1,193 @@
+// Merging an attempt into the run's branch; see workspace.h.
+//
+// The merge itself needs no working tree: `git merge-tree --write-tree` (git 2.38) computes it from the object store, so a
+// crash at any point leaves at most objects that nothing refers to, and the branch moves in one compare-and-swap.
+#include <algorithm>
+
+#include "agents/file_lock.h"
+#include "agents/files.h"
+#include "agents/workspace.h"
+#include "base/sha256.h"
+
+namespace ez::agents {
+namespace {
+
+constexpr int kMaxRounds = 8;  // the branch moved under us that often
+constexpr std::size_t kMaxConflictFiles = 40;
+
+std::vector<std::string> split_zero(const std::string& text) {
+  std::vector<std::string> parts;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t end = std::min(text.find('\0', at), text.size());
+    parts.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return parts;
+}
+
+void append_bounded(std::string& out, std::string_view more) {
+  out.append(more.substr(0, kMaxConflictBytes - std::min(kMaxConflictBytes, out.size())));
+}
+
+// The regions between conflict markers of one file.
+void append_hunks(std::string& out, const std::string& path, const std::string& content) {
+  append_bounded(out, "\n--- " + path + "\n");
+  bool inside = false;
+  std::size_t at = 0;
+  std::size_t line_number = 0;
+  while (at < content.size() && out.size() < kMaxConflictBytes) {
+    const std::size_t end = std::min(content.find('\n', at), content.size());
+    const std::string_view line(content.data() + at, end - at);
+    at = end + 1;
+    ++line_number;
+    if (line.starts_with("<<<<<<< ")) {
+      inside = true;
+      append_bounded(out, "@@ line " + std::to_string(line_number) + "\n");
+    }
+    if (inside) {
+      append_bounded(out, line);
+      append_bounded(out, "\n");
+    }
+    if (line.starts_with(">>>>>>> ")) inside = false;
+  }
+}
+
+// `git merge-tree -z --name-only --messages` with conflicts: tree, NUL, each file, NUL, one more NUL, then for each message: the number
+// of paths, the paths, a short type, the text, each ended by NUL (git-merge-tree(1), "OUTPUT").
+std::string conflict_text(const Git& git, const std::string& output) {
+  const std::vector<std::string> parts = split_zero(output);
+  std::string text;
+  std::vector<std::string> files;
+  std::size_t at = 1;
+  for (; at < parts.size() && !parts[at].empty(); ++at) files.push_back(parts[at]);
+  for (++at; at < parts.size();) {
+    std::size_t paths = 0;
+    for (const char c : parts[at]) {
+      if (c < '0' || c > '9' || paths > 1'000'000) return text;
+      paths = paths * 10 + static_cast<std::size_t>(c - '0');
+    }
+    if (at + paths + 2 >= parts.size()) break;
+    const std::string& kind = parts[at + paths + 1];
+    if (kind.starts_with("CONFLICT")) append_bounded(text, parts[at + paths + 2]);
+    at += paths + 3;
+  }
+  for (std::size_t i = 0; i < files.size() && i < kMaxConflictFiles && text.size() < kMaxConflictBytes; ++i) {
+    GitCall show;
+    show.arguments = {"cat-file", "blob", parts[0] + ":" + files[i]};
+    show.max_output_bytes = 1024 * 1024;
+    auto blob = git.run(show);
+    if (blob.ok() && blob->exit_code == 0) append_hunks(text, files[i], blob->out);
+  }
+  return text.empty() ? "conflict" : text;
+}
+
+// The .gitattributes files of a commit, and nothing else, laid out in an empty folder: they say how paths merge (binary, union).
+Result<GitCall> attribute_view(const Git& git, const std::string& commit, const Workspace& scratch) {
+  GitCall view;
+  view.index_file = scratch.home() + "/index";
+  view.work_tree = scratch.tree();
+  view.arguments = {"read-tree", commit};
+  EZ_ASSIGN(std::string said, git.text(view));
+  view.arguments = {"ls-files", "-z", "--", ":(glob)**/.gitattributes"};
+  EZ_ASSIGN(const std::string names, git.text(view));
+  if (!names.empty()) {
+    view.arguments = {"checkout-index", "-z", "--stdin", "--quiet"};
+    view.input = names;
+    EZ_ASSIGN(said, git.text(view));
+    view.input.clear();
+  }
+  return view;
+}
+
+std::string merge_message(const MergeRequest& request) {
+  std::string first = request.message.empty() ? "Merge task " + request.task + " of run " + request.run : request.message;
+  std::replace(first.begin(), first.end(), '\n', ' ');
+  return first + "\n\nEz-Run: " + request.run + "\nEz-Task: " + request.task + "\nEz-Attempt: " + std::to_string(request.attempt) +
+         "\n";
+}
+
+}  // namespace
+
+// One round; nullopt when the branch moved before ours could.
+Result<std::optional<MergeResult>> WorkspaceManager::try_merge(const Git& git, const MergeRequest& request, const Verify& verify) {
+  const std::string ref = "refs/heads/" + request.into;
+  MergeResult result;
+  EZ_ASSIGN(result.base, git.commit_of(ref));
+  if (result.base.empty()) return Error(Code::GitFailed, "the run's branch " + request.into + " does not exist");
+  result.head = result.base;
+  EZ_ASSIGN(const bool already, git.is_ancestor(request.commit, result.base));
+  if (already) return std::optional(result);
+  EZ_ASSIGN(const std::string where, git.checked_out_at(request.into));
+  if (!where.empty()) {
+    return Error(Code::BranchCheckedOut, "the run's branch " + request.into + " is checked out at " + where);
+  }
+
+  EZ_ASSIGN(Workspace scratch, create(WorkspaceRequest{WorkspaceMode::kNone, request.run, request.task, request.attempt, "", "", "", "", ""}));
+  auto view = attribute_view(git, result.base, scratch);
+  auto merged = view.ok() ? [&] {
+    view->arguments = {"merge-tree", "--write-tree", "--messages", "-z", "--name-only", result.base, request.commit};
+    return git.run(*view);
+  }() : Result<ProcessOutcome>(view.error());
+  EZ_TRY(remove(std::move(scratch)));
+  if (!merged.ok()) return merged.error();
+  if (merged->exit_code == 1) {
+    result.conflict = conflict_text(git, merged->out);
+    return std::optional(result);
+  }
+  const std::string tree = merged->out.substr(0, merged->out.find('\0'));
+  if (merged->exit_code != 0 || tree.empty()) {
+    return Error(Code::GitFailed, "git merge-tree " + request.into + " " + request.commit + ": " + merged->err);
+  }
+  GitCall changed;
+  changed.arguments = {"diff-tree", "-r", "--no-renames", "--name-only", "-z", result.base, tree};
+  EZ_ASSIGN(const ProcessOutcome names, git.run(changed));
+  result.changed_files = std::count(names.out.begin(), names.out.end(), '\0');
+  GitCall write;
+  write.arguments = {"commit-tree", tree, "-p", result.base, "-p", request.commit, "-F", "-"};
+  write.input = merge_message(request);
+  EZ_ASSIGN(const std::string head, git.text(write));
+
+  if (verify) {
+    WorkspaceRequest look{WorkspaceMode::kRead, request.run, request.task, request.attempt, request.repository, "", "", "", head};
+    EZ_ASSIGN(Workspace checked, create(look));
+    const Status verdict = verify(checked);
+    EZ_TRY(remove(std::move(checked)));
+    EZ_TRY(verdict);
+  }
+  auto lock = FileLock::acquire(git.common_dir() + "/ez.lock", options_.lock_wait);
+  if (!lock.ok()) return lock.error();
+  // Once more: a person may have checked it out while the check ran, and moving it would make their tree look changed.
+  EZ_ASSIGN(const std::string now_at, git.checked_out_at(request.into));
+  if (!now_at.empty()) {
+    return Error(Code::BranchCheckedOut, "the run's branch " + request.into + " is checked out at " + now_at);
+  }
+  EZ_ASSIGN(const bool moved, git.move_branch(request.into, head, result.base, "ez: merge of " + request.task));
+  if (!moved) return std::optional<MergeResult>();
+  result.merged = true;
+  result.head = head;
+  if (!request.branch.empty()) {
+    // Already safe in the run's branch; a failure to tidy up is no failure of the merge.
+    [[maybe_unused]] const auto gone = git.move_branch(request.branch, "", request.commit, "ez: merged");
+  }
+  return std::optional(result);
+}
+
+Result<MergeResult> WorkspaceManager::merge(const MergeRequest& request, const Verify& verify) {
+  EZ_ASSIGN(const Git git, Git::open(request.repository));
+  EZ_TRY(git.check_branch_name(request.into));
+  MergeRequest exact = request;
+  EZ_ASSIGN(exact.commit, git.commit_of(request.commit));
+  if (exact.commit.empty()) return Error(Code::GitFailed, "no commit " + request.commit + " in " + request.repository);
+  const std::string turn = git.common_dir() + "/ez-merge-" + sha256_hex(request.into).substr(0, 16) + ".lock";
+  auto lock = FileLock::acquire(turn, options_.merge_wait);
+  if (!lock.ok()) return lock.error();
+  for (int round = 0; round < kMaxRounds; ++round) {
+    EZ_ASSIGN(std::optional<MergeResult> result, try_merge(git, exact, verify));
+    if (result) return std::move(*result);
+  }
+  return Error(Code::RepositoryBusy, "the branch " + request.into + " was moved by others during each of " +
+                                         std::to_string(kMaxRounds) + " merges");
+}
+
+}  // namespace ez::agents
