@@ -1,5 +1,6 @@
-// What the HTTP server carries, measured on this machine over loopback: requests/s over 100 keep-alive connections,
-// latency over one, and memory with many waiting long-polls. The server runs in a process of its own, the load in another.
+// What the HTTP server carries, measured on this machine over loopback: requests/s over 100 keep-alive
+// connections, latency over one, and memory with many waiting long-polls. The server runs in a process of its
+// own, the load in another.
 //
 //   build/release/bench/http_bench [seconds per measurement] [long-polls]
 #include <arpa/inet.h>
@@ -47,7 +48,8 @@ constexpr const char* kToken = "bench-token";
   wait.method = http::Method::kGet;
   wait.pattern = "/v1/wait";
   wait.permission = security::Permission::kRunRead;
-  wait.handler = [waiting = std::make_shared<std::vector<http::Responder>>()](http::Request&, http::Responder responder) {
+  wait.handler = [waiting = std::make_shared<std::vector<http::Responder>>()](http::Request&,
+                                                                              http::Responder responder) {
     responder.on_disconnect([] {});
     waiting->push_back(std::move(responder));
   };
@@ -74,13 +76,16 @@ int connect_to(std::uint16_t port) {
 }
 
 std::string request(const char* method, const char* path, const std::string& body) {
-  return std::string(method) + " " + path + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + kToken +
-         "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  return std::string(method) + " " + path + " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " +
+         kToken + "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + body;
 }
 
-// Closed loop: each connection has one request under way. The answers all have one size, learnt from the first.
+// Closed loop: each connection has one request under way. The answers all have one size, learnt from the
+// first.
 void measure_requests(std::uint16_t port, int connections, double seconds) {
-  const std::string text = request("POST", "/v1/echo", R"({"run":"r17","task":"build","outcome":"succeeded"})");
+  const std::string text =
+      request("POST", "/v1/echo", R"({"run":"r17","task":"build","outcome":"succeeded"})");
   std::vector<int> fds;
   std::vector<std::int64_t> started;
   std::vector<std::int64_t> latencies;
@@ -88,7 +93,8 @@ void measure_requests(std::uint16_t port, int connections, double seconds) {
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
   const auto send_one = [&](std::size_t i) {
     started[i] = system_clock().monotonic_us();
-    EZ_CHECK(::send(fds[i], text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size()), "send");
+    EZ_CHECK(::send(fds[i], text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size()),
+             "send");
   };
   for (int i = 0; i < connections; ++i) {
     fds.push_back(connect_to(port));
@@ -110,14 +116,17 @@ void measure_requests(std::uint16_t port, int connections, double seconds) {
     for (int k = 0; k < n; ++k) {
       const std::size_t i = events[k].data.u32;
       const ssize_t size = ::recv(fds[i], buffer, sizeof buffer, 0);
-      EZ_CHECK(size > 12 && std::memcmp(buffer, "HTTP/1.1 200", 12) == 0 && buffer[size - 1] == '}', "not an answer");
+      EZ_CHECK(size > 12 && std::memcmp(buffer, "HTTP/1.1 200", 12) == 0 && buffer[size - 1] == '}',
+               "not an answer");
       now = system_clock().monotonic_us();
       latencies.push_back(now - started[i]);
       send_one(i);
     }
   }
   std::sort(latencies.begin(), latencies.end());
-  const auto at = [&](double q) { return latencies[static_cast<std::size_t>(q * static_cast<double>(latencies.size() - 1))]; };
+  const auto at = [&](double q) {
+    return latencies[static_cast<std::size_t>(q * static_cast<double>(latencies.size() - 1))];
+  };
   std::printf("%4d connections: %8.0f requests/s, latency p50 %lld us, p99 %lld us\n", connections,
               static_cast<double>(latencies.size()) * 1e6 / static_cast<double>(now - begin),
               static_cast<long long>(at(0.5)), static_cast<long long>(at(0.99)));
@@ -148,13 +157,14 @@ void measure_long_polls(std::uint16_t port, pid_t server, int count) {
   std::vector<int> fds;
   for (int i = 0; i < count; ++i) {
     fds.push_back(connect_to(port));
-    EZ_CHECK(::send(fds.back(), text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size()), "send");
+    EZ_CHECK(::send(fds.back(), text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size()),
+             "send");
   }
   // An echo behind them on the same thread: when it is answered, all have been received.
   measure_requests(port, 1, 0.5);
   const long after = resident_kib(server);
-  std::printf("%d waiting long-polls: %ld KiB more, %.2f KiB each; the process has %ld KiB\n", count, after - before,
-              static_cast<double>(after - before) / count, after);
+  std::printf("%d waiting long-polls: %ld KiB more, %.2f KiB each; the process has %ld KiB\n", count,
+              after - before, static_cast<double>(after - before) / count, after);
   for (const int fd : fds) ::close(fd);
 }
 

@@ -77,8 +77,11 @@ function(ez_module name)
   endif()
 endfunction()
 
+add_custom_target(unit_tests)
+
 # Registers a googletest program with ctest; scripts/test sums the XML reports that each run leaves behind.
 function(ez_add_test target)
+  add_dependencies(unit_tests ${target})
   add_test(NAME ${target} COMMAND ${target}
            --gtest_output=xml:${CMAKE_BINARY_DIR}/reports/${target}.xml
            WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})

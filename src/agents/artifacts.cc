@@ -45,9 +45,11 @@ bool matches(const std::vector<std::string>& pattern, const std::vector<std::str
 
 Error invalid(const std::string& what) { return Error(Code::ArtifactInvalid, what); }
 
-Status take(const std::string& folder, const std::string& name, ArtifactPort& port, std::map<std::string, ArtifactRef>& taken) {
+Status take(const std::string& folder, const std::string& name, ArtifactPort& port,
+            std::map<std::string, ArtifactRef>& taken) {
   if (taken.contains(name)) return {};
-  if (taken.size() >= kMaxArtifacts) return invalid("more than " + std::to_string(kMaxArtifacts) + " artifacts");
+  if (taken.size() >= kMaxArtifacts)
+    return invalid("more than " + std::to_string(kMaxArtifacts) + " artifacts");
   if (!is_safe_path(name)) return invalid("the name of " + name.substr(0, 100) + " is too long");
   auto file = open_beneath(folder, name);
   if (!file.ok()) return invalid(file.error().message());
@@ -59,7 +61,8 @@ Status take(const std::string& folder, const std::string& name, ArtifactPort& po
   return {};
 }
 
-Status fetch_to(ArtifactPort& port, const std::string& sha256, const std::string& folder, const std::string& name, mode_t mode) {
+Status fetch_to(ArtifactPort& port, const std::string& sha256, const std::string& folder,
+                const std::string& name, mode_t mode) {
   if (!is_safe_path(name)) return invalid("\"" + name + "\" is not a usable name");
   const std::string path = folder + "/" + name;
   EZ_TRY(make_folders(path.substr(0, path.rfind('/'))));
@@ -70,20 +73,25 @@ Status fetch_to(ArtifactPort& port, const std::string& sha256, const std::string
 
 }  // namespace
 
-bool matches_glob(std::string_view pattern, std::string_view path) { return matches(components(pattern), components(path)); }
+bool matches_glob(std::string_view pattern, std::string_view path) {
+  return matches(components(pattern), components(path));
+}
 
 Result<std::vector<ArtifactRef>> collect_artifacts(const std::string& folder, const std::string& tree,
-                                                   const std::vector<std::string>& globs, ArtifactPort& port) {
+                                                   const std::vector<std::string>& globs,
+                                                   ArtifactPort& port) {
   std::map<std::string, ArtifactRef> taken;
   const FileList given = list_files(folder, kMaxArtifacts);
   if (!given.refused.empty()) return invalid("$EZ_ARTIFACTS/" + given.refused[0] + " is not a regular file");
-  if (!given.complete) return invalid("more than " + std::to_string(kMaxArtifacts) + " files in $EZ_ARTIFACTS, or too deep");
+  if (!given.complete)
+    return invalid("more than " + std::to_string(kMaxArtifacts) + " files in $EZ_ARTIFACTS, or too deep");
   for (const std::string& name : given.files) EZ_TRY(take(folder, name, port, taken));
   if (!globs.empty()) {
     std::vector<std::vector<std::string>> patterns;
     for (const std::string& glob : globs) patterns.push_back(components(glob));
     const FileList all = list_files(tree, kMaxTreeFiles);
-    if (!all.complete) return invalid("more than " + std::to_string(kMaxTreeFiles) + " files in the workspace, or too deep");
+    if (!all.complete)
+      return invalid("more than " + std::to_string(kMaxTreeFiles) + " files in the workspace, or too deep");
     const auto wanted = [&](const std::string& path) {
       const std::vector<std::string> parts = components(path);
       return parts[0] != ".git" && std::any_of(patterns.begin(), patterns.end(),
@@ -111,7 +119,8 @@ Status fetch_dependencies(const WorkItem& item, const std::string& folder, Artif
 }
 
 Status fetch_files(const WorkItem& item, const std::string& folder, ArtifactPort& port) {
-  for (const WorkflowFile& file : item.files) EZ_TRY(fetch_to(port, file.sha256, folder, file.path, file.mode & 0555));
+  for (const WorkflowFile& file : item.files)
+    EZ_TRY(fetch_to(port, file.sha256, folder, file.path, file.mode & 0555));
   return {};
 }
 

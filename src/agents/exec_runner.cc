@@ -29,7 +29,8 @@ WorkspaceMode mode_of(const WorkItem& item) {
 
 class ExecRunner::Job {
  public:
-  Job(ExecRunner& runner, const WorkItem& item, LogSpool& log, const CancelToken& cancel, Steady::time_point began)
+  Job(ExecRunner& runner, const WorkItem& item, LogSpool& log, const CancelToken& cancel,
+      Steady::time_point began)
       : runner_(runner), item_(item), log_(log), cancel_(cancel), began_(began) {
     result_ = failure_of(item, Outcome::kFailed, Error(Code::Internal, "the work did not end"));
   }
@@ -48,18 +49,21 @@ class ExecRunner::Job {
   }
 
   TaskResult merge() {
-    const MergeRequest request{item_.run, item_.task, item_.attempt, item_.workspace.repository, item_.merge.into,
-                               item_.merge.commit, item_.merge.branch, item_.merge.message};
+    const MergeRequest request{
+        item_.run,        item_.task,         item_.attempt,      item_.workspace.repository,
+        item_.merge.into, item_.merge.commit, item_.merge.branch, item_.merge.message};
     WorkspaceManager::Verify verify;
     if (!item_.merge.verify.empty()) {
       verify = [this](Workspace& merged) -> Status {
         log_.note("verify on the merged tree: " + first_line(item_.merge.verify));
         EZ_TRY(write_inputs(merged));
-        return run_script(merged, item_.merge.verify, Code::VerifyFailed, "the check failed on the merged tree");
+        return run_script(merged, item_.merge.verify, Code::VerifyFailed,
+                          "the check failed on the merged tree");
       };
     }
-    auto merged = cancel_.cancelled() ? Result<MergeResult>(Error(Code::TaskCancelled, "cancelled before the merge"))
-                                      : runner_.workspaces_.merge(request, verify);
+    auto merged = cancel_.cancelled()
+                      ? Result<MergeResult>(Error(Code::TaskCancelled, "cancelled before the merge"))
+                      : runner_.workspaces_.merge(request, verify);
     if (!merged.ok()) {
       fail(merged.error());
       return std::move(result_);
@@ -70,8 +74,9 @@ class ExecRunner::Job {
     result_.changed_files = merged->changed_files;
     if (merged->conflict.empty()) {
       succeed();
-      log_.note(merged->merged ? "merged " + item_.merge.commit + " into " + item_.merge.into + " as " + merged->head
-                               : item_.merge.commit + " is part of " + item_.merge.into + " already");
+      log_.note(merged->merged
+                    ? "merged " + item_.merge.commit + " into " + item_.merge.into + " as " + merged->head
+                    : item_.merge.commit + " is part of " + item_.merge.into + " already");
     } else {
       fail(Error(Code::MergeConflict, item_.merge.commit + " does not merge into " + item_.merge.into));
       result_.outcome = Outcome::kConflict;
@@ -82,7 +87,9 @@ class ExecRunner::Job {
   }
 
  private:
-  static std::string first_line(const std::string& text) { return text.substr(0, std::min<std::size_t>(text.find('\n'), 200)); }
+  static std::string first_line(const std::string& text) {
+    return text.substr(0, std::min<std::size_t>(text.find('\n'), 200));
+  }
 
   void succeed() {
     result_.outcome = Outcome::kSucceeded;
@@ -102,11 +109,12 @@ class ExecRunner::Job {
       return Error(Code::RequestInvalid, "this agent runs work of type exec, not " + item_.agent_type);
     }
     for (const auto& [name, value] : item_.env) {
-      if (name.size() + value.size() > kMaxEnvironmentBytes) return Error(Code::InputInvalid, "the variable " + name + " is too long");
+      if (name.size() + value.size() > kMaxEnvironmentBytes)
+        return Error(Code::InputInvalid, "the variable " + name + " is too long");
     }
-    auto made = runner_.workspaces_.create(WorkspaceRequest{mode_of(item_), item_.run, item_.task, item_.attempt,
-                                                            item_.workspace.repository, item_.workspace.base,
-                                                            item_.workspace.run_branch, item_.workspace.branch, ""});
+    auto made = runner_.workspaces_.create(
+        WorkspaceRequest{mode_of(item_), item_.run, item_.task, item_.attempt, item_.workspace.repository,
+                         item_.workspace.base, item_.workspace.run_branch, item_.workspace.branch, ""});
     if (!made.ok()) return made.error();
     workspace_.emplace(std::move(*made));
     EZ_TRY(write_inputs(*workspace_));
@@ -118,7 +126,8 @@ class ExecRunner::Job {
       log_.note("verify: " + first_line(item_.verify));
       EZ_TRY(run_script(*workspace_, item_.verify, Code::VerifyFailed, "the check failed"));
     }
-    auto artifacts = collect_artifacts(ez_dir(*workspace_) + "/artifacts", workspace_->tree(), item_.artifacts, runner_.artifacts_);
+    auto artifacts = collect_artifacts(ez_dir(*workspace_) + "/artifacts", workspace_->tree(),
+                                       item_.artifacts, runner_.artifacts_);
     if (!artifacts.ok()) return artifacts.error();
     result_.artifacts = std::move(*artifacts);
     return {};
@@ -128,7 +137,8 @@ class ExecRunner::Job {
 
   Status write_inputs(const Workspace& workspace) {
     const std::string base = ez_dir(workspace);
-    for (const char* name : {"/artifacts", "/out", "/dependencies", "/files"}) EZ_TRY(make_folders(base + name));
+    for (const char* name : {"/artifacts", "/out", "/dependencies", "/files"})
+      EZ_TRY(make_folders(base + name));
     EZ_TRY(fetch_dependencies(item_, base + "/dependencies", runner_.artifacts_));
     EZ_TRY(fetch_files(item_, base + "/files", runner_.artifacts_));
     Value::Map tasks;
@@ -163,7 +173,8 @@ class ExecRunner::Job {
     const std::string base = ez_dir(workspace);
     SandboxSpec spec;
     spec.directory = "/workspace";
-    spec.environment = {{"PATH", "/usr/local/bin:/usr/bin:/bin"}, {"LANG", "C.UTF-8"}, {"TMPDIR", "/tmp"}, {"USER", "ez"}};
+    spec.environment = {
+        {"PATH", "/usr/local/bin:/usr/bin:/bin"}, {"LANG", "C.UTF-8"}, {"TMPDIR", "/tmp"}, {"USER", "ez"}};
     spec.environment.insert(spec.environment.end(), item_.env.begin(), item_.env.end());
     // After the task's own variables, so that it cannot be misled about itself.
     spec.environment.insert(spec.environment.end(), {{"HOME", "/home/ez"},
@@ -196,7 +207,8 @@ class ExecRunner::Job {
       spec.timeout = milliseconds(item_.start_to_close_ms) - used;
       if (spec.timeout.count() <= 0) return timed_out();
     }
-    auto outcome = runner_.sandbox_.run(spec, [this](std::string_view bytes) { log_.append(bytes); }, &cancel_);
+    auto outcome = runner_.sandbox_.run(
+        spec, [this](std::string_view bytes) { log_.append(bytes); }, &cancel_);
     if (!outcome.ok()) return outcome.error();
     runner_.workspaces_.note_usage(workspace, outcome->disk_bytes);
     if (outcome->process.stopped) {
@@ -204,7 +216,8 @@ class ExecRunner::Job {
       if (outcome->process.stopped->code() == Code::CommandTimeout) return timed_out();
       return *outcome->process.stopped;
     }
-    if (failure == Code::CommandFailed || outcome->process.exit_code != 0) result_.exit_code = outcome->process.exit_code;
+    if (failure == Code::CommandFailed || outcome->process.exit_code != 0)
+      result_.exit_code = outcome->process.exit_code;
     if (outcome->process.exit_code != 0) {
       return Error(failure, what + " with status " + std::to_string(outcome->process.exit_code));
     }
@@ -212,7 +225,8 @@ class ExecRunner::Job {
   }
 
   Error timed_out() const {
-    return Error(Code::CommandTimeout, "not done within start_to_close of " + std::to_string(item_.start_to_close_ms) + " ms");
+    return Error(Code::CommandTimeout,
+                 "not done within start_to_close of " + std::to_string(item_.start_to_close_ms) + " ms");
   }
 
   Status read_output() {
@@ -237,23 +251,27 @@ class ExecRunner::Job {
     return {};
   }
 
-  // Keeps the work and clears the place. What fails here turns a success into a failure only when work would be lost.
+  // Keeps the work and clears the place. What fails here turns a success into a failure only when work would
+  // be lost.
   void finish_workspace() {
     const bool succeeded = result_.outcome == Outcome::kSucceeded;
     if (workspace_->request().mode == WorkspaceMode::kWrite && (succeeded || !disk_overrun_)) {
-      const std::string message = item_.task + (succeeded ? ": work of " + item_.run : ": unfinished work of " + item_.run);
+      const std::string message =
+          item_.task + (succeeded ? ": work of " + item_.run : ": unfinished work of " + item_.run);
       auto commit = runner_.workspaces_.commit(*workspace_, message);
       if (commit.ok() && !commit->id.empty()) {
         result_.branch = workspace_->branch();
         result_.commit = commit->id;
         result_.changed_files = commit->changed_files;
         for (const std::string& text : commit->notes) log_.note(text);
-        log_.note(std::to_string(commit->changed_files) + " changed files committed on " + workspace_->branch());
+        log_.note(std::to_string(commit->changed_files) + " changed files committed on " +
+                  workspace_->branch());
       } else if (!commit.ok() && succeeded) {
         fail(commit.error());
       }
     }
-    if (Status gone = runner_.workspaces_.remove(std::move(*workspace_)); !gone.ok()) log_.note(gone.error().to_string());
+    if (Status gone = runner_.workspaces_.remove(std::move(*workspace_)); !gone.ok())
+      log_.note(gone.error().to_string());
   }
 
   ExecRunner& runner_;
@@ -284,7 +302,8 @@ TaskResult ExecRunner::run(const WorkItem& item, LogPort& log, const CancelToken
   } else {
     Job job(*this, item, *spool, cancel, began);
     result = item.kind == WorkKind::kMerge ? job.merge() : job.execute();
-    // A log that did not arrive whole does not undo the work; the control plane sees what is missing by its size.
+    // A log that did not arrive whole does not undo the work; the control plane sees what is missing by its
+    // size.
     [[maybe_unused]] const Status arrived = spool->finish(kLogWait);
   }
   result.duration_ms = std::chrono::duration_cast<milliseconds>(Steady::now() - began).count();

@@ -81,7 +81,8 @@ echo '{"changed": 2}' > $EZ_OUTPUT
   work.dependencies["fetch"] = fetch;
   work.files = {{"tool.sh", artifacts_.put("echo made\n"), 0755}};
   const TaskResult done = run(work);
-  ASSERT_EQ(done.outcome, Outcome::kSucceeded) << done.error_code << " " << done.error_message << "\n" << log_.text();
+  ASSERT_EQ(done.outcome, Outcome::kSucceeded) << done.error_code << " " << done.error_message << "\n"
+                                               << log_.text();
   EXPECT_EQ(done.exit_code, 0);
   EXPECT_EQ(to_json(done.output), "{\"changed\":2}");
   ASSERT_EQ(done.artifacts.size(), 2U);
@@ -90,7 +91,8 @@ echo '{"changed": 2}' > $EZ_OUTPUT
   EXPECT_EQ(done.artifacts[1].name, "report/deep/a.md");
   EXPECT_EQ(done.changed_files, 3);
   EXPECT_EQ(git("show " + done.commit + ":made.txt"), "made");
-  for (const char* text : {"task build attempt 1 of r1 says hi there\n", "\"depth\":5", "\"output\":{\"n\":3}", "one\n", "echo made\n"}) {
+  for (const char* text : {"task build attempt 1 of r1 says hi there\n", "\"depth\":5",
+                           "\"output\":{\"n\":3}", "one\n", "echo made\n"}) {
     EXPECT_NE(log_.text().find(text), std::string::npos) << text << " in " << log_.text();
   }
   const std::size_t logged = log_.text().size();
@@ -140,9 +142,10 @@ TEST_F(ExecRunnerTest, ConflictIsAnOutcome) {
 
 TEST_F(ExecRunnerTest, LinksAndOddFilesNeverBecomeArtifacts) {
   spill(dir_ / "secret", "top secret");
-  for (const std::string& script : {"ln -s " + (dir_ / "secret") + " $EZ_ARTIFACTS/x", std::string("ln -s /etc/passwd out.md"),
-                                    std::string("mkfifo $EZ_ARTIFACTS/pipe"), std::string("ln -s /etc/passwd $EZ_OUTPUT"),
-                                    std::string("ln -s nowhere $EZ_OUTPUT"), std::string("mkdir $EZ_OUTPUT")}) {
+  for (const std::string& script :
+       {"ln -s " + (dir_ / "secret") + " $EZ_ARTIFACTS/x", std::string("ln -s /etc/passwd out.md"),
+        std::string("mkfifo $EZ_ARTIFACTS/pipe"), std::string("ln -s /etc/passwd $EZ_OUTPUT"),
+        std::string("ln -s nowhere $EZ_OUTPUT"), std::string("mkdir $EZ_OUTPUT")}) {
     WorkItem work = item("t", script, "none");
     work.artifacts = {"*.md"};
     const TaskResult done = run(work);
@@ -160,8 +163,10 @@ TEST_F(ExecRunnerTest, LinksAndOddFilesNeverBecomeArtifacts) {
 
 TEST_F(ExecRunnerTest, OutputIsCheckedAndLargeOutputBecomesABlob) {
   EXPECT_EQ(run(item("t", "echo '{oops' > $EZ_OUTPUT", "none")).error_code, "JSON_INVALID");
-  EXPECT_EQ(run(item("t", "head -c 1100000 /dev/zero | tr '\\0' ' ' > $EZ_OUTPUT", "none")).error_code, "PAYLOAD_TOO_LARGE");
-  const TaskResult large = run(item("t", "(printf '\"'; head -c 40000 /dev/zero | tr '\\0' x; printf '\"') > $EZ_OUTPUT", "none"));
+  EXPECT_EQ(run(item("t", "head -c 1100000 /dev/zero | tr '\\0' ' ' > $EZ_OUTPUT", "none")).error_code,
+            "PAYLOAD_TOO_LARGE");
+  const TaskResult large =
+      run(item("t", "(printf '\"'; head -c 40000 /dev/zero | tr '\\0' x; printf '\"') > $EZ_OUTPUT", "none"));
   EXPECT_EQ(large.outcome, Outcome::kSucceeded) << large.error_message;
   EXPECT_TRUE(large.output.is_null());
   EXPECT_EQ(artifacts_.get(large.output_blob).size(), 40'002U);
@@ -226,17 +231,22 @@ TEST(Globs, Match) {
   EXPECT_FALSE(matches_glob("**/x/**/y", "z/1/2/y"));
   EXPECT_TRUE(matches_glob("[ab]?.txt", "b1.txt"));
   EXPECT_FALSE(matches_glob("a", "a/b"));
-  EXPECT_FALSE(matches_glob("**/a/**/a/**/a/**/a/**/a/**/b", std::string(400, 'a') + "/a/a/a/a/a/a/a/a/a/a/a/a/a/a"));
+  EXPECT_FALSE(
+      matches_glob("**/a/**/a/**/a/**/a/**/a/**/b", std::string(400, 'a') + "/a/a/a/a/a/a/a/a/a/a/a/a/a/a"));
 }
 
 TEST(WorkItems, ReadBackAndRefuseWhatIsWrong) {
   const auto parse = [](const std::string& text) { return parse_work_item(*parse_json(text)); };
-  const std::string good = R"({"run":"r12","task":"convert.3","attempt":2,"fence":99,"kind":"execute","namespace":"default",
-    "workflow":"w","workflow_version":3,"lease":{"heartbeat_ms":30000,"start_to_close_ms":60000},"agent":{"type":"exec"},
-    "run_command":"make","env":{"A":"b"},"verify":"make test","inputs":{"x":[1,2.5,null]},"item":"i","index":3,
+  const std::string good =
+      R"({"run":"r12","task":"convert.3","attempt":2,"fence":99,"kind":"execute","namespace":"default",
+    "workflow":"w","workflow_version":3,"lease":{"heartbeat_ms":30000,"start_to_close_ms":60000},
+    "agent":{"type":"exec"},
+    "run_command":"make","env":{"A":"b"},"verify":"make test","inputs":{"x":[1,2.5,null]},
+    "item":"i","index":3,
     "dependencies":{"a":{"state":"succeeded","output":1,"artifacts":[]}},
     "workspace":{"mode":"write","repository":"/r","base":"main","run_branch":"b","branch":"c"},
-    "artifacts":["*.md"],"sandbox":{"network":true,"memory_mb":1,"processes":2,"output_mb":3,"disk_mb":4,"cpu_s":5},
+    "artifacts":["*.md"],
+    "sandbox":{"network":true,"memory_mb":1,"processes":2,"output_mb":3,"disk_mb":4,"cpu_s":5},
     "files":[],"traceparent":"00-1-2-03"})";
   const auto item = parse(good);
   ASSERT_TRUE(item.ok()) << item.error().to_string();
@@ -252,7 +262,8 @@ TEST(WorkItems, ReadBackAndRefuseWhatIsWrong) {
       {R"({"run":"r1","task":"t","attempt":1,"fence":1,"kind":"merge"})", "merge"},
       {R"({"run":"r1","task":"t","attempt":1,"fence":1,"sandbox":{"memory_mb":"2"}})", "sandbox.memory_mb"},
       {R"({"run":"r1","task":"t","attempt":1,"fence":1,"artifacts":["../x"]})", "artifacts[0]"},
-      {R"({"run":"r1","task":"t","attempt":1,"fence":1,"files":[{"path":"/x","sha256":"00"}]})", "files[0].path"},
+      {R"({"run":"r1","task":"t","attempt":1,"fence":1,"files":[{"path":"/x","sha256":"00"}]})",
+       "files[0].path"},
       {R"({"run":"r1","task":"t","attempt":1,"fence":1,"workspace":{"mode":"all"}})", "workspace.mode"}};
   for (const auto& [text, where] : bad) {
     const auto refused = parse(text);
@@ -260,7 +271,8 @@ TEST(WorkItems, ReadBackAndRefuseWhatIsWrong) {
     EXPECT_EQ(refused.error().code(), Code::RequestInvalid);
     EXPECT_NE(refused.error().message().find(where), std::string::npos) << refused.error().message();
   }
-  for (const char* path : {"", "/a", "a/", "a//b", "..", "a/../b", ".", "a/."}) EXPECT_FALSE(is_safe_path(path)) << path;
+  for (const char* path : {"", "/a", "a/", "a//b", "..", "a/../b", ".", "a/."})
+    EXPECT_FALSE(is_safe_path(path)) << path;
   for (const char* path : {"a", "a/b", "..a", ".git/x"}) EXPECT_TRUE(is_safe_path(path)) << path;
 }
 

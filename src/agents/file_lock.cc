@@ -16,9 +16,11 @@ Result<FileLock> FileLock::acquire(const std::string& path, std::chrono::millise
   std::chrono::microseconds pause{500};
   // flock has no time limit of its own, so ask again, at most 50 times a second.
   while (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return system_error(Code::IoFailed, Code::DiskFull, "lock of " + path, errno);
+    if (errno != EWOULDBLOCK && errno != EINTR)
+      return system_error(Code::IoFailed, Code::DiskFull, "lock of " + path, errno);
     if (std::chrono::steady_clock::now() >= until) {
-      return Error(Code::RepositoryBusy, path + " was held for " + std::to_string(wait.count()) + " ms by another");
+      return Error(Code::RepositoryBusy,
+                   path + " was held for " + std::to_string(wait.count()) + " ms by another");
     }
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, std::chrono::microseconds(20'000));

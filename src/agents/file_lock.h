@@ -1,4 +1,5 @@
-// An exclusive lock between threads and processes: flock(2) on a file. The kernel frees it when its holder dies.
+// An exclusive lock between threads and processes: flock(2) on a file. The kernel frees it when its holder
+// dies.
 #pragma once
 
 #include <chrono>

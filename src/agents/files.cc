@@ -112,12 +112,14 @@ Result<std::vector<std::string>> nested_git(const std::string& folder) {
   std::vector<std::string> found;
   const Dir dir = open_dir_at(AT_FDCWD, folder.c_str());
   if (dir == nullptr) return io_error("open of " + folder);
-  const bool complete = walk(dir.get(), "", 0, [&](const std::string& path, const char* name, const struct stat&) {
-    if (::strcasecmp(name, ".git") != 0) return Next::kInto;
-    if (path.size() > 4) found.push_back(path);
-    return Next::kSkip;
-  });
-  if (!complete) return Error(Code::IoFailed, folder + " has more than " + std::to_string(kMaxTreeDepth) + " levels");
+  const bool complete =
+      walk(dir.get(), "", 0, [&](const std::string& path, const char* name, const struct stat&) {
+        if (::strcasecmp(name, ".git") != 0) return Next::kInto;
+        if (path.size() > 4) found.push_back(path);
+        return Next::kSkip;
+      });
+  if (!complete)
+    return Error(Code::IoFailed, folder + " has more than " + std::to_string(kMaxTreeDepth) + " levels");
   return found;
 }
 

@@ -1,7 +1,8 @@
-// Files that a sandboxed command may have left: read, measured and removed without ever following a symbolic link or trusting depth,
-// permissions or kind.
+// Files that a sandboxed command may have left: read, measured and removed without ever following a symbolic
+// link or trusting depth, permissions or kind.
 //
-// Threads: every function may be called from any thread; nothing else may change the tree meanwhile except where noted.
+// Threads: every function may be called from any thread; nothing else may change the tree meanwhile except
+// where noted.
 #pragma once
 
 #include <cstdint>
@@ -17,23 +18,24 @@ namespace ez::agents {
 inline constexpr std::size_t kMaxTreeDepth = 200;
 
 struct TreeSize {
-  std::uint64_t bytes = 0;    // disk blocks, not lengths; a file with several names counts for each
+  std::uint64_t bytes = 0;  // disk blocks, not lengths; a file with several names counts for each
   std::uint64_t entries = 0;
-  bool complete = true;       // false: more than max_entries, or deeper than kMaxTreeDepth, was not looked at
+  bool complete = true;  // false: more than max_entries, or deeper than kMaxTreeDepth, was not looked at
 };
 
 // May run while the tree changes. A folder that vanishes or refuses counts as empty.
 [[nodiscard]] TreeSize tree_size(const std::string& folder, std::uint64_t max_entries);
 
-// Removes a folder and all that is in it, also what has no permissions or is nested without end. Absent is fine. IO_FAILED.
+// Removes a folder and all that is in it, also what has no permissions or is nested without end. Absent is
+// fine. IO_FAILED.
 [[nodiscard]] Status remove_tree(const std::string& folder);
 
-// Relative paths of what is named .git (in any case) below the top level, outermost only. IO_FAILED when the tree is deeper than
-// kMaxTreeDepth.
+// Relative paths of what is named .git (in any case) below the top level, outermost only. IO_FAILED when the
+// tree is deeper than kMaxTreeDepth.
 [[nodiscard]] Result<std::vector<std::string>> nested_git(const std::string& folder);
 
-// Opens a regular file below `folder` for reading without following any link on the way. INVALID_ARGUMENT when it is absent, not a
-// regular file, or reached through a link.
+// Opens a regular file below `folder` for reading without following any link on the way. INVALID_ARGUMENT
+// when it is absent, not a regular file, or reached through a link.
 [[nodiscard]] Result<UniqueFd> open_beneath(const std::string& folder, const std::string& relative);
 
 // The whole of an open regular file; PAYLOAD_TOO_LARGE above max_bytes.
@@ -45,8 +47,8 @@ struct TreeSize {
 // With parents, mode 0755. IO_FAILED.
 [[nodiscard]] Status make_folders(const std::string& path);
 
-// The regular files below `folder`: relative paths, sorted, of at most max_files; anything but regular files and folders is
-// named in `refused`.
+// The regular files below `folder`: relative paths, sorted, of at most max_files; anything but regular files
+// and folders is named in `refused`.
 struct FileList {
   std::vector<std::string> files;
   std::vector<std::string> refused;

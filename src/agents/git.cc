@@ -12,16 +12,32 @@ constexpr std::string_view kPath = "/usr/local/bin:/usr/bin:/bin";
 // Switches that are set for every call, whatever the repository says.
 const std::vector<std::pair<std::string, std::string>>& fixed_overrides() {
   static const std::vector<std::pair<std::string, std::string>> list = {
-      {"core.hooksPath", "/dev/null"},   {"core.fsmonitor", "false"},     {"core.untrackedCache", "false"},
-      {"core.pager", "cat"},             {"core.editor", "false"},        {"core.askPass", "false"},
-      {"core.sshCommand", "false"},      {"core.attributesFile", "/dev/null"},
+      {"core.hooksPath", "/dev/null"},
+      {"core.fsmonitor", "false"},
+      {"core.untrackedCache", "false"},
+      {"core.pager", "cat"},
+      {"core.editor", "false"},
+      {"core.askPass", "false"},
+      {"core.sshCommand", "false"},
+      {"core.attributesFile", "/dev/null"},
       {"core.excludesFile", "/dev/null"},
-      {"core.splitIndex", "false"},      {"core.fsync", "committed,loose-object,reference"},
-      {"core.fsyncMethod", "batch"},     {"commit.gpgSign", "false"},     {"tag.gpgSign", "false"},
-      {"gc.auto", "0"},                  {"maintenance.auto", "false"},   {"protocol.allow", "never"},
-      {"submodule.recurse", "false"},    {"diff.external", ""},           {"diff.ignoreSubmodules", "all"},
-      {"status.submoduleSummary", "false"}, {"advice.detachedHead", "false"}, {"index.threads", "2"},
-      {"feature.manyFiles", "false"},    {"core.alternateRefsCommand", ""}, {"rerere.enabled", "false"}};
+      {"core.splitIndex", "false"},
+      {"core.fsync", "committed,loose-object,reference"},
+      {"core.fsyncMethod", "batch"},
+      {"commit.gpgSign", "false"},
+      {"tag.gpgSign", "false"},
+      {"gc.auto", "0"},
+      {"maintenance.auto", "false"},
+      {"protocol.allow", "never"},
+      {"submodule.recurse", "false"},
+      {"diff.external", ""},
+      {"diff.ignoreSubmodules", "all"},
+      {"status.submoduleSummary", "false"},
+      {"advice.detachedHead", "false"},
+      {"index.threads", "2"},
+      {"feature.manyFiles", "false"},
+      {"core.alternateRefsCommand", ""},
+      {"rerere.enabled", "false"}};
   return list;
 }
 
@@ -56,14 +72,17 @@ Result<Git> Git::open(const std::string& repository) {
   git.program_ = find_program("git", kPath);
   if (git.program_.empty()) return Error(Code::RepositoryInvalid, "the git command is not installed");
   if (repository.empty() || repository[0] != '/') {
-    return Error(Code::RepositoryInvalid, "the repository needs an absolute path, got \"" + repository + "\"");
+    return Error(Code::RepositoryInvalid,
+                 "the repository needs an absolute path, got \"" + repository + "\"");
   }
-  // The only call that reads the user's own configuration, for safe.directory: git refuses a repository of somebody else.
+  // The only call that reads the user's own configuration, for safe.directory: git refuses a repository of
+  // somebody else.
   ProcessSpec look;
   look.argv = {git.program_, "rev-parse", "--path-format=absolute", "--git-common-dir"};
   look.directory = repository;
   const char* home = std::getenv("HOME");
-  look.environment = {"PATH=" + std::string(kPath), "LC_ALL=C", "HOME=" + std::string(home == nullptr ? "/nonexistent" : home)};
+  look.environment = {"PATH=" + std::string(kPath), "LC_ALL=C",
+                      "HOME=" + std::string(home == nullptr ? "/nonexistent" : home)};
   look.timeout = std::chrono::milliseconds(60'000);
   auto found = run_process(look);
   if (!found.ok()) return Error(Code::RepositoryInvalid, repository + ": " + found.error().message());

@@ -1,10 +1,12 @@
-// The git command over a repository that its owner, and over working trees that an agent, may have filled with anything.
+// The git command over a repository that its owner, and over working trees that an agent, may have filled
+// with anything.
 //
-// Rules, each against a known way to run code through git: the environment is ours alone (no GIT_*, no user or system
-// configuration); hooks are off; filters, merge drivers, diff commands, fsmonitor, signing and helpers that the repository's own
-// configuration names are overridden by harmless ones (merge drivers become git's own text merge); replace refs are ignored; no transport may be
-// used; the git directory is always named explicitly, so a .git inside a working tree is never believed. The price: large-file filters (LFS)
-// do not run, such files appear as their pointers.
+// Rules, each against a known way to run code through git: the environment is ours alone (no GIT_*, no user
+// or system configuration); hooks are off; filters, merge drivers, diff commands, fsmonitor, signing and
+// helpers that the repository's own configuration names are overridden by harmless ones (merge drivers become
+// git's own text merge); replace refs are ignored; no transport may be used; the git directory is always
+// named explicitly, so a .git inside a working tree is never believed. The price: large-file filters (LFS) do
+// not run, such files appear as their pointers.
 //
 // Threads: a Git is immutable; any thread. Objects and refs are synced before a command counts as done.
 #pragma once
@@ -32,8 +34,8 @@ struct GitCall {
 
 class Git {
  public:
-  // Looks a repository up by the path of its working tree or git directory. REPOSITORY_INVALID: no repository, not owned by this
-  // user (and not listed in the user's safe.directory), or no git.
+  // Looks a repository up by the path of its working tree or git directory. REPOSITORY_INVALID: no
+  // repository, not owned by this user (and not listed in the user's safe.directory), or no git.
   [[nodiscard]] static Result<Git> open(const std::string& repository);
 
   // The directory that all working trees of the repository share, absolute.
@@ -48,10 +50,11 @@ class Git {
   // The commit that a name stands for; empty when there is none.
   [[nodiscard]] Result<std::string> commit_of(const std::string& name) const;
   [[nodiscard]] Result<bool> is_ancestor(const std::string& older, const std::string& newer) const;
-  // Compare-and-swap of refs/heads/<branch>. An empty `before` means that it must not exist, an empty `after` deletes it. False when
-  // it was not at `before`. GIT_FAILED otherwise (for example a branch a/b where a exists).
-  [[nodiscard]] Result<bool> move_branch(const std::string& branch, const std::string& after, const std::string& before,
-                                         const std::string& reason) const;
+  // Compare-and-swap of refs/heads/<branch>. An empty `before` means that it must not exist, an empty `after`
+  // deletes it. False when it was not at `before`. GIT_FAILED otherwise (for example a branch a/b where a
+  // exists).
+  [[nodiscard]] Result<bool> move_branch(const std::string& branch, const std::string& after,
+                                         const std::string& before, const std::string& reason) const;
   // Where a branch is checked out; empty when nowhere.
   [[nodiscard]] Result<std::string> checked_out_at(const std::string& branch) const;
   // INVALID_ARGUMENT when git would not take it as the name of a branch.

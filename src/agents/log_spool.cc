@@ -11,7 +11,8 @@
 namespace ez::agents {
 namespace {
 
-constexpr std::chrono::milliseconds kGather{150};  // so that a chatty command does not make one request per line
+constexpr std::chrono::milliseconds kGather{
+    150};  // so that a chatty command does not make one request per line
 constexpr std::chrono::milliseconds kFirstPause{100};
 constexpr std::chrono::milliseconds kLongestPause{5000};
 
@@ -28,7 +29,8 @@ LogSpool::LogSpool(UniqueFd file, LogPort& port) : file_(std::move(file)), port_
 }
 
 LogSpool::~LogSpool() {
-  if (thread_.joinable()) [[maybe_unused]] const Status dropped = finish(std::chrono::milliseconds(0));
+  if (thread_.joinable()) [[maybe_unused]]
+    const Status dropped = finish(std::chrono::milliseconds(0));
 }
 
 void LogSpool::append(std::string_view bytes) {
@@ -37,7 +39,8 @@ void LogSpool::append(std::string_view bytes) {
     const ssize_t wrote = ::pwrite(file_.get(), bytes.data(), bytes.size(), static_cast<off_t>(written_));
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote <= 0) {
-      if (failure_.ok()) failure_ = system_error(Code::IoFailed, Code::DiskFull, "write of the task's log", errno);
+      if (failure_.ok())
+        failure_ = system_error(Code::IoFailed, Code::DiskFull, "write of the task's log", errno);
       break;
     }
     written_ += static_cast<std::uint64_t>(wrote);
@@ -97,9 +100,8 @@ void LogSpool::upload() {
       if (failure_.ok()) failure_ = sent;
       return;
     }
-    changed_.wait_until(lock, std::min(give_up_, std::chrono::steady_clock::now() + pause), [&] {
-      return closing_ && std::chrono::steady_clock::now() >= give_up_;
-    });
+    changed_.wait_until(lock, std::min(give_up_, std::chrono::steady_clock::now() + pause),
+                        [&] { return closing_ && std::chrono::steady_clock::now() >= give_up_; });
     pause = std::min(pause * 2, kLongestPause);
   }
 }

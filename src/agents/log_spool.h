@@ -1,8 +1,9 @@
-// A task's output on its way to the control plane: written to a file at once, uploaded from there by a thread of its own. A slow or absent
-// server never holds up the command, and nothing is lost while the worker lives.
+// A task's output on its way to the control plane: written to a file at once, uploaded from there by a thread
+// of its own. A slow or absent server never holds up the command, and nothing is lost while the worker lives.
 //
-// Bounds: the file holds what the sandbox's output limit lets through plus ez's own lines; chunks are at most kMaxLogChunk; an upload that fails is repeated with
-// growing pauses until finish() runs out of time. An error that no retry helps (the lease is gone) ends the upload.
+// Bounds: the file holds what the sandbox's output limit lets through plus ez's own lines; chunks are at most
+// kMaxLogChunk; an upload that fails is repeated with growing pauses until finish() runs out of time. An
+// error that no retry helps (the lease is gone) ends the upload.
 #pragma once
 
 #include <chrono>
@@ -25,7 +26,8 @@ inline constexpr std::size_t kMaxLogChunk = 64 * 1024;
 class LogPort {
  public:
   virtual ~LogPort() = default;
-  // Where the log ends now: not zero when an earlier item of the same attempt (execute, then merge) wrote to it.
+  // Where the log ends now: not zero when an earlier item of the same attempt (execute, then merge) wrote to
+  // it.
   [[nodiscard]] virtual Result<std::uint64_t> size() = 0;
   // Appends at that offset; the same bytes at the same offset again are fine.
   [[nodiscard]] virtual Status append(std::uint64_t offset, std::string_view bytes) = 0;

@@ -1,7 +1,8 @@
 // Merging an attempt into the run's branch; see workspace.h.
 //
-// The merge itself needs no working tree: `git merge-tree --write-tree` (git 2.38) computes it from the object store, so a
-// crash at any point leaves at most objects that nothing refers to, and the branch moves in one compare-and-swap.
+// The merge itself needs no working tree: `git merge-tree --write-tree` (git 2.38) computes it from the
+// object store, so a crash at any point leaves at most objects that nothing refers to, and the branch moves
+// in one compare-and-swap.
 #include <algorithm>
 
 #include "agents/file_lock.h"
@@ -53,8 +54,9 @@ void append_hunks(std::string& out, const std::string& path, const std::string& 
   }
 }
 
-// `git merge-tree -z --name-only --messages` with conflicts: tree, NUL, each file, NUL, one more NUL, then for each message: the number
-// of paths, the paths, a short type, the text, each ended by NUL (git-merge-tree(1), "OUTPUT").
+// `git merge-tree -z --name-only --messages` with conflicts: tree, NUL, each file, NUL, one more NUL, then
+// for each message: the number of paths, the paths, a short type, the text, each ended by NUL
+// (git-merge-tree(1), "OUTPUT").
 std::string conflict_text(const Git& git, const std::string& output) {
   const std::vector<std::string> parts = split_zero(output);
   std::string text;
@@ -82,7 +84,8 @@ std::string conflict_text(const Git& git, const std::string& output) {
   return text.empty() ? "conflict" : text;
 }
 
-// The .gitattributes files of a commit, and nothing else, laid out in an empty folder: they say how paths merge (binary, union).
+// The .gitattributes files of a commit, and nothing else, laid out in an empty folder: they say how paths
+// merge (binary, union).
 Result<GitCall> attribute_view(const Git& git, const std::string& commit, const Workspace& scratch) {
   GitCall view;
   view.index_file = scratch.home() + "/index";
@@ -101,20 +104,23 @@ Result<GitCall> attribute_view(const Git& git, const std::string& commit, const 
 }
 
 std::string merge_message(const MergeRequest& request) {
-  std::string first = request.message.empty() ? "Merge task " + request.task + " of run " + request.run : request.message;
+  std::string first =
+      request.message.empty() ? "Merge task " + request.task + " of run " + request.run : request.message;
   std::replace(first.begin(), first.end(), '\n', ' ');
-  return first + "\n\nEz-Run: " + request.run + "\nEz-Task: " + request.task + "\nEz-Attempt: " + std::to_string(request.attempt) +
-         "\n";
+  return first + "\n\nEz-Run: " + request.run + "\nEz-Task: " + request.task +
+         "\nEz-Attempt: " + std::to_string(request.attempt) + "\n";
 }
 
 }  // namespace
 
 // One round; nullopt when the branch moved before ours could.
-Result<std::optional<MergeResult>> WorkspaceManager::try_merge(const Git& git, const MergeRequest& request, const Verify& verify) {
+Result<std::optional<MergeResult>> WorkspaceManager::try_merge(const Git& git, const MergeRequest& request,
+                                                               const Verify& verify) {
   const std::string ref = "refs/heads/" + request.into;
   MergeResult result;
   EZ_ASSIGN(result.base, git.commit_of(ref));
-  if (result.base.empty()) return Error(Code::GitFailed, "the run's branch " + request.into + " does not exist");
+  if (result.base.empty())
+    return Error(Code::GitFailed, "the run's branch " + request.into + " does not exist");
   result.head = result.base;
   EZ_ASSIGN(const bool already, git.is_ancestor(request.commit, result.base));
   if (already) return std::optional(result);
@@ -123,10 +129,12 @@ Result<std::optional<MergeResult>> WorkspaceManager::try_merge(const Git& git, c
     return Error(Code::BranchCheckedOut, "the run's branch " + request.into + " is checked out at " + where);
   }
 
-  EZ_ASSIGN(Workspace scratch, create(WorkspaceRequest{WorkspaceMode::kNone, request.run, request.task, request.attempt, "", "", "", "", ""}));
+  EZ_ASSIGN(Workspace scratch, create(WorkspaceRequest{WorkspaceMode::kNone, request.run, request.task,
+                                                       request.attempt, "", "", "", "", ""}));
   auto view = attribute_view(git, result.base, scratch);
   auto merged = view.ok() ? [&] {
-    view->arguments = {"merge-tree", "--write-tree", "--messages", "-z", "--name-only", result.base, request.commit};
+    view->arguments = {"merge-tree", "--write-tree", "--messages", "-z",
+                       "--name-only", result.base,     request.commit};
     return git.run(*view);
   }() : Result<ProcessOutcome>(view.error());
   EZ_TRY(remove(std::move(scratch)));
@@ -137,7 +145,8 @@ Result<std::optional<MergeResult>> WorkspaceManager::try_merge(const Git& git, c
   }
   const std::string tree = merged->out.substr(0, merged->out.find('\0'));
   if (merged->exit_code != 0 || tree.empty()) {
-    return Error(Code::GitFailed, "git merge-tree " + request.into + " " + request.commit + ": " + merged->err);
+    return Error(Code::GitFailed,
+                 "git merge-tree " + request.into + " " + request.commit + ": " + merged->err);
   }
   GitCall changed;
   changed.arguments = {"diff-tree", "-r", "--no-renames", "--name-only", "-z", result.base, tree};
@@ -149,7 +158,15 @@ Result<std::optional<MergeResult>> WorkspaceManager::try_merge(const Git& git, c
   EZ_ASSIGN(const std::string head, git.text(write));
 
   if (verify) {
-    WorkspaceRequest look{WorkspaceMode::kRead, request.run, request.task, request.attempt, request.repository, "", "", "", head};
+    WorkspaceRequest look{WorkspaceMode::kRead,
+                          request.run,
+                          request.task,
+                          request.attempt,
+                          request.repository,
+                          "",
+                          "",
+                          "",
+                          head};
     EZ_ASSIGN(Workspace checked, create(look));
     const Status verdict = verify(checked);
     EZ_TRY(remove(std::move(checked)));
@@ -157,12 +174,14 @@ Result<std::optional<MergeResult>> WorkspaceManager::try_merge(const Git& git, c
   }
   auto lock = FileLock::acquire(git.common_dir() + "/ez.lock", options_.lock_wait);
   if (!lock.ok()) return lock.error();
-  // Once more: a person may have checked it out while the check ran, and moving it would make their tree look changed.
+  // Once more: a person may have checked it out while the check ran, and moving it would make their tree look
+  // changed.
   EZ_ASSIGN(const std::string now_at, git.checked_out_at(request.into));
   if (!now_at.empty()) {
     return Error(Code::BranchCheckedOut, "the run's branch " + request.into + " is checked out at " + now_at);
   }
-  EZ_ASSIGN(const bool moved, git.move_branch(request.into, head, result.base, "ez: merge of " + request.task));
+  EZ_ASSIGN(const bool moved,
+            git.move_branch(request.into, head, result.base, "ez: merge of " + request.task));
   if (!moved) return std::optional<MergeResult>();
   result.merged = true;
   result.head = head;
@@ -178,7 +197,8 @@ Result<MergeResult> WorkspaceManager::merge(const MergeRequest& request, const V
   EZ_TRY(git.check_branch_name(request.into));
   MergeRequest exact = request;
   EZ_ASSIGN(exact.commit, git.commit_of(request.commit));
-  if (exact.commit.empty()) return Error(Code::GitFailed, "no commit " + request.commit + " in " + request.repository);
+  if (exact.commit.empty())
+    return Error(Code::GitFailed, "no commit " + request.commit + " in " + request.repository);
   const std::string turn = git.common_dir() + "/ez-merge-" + sha256_hex(request.into).substr(0, 16) + ".lock";
   auto lock = FileLock::acquire(turn, options_.merge_wait);
   if (!lock.ok()) return lock.error();

@@ -34,8 +34,8 @@ Result<Pipe> make_pipe() {
   return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-// All that the child needs, prepared before vfork: between vfork and exec the child shares our memory and may neither
-// allocate nor take a lock.
+// All that the child needs, prepared before vfork: between vfork and exec the child shares our memory and may
+// neither allocate nor take a lock.
 struct ChildPlan {
   const char* const* argv;
   const char* const* environment;
@@ -49,7 +49,8 @@ struct ChildPlan {
   int* scratch;  // room for descriptor_count + 1 numbers
 };
 
-constexpr int kScratchFloor = 100;  // temporary copies of descriptors stay above every number that a child asks for
+constexpr int kScratchFloor =
+    100;  // temporary copies of descriptors stay above every number that a child asks for
 
 [[noreturn]] void child_fail(int error_pipe, int step) {
   const int report[2] = {step, errno};
@@ -79,7 +80,8 @@ constexpr int kScratchFloor = 100;  // temporary copies of descriptors stay abov
   }
   for (std::size_t i = 0; i < plan.limit_count; ++i) {
     const rlimit limit{plan.limits[i].second, plan.limits[i].second};
-    if (::setrlimit(static_cast<__rlimit_resource>(plan.limits[i].first), &limit) != 0) child_fail(error_pipe, 3);
+    if (::setrlimit(static_cast<__rlimit_resource>(plan.limits[i].first), &limit) != 0)
+      child_fail(error_pipe, 3);
   }
   if (::chdir(plan.directory) != 0) child_fail(error_pipe, 4);
   ::umask(022);
@@ -156,11 +158,10 @@ class Run {
     std::vector<const char*> environment;
     for (const std::string& entry : spec_.environment) environment.push_back(entry.c_str());
     environment.push_back(nullptr);
-    const ChildPlan plan{argv.data(),          environment.data(),
-                         spec_.directory.c_str(), descriptors.data(),
-                         descriptors.size(),   spec_.limits.data(),
-                         spec_.limits.size(),  failure.write.get(),
-                         ::getpid(),           scratch.data()};
+    const ChildPlan plan{argv.data(),         environment.data(),  spec_.directory.c_str(),
+                         descriptors.data(),  descriptors.size(),  spec_.limits.data(),
+                         spec_.limits.size(), failure.write.get(), ::getpid(),
+                         scratch.data()};
     began_ = Steady::now();
     const pid_t pid = start_child(plan);
     if (pid < 0) return io_error("start of " + spec_.argv[0]);
@@ -214,7 +215,9 @@ class Run {
       if (fds[3].revents != 0) {
         stop(Error(Code::TaskCancelled, "cancelled while it ran"), true);
       } else if (spec_.timeout.count() > 0 && now >= began_ + spec_.timeout) {
-        stop(Error(Code::CommandTimeout, "still running after " + std::to_string(spec_.timeout.count()) + " ms"), true);
+        stop(Error(Code::CommandTimeout,
+                   "still running after " + std::to_string(spec_.timeout.count()) + " ms"),
+             true);
       } else if (ticking && now >= next_tick) {
         next_tick = now + spec_.tick;
         if (Status status = hooks_->tick(); !status.ok()) stop(status.error(), false);
@@ -246,11 +249,14 @@ class Run {
     }
     std::string_view bytes(buffer_.data(), static_cast<std::size_t>(got));
     const bool limited = spec_.max_output_bytes > 0;
-    const std::uint64_t room = limited ? spec_.max_output_bytes - std::min(spec_.max_output_bytes, outcome_.output_bytes) : 0;
+    const std::uint64_t room =
+        limited ? spec_.max_output_bytes - std::min(spec_.max_output_bytes, outcome_.output_bytes) : 0;
     if (limited && bytes.size() > room) {
       bytes = bytes.substr(0, room);
       if (!outcome_.stopped) {
-        stop(Error(Code::OutputLimit, "more than " + std::to_string(spec_.max_output_bytes) + " bytes of output"), false);
+        stop(Error(Code::OutputLimit,
+                   "more than " + std::to_string(spec_.max_output_bytes) + " bytes of output"),
+             false);
       }
     }
     outcome_.output_bytes += bytes.size();
@@ -327,7 +333,8 @@ Result<UniqueFd> memory_file(std::string_view name, std::string_view bytes) {
   if (!fd.valid()) return io_error("memfd_create");
   std::size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t wrote = ::pwrite(fd.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
+    const ssize_t wrote =
+        ::pwrite(fd.get(), bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
     if (wrote < 0) return io_error("write of an in-memory file");
     done += static_cast<std::size_t>(wrote);
   }

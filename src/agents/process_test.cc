@@ -52,7 +52,8 @@ TEST(Process, NamesWhatCouldNotBeStarted) {
 TEST(Process, OnlyListedDescriptorsReachTheChild) {
   const auto bytes = memory_file("secret", "x");
   ASSERT_TRUE(bytes.ok());
-  const int leaked = ::fcntl(bytes->get(), F_DUPFD, 50);  // without O_CLOEXEC, as a careless library would leave it
+  const int leaked =
+      ::fcntl(bytes->get(), F_DUPFD, 50);  // without O_CLOEXEC, as a careless library would leave it
   ASSERT_GE(leaked, 50);
   ProcessSpec spec = shell("[ -e /proc/$$/fd/5 ] && echo 5; [ -e /proc/$$/fd/" + std::to_string(leaked) +
                            " ] && echo leaked; cat <&5");
@@ -64,7 +65,8 @@ TEST(Process, OnlyListedDescriptorsReachTheChild) {
 }
 
 TEST(Process, DeadlineKillsTheWholeGroupEvenWhenSigtermIsIgnored) {
-  ProcessSpec spec = shell("trap '' TERM; (trap '' TERM; while :; do sleep 0.05; done) & echo $!; while :; do sleep 0.05; done");
+  ProcessSpec spec = shell(
+      "trap '' TERM; (trap '' TERM; while :; do sleep 0.05; done) & echo $!; while :; do sleep 0.05; done");
   spec.timeout = milliseconds(150);
   spec.grace = milliseconds(100);
   const auto outcome = run_process(spec);

@@ -43,7 +43,8 @@ std::uint64_t field_bytes(std::string_view text, std::string_view name) {
   return at == std::string_view::npos ? 0 : number_at(text.substr(at + name.size())) * 1024;
 }
 
-// /proc/PID/stat, proc(5): after the parenthesised name come state (field 3) …; 14 to 17 are utime, stime, cutime, cstime.
+// /proc/PID/stat, proc(5): after the parenthesised name come state (field 3) …; 14 to 17 are utime, stime,
+// cutime, cstime.
 std::uint64_t cpu_ticks(pid_t pid) {
   const std::string stat = read_proc(pid, "stat");
   std::size_t at = stat.rfind(')');

@@ -25,10 +25,11 @@ namespace {
 using Steady = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kSetupWait{20'000};     // a loaded machine may take long; a wedged bwrap must not hold a slot for ever
-constexpr milliseconds kDeathWait{30'000};     // for the kernel to end all processes of a killed namespace
-constexpr milliseconds kMemoryInterval{200};   // between memory samples while use is low
-constexpr milliseconds kDiskInterval{200};     // between walks of the measured folders, when they are cheap
+constexpr milliseconds kSetupWait{
+    20'000};  // a loaded machine may take long; a wedged bwrap must not hold a slot for ever
+constexpr milliseconds kDeathWait{30'000};    // for the kernel to end all processes of a killed namespace
+constexpr milliseconds kMemoryInterval{200};  // between memory samples while use is low
+constexpr milliseconds kDiskInterval{200};    // between walks of the measured folders, when they are cheap
 constexpr std::uint64_t kMaxDiskEntries = 2'000'000;
 constexpr std::uint64_t kMiB = 1024 * 1024;
 constexpr std::uint64_t kFileSizeExit = 128 + SIGXFSZ;
@@ -60,7 +61,8 @@ class Warden final : public ProcessHooks {
     }
     init_fd_ = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, init_, 0)));
     if (::geteuid() != 0) {
-      // Counts only this sandbox's processes (the user namespace is its own); ez's own limits stay as they are.
+      // Counts only this sandbox's processes (the user namespace is its own); ez's own limits stay as they
+      // are.
       const auto most = static_cast<rlim_t>(max_processes_) * 2 + 16;
       const rlimit limit{most, most};
       ::prlimit(init_, RLIMIT_NPROC, &limit, nullptr);
@@ -81,11 +83,13 @@ class Warden final : public ProcessHooks {
     std::vector<pid_t> pids = descendants(init_, max_processes_ + 2);
     outcome.peak_processes = std::max(outcome.peak_processes, pids.size());
     if (pids.size() > max_processes_) {
-      return end(Error(Code::ProcessLimit, "more than " + std::to_string(max_processes_) + " processes at once"));
+      return end(
+          Error(Code::ProcessLimit, "more than " + std::to_string(max_processes_) + " processes at once"));
     }
     if (now >= next_memory_) {
       EZ_TRY(check_memory_and_cpu());
-      next_memory_ = now + (outcome.peak_memory_bytes * 4 > memory_limit() ? milliseconds(0) : kMemoryInterval);
+      next_memory_ =
+          now + (outcome.peak_memory_bytes * 4 > memory_limit() ? milliseconds(0) : kMemoryInterval);
     }
     return check_disk(false);
   }
@@ -193,8 +197,9 @@ class Warden final : public ProcessHooks {
     return static_cast<std::uint64_t>(info.f_bfree) * info.f_frsize;
   }
 
-  // Takes what bwrap reports: a JSON document a line, {"child-pid": N, …} and at the end {"exit-code": N}, the latter only when the command
-  // was really started (bwrap.c, report_child_exit_status). Returns whether something (for wait_for_pid: the pid) came.
+  // Takes what bwrap reports: a JSON document a line, {"child-pid": N, …} and at the end {"exit-code": N},
+  // the latter only when the command was really started (bwrap.c, report_child_exit_status). Returns whether
+  // something (for wait_for_pid: the pid) came.
   bool read_status(bool wait_for_pid) {
     const auto until = Steady::now() + kSetupWait;
     while (true) {
@@ -249,7 +254,8 @@ Sandbox::Sandbox(Options options) : options_(std::move(options)) {
   if (options_.bwrap.empty()) options_.bwrap = find_program("bwrap", "/usr/bin:/bin:/usr/local/bin");
 }
 
-Result<SandboxOutcome> Sandbox::run(const SandboxSpec& spec, const Sink& sink, const CancelToken* cancel) const {
+Result<SandboxOutcome> Sandbox::run(const SandboxSpec& spec, const Sink& sink,
+                                    const CancelToken* cancel) const {
   if (options_.bwrap.empty()) return unavailable("bubblewrap (bwrap) is not installed");
   if (spec.argv.empty()) return Error(Code::InvalidArgument, "a sandbox needs a command");
   EZ_ASSIGN(SandboxCommand command, sandbox_command(spec, options_));
@@ -268,7 +274,8 @@ Result<SandboxOutcome> Sandbox::run(const SandboxSpec& spec, const Sink& sink, c
   ProcessSpec process;
   process.argv = {options_.bwrap, "--args", std::to_string(kArgsFd), "--"};
   process.argv.insert(process.argv.end(), spec.argv.begin(), spec.argv.end());
-  // bwrap itself runs outside: no variable of the task (LD_PRELOAD!) may reach it. It sets them for the command.
+  // bwrap itself runs outside: no variable of the task (LD_PRELOAD!) may reach it. It sets them for the
+  // command.
   process.environment = {"PATH=/usr/bin:/bin"};
   process.descriptors = std::move(command.descriptors);
   process.descriptors.insert(process.descriptors.end(), {{arguments.get(), kArgsFd},
@@ -277,14 +284,16 @@ Result<SandboxOutcome> Sandbox::run(const SandboxSpec& spec, const Sink& sink, c
                                                          {warden.child_block_.get(), kBlockFd}});
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
-  process.limits = {{RLIMIT_CORE, 0},
-                    {RLIMIT_NOFILE, std::min(files.rlim_max, kMaxOpenFiles)},
-                    {RLIMIT_FSIZE, static_cast<rlim_t>(std::max<std::int64_t>(1, spec.limits.disk_mb)) * kMiB}};
+  process.limits = {
+      {RLIMIT_CORE, 0},
+      {RLIMIT_NOFILE, std::min(files.rlim_max, kMaxOpenFiles)},
+      {RLIMIT_FSIZE, static_cast<rlim_t>(std::max<std::int64_t>(1, spec.limits.disk_mb)) * kMiB}};
   process.timeout = spec.timeout;
   process.grace = spec.grace;
   process.tick = kWatchTick;
   process.join_streams = true;
-  process.max_output_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(1, spec.limits.output_mb)) * kMiB;
+  process.max_output_bytes =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(1, spec.limits.output_mb)) * kMiB;
 
   auto ran = run_process(process, &warden, cancel);
   EZ_TRY(warden.finish());
@@ -300,7 +309,8 @@ Result<SandboxOutcome> Sandbox::run(const SandboxSpec& spec, const Sink& sink, c
     if (Status disk = warden.check_disk(true); !disk.ok()) outcome.stopped = disk.error();
   }
   if (!outcome.stopped && static_cast<std::uint64_t>(outcome.exit_code) == kFileSizeExit) {
-    outcome.stopped = Error(Code::DiskLimit, "a file grew beyond " + std::to_string(spec.limits.disk_mb) + " MiB");
+    outcome.stopped =
+        Error(Code::DiskLimit, "a file grew beyond " + std::to_string(spec.limits.disk_mb) + " MiB");
   }
   return std::move(warden.outcome);
 }
@@ -313,7 +323,8 @@ Status Sandbox::probe() const {
   auto outcome = run(spec, [&said](std::string_view bytes) { said.append(bytes.substr(0, 1000)); });
   if (!outcome.ok()) return outcome.error();
   if (!outcome->process.succeeded()) {
-    return unavailable("a trial command failed with status " + std::to_string(outcome->process.exit_code) + ": " + said);
+    return unavailable("a trial command failed with status " + std::to_string(outcome->process.exit_code) +
+                       ": " + said);
   }
   return {};
 }

@@ -1,17 +1,20 @@
-// A command inside bubblewrap: what it sees, what it may call, what it may use. There is no way to run without it; where the
-// kernel refuses, the answer is SANDBOX_UNAVAILABLE.
+// A command inside bubblewrap: what it sees, what it may call, what it may use. There is no way to run
+// without it; where the kernel refuses, the answer is SANDBOX_UNAVAILABLE.
 //
-// Inside: own user, pid, ipc, uts, cgroup and (without limits.network) network namespaces; user ez (1000) without capabilities;
-// /usr and its links, a short list from /etc, a private /dev, a read-only /proc, and the mounts that the caller lists. Nothing
-// else of the machine: no home, no data directory, no sockets. The root is read-only.
+// Inside: own user, pid, ipc, uts, cgroup and (without limits.network) network namespaces; user ez (1000)
+// without capabilities; /usr and its links, a short list from /etc, a private /dev, a read-only /proc, and
+// the mounts that the caller lists. Nothing else of the machine: no home, no data directory, no sockets. The
+// root is read-only.
 //
-// Limits are held by a watchdog in the thread of run(), which samples the pid namespace every kWatchTick: processes, memory (anonymous
-// and shared, divided fairly when it matters), CPU time, and the disk use of the listed folders, deleted-but-open files included.
-// Between two samples a command can overshoot; the bound on one file (RLIMIT_FSIZE) and, for an ordinary user, on processes
-// (RLIMIT_NPROC) hold in the kernel. The processes of a sandbox are the kernel's first choice when the machine runs out of memory.
-// When run() returns, every process of the sandbox is dead.
+// Limits are held by a watchdog in the thread of run(), which samples the pid namespace every kWatchTick:
+// processes, memory (anonymous and shared, divided fairly when it matters), CPU time, and the disk use of the
+// listed folders, deleted-but-open files included. Between two samples a command can overshoot; the bound on
+// one file (RLIMIT_FSIZE) and, for an ordinary user, on processes (RLIMIT_NPROC) hold in the kernel. The
+// processes of a sandbox are the kernel's first choice when the machine runs out of memory. When run()
+// returns, every process of the sandbox is dead.
 //
-// Threads: run() may be called from any number of threads at once. kill -9 of ez ends all its sandboxes (parent-death signal).
+// Threads: run() may be called from any number of threads at once. kill -9 of ez ends all its sandboxes
+// (parent-death signal).
 #pragma once
 
 #include <chrono>
@@ -46,19 +49,21 @@ struct SandboxMount {
 };
 
 struct SandboxSpec {
-  std::vector<std::string> argv;  // argv[0] absolute, as the sandbox sees it
+  std::vector<std::string> argv;                                 // argv[0] absolute, as the sandbox sees it
   std::vector<std::pair<std::string, std::string>> environment;  // complete
   std::string directory = "/";
-  std::vector<SandboxMount> mounts;                           // in order: a parent comes before what lies in it
-  std::vector<std::pair<std::string, std::string>> files;     // {target, bytes}: read-only files, after the mounts
-  std::vector<std::string> measured;                          // folders on the machine that count for disk_mb
+  std::vector<SandboxMount> mounts;  // in order: a parent comes before what lies in it
+  std::vector<std::pair<std::string, std::string>>
+      files;                          // {target, bytes}: read-only files, after the mounts
+  std::vector<std::string> measured;  // folders on the machine that count for disk_mb
   SandboxLimits limits;
   std::chrono::milliseconds timeout{0};
   std::chrono::milliseconds grace{2000};  // after SIGTERM to all processes inside
 };
 
 struct SandboxOutcome {
-  ProcessOutcome process;  // stopped also: MEMORY_LIMIT, PROCESS_LIMIT, DISK_LIMIT, CPU_LIMIT; output went to the sink
+  ProcessOutcome
+      process;  // stopped also: MEMORY_LIMIT, PROCESS_LIMIT, DISK_LIMIT, CPU_LIMIT; output went to the sink
   std::uint64_t peak_memory_bytes = 0;  // as sampled
   std::size_t peak_processes = 0;
   std::uint64_t cpu_ms = 0;
@@ -68,8 +73,9 @@ struct SandboxOutcome {
 class Sandbox {
  public:
   struct Options {
-    std::string bwrap;                   // path of the program; empty: looked for in /usr/bin:/bin:/usr/local/bin
-    std::vector<std::string> read_only;  // more folders of the machine to show, at the same path (tool chains)
+    std::string bwrap;  // path of the program; empty: looked for in /usr/bin:/bin:/usr/local/bin
+    std::vector<std::string>
+        read_only;  // more folders of the machine to show, at the same path (tool chains)
   };
   using Sink = std::function<void(std::string_view)>;  // standard output and error, at most 64 KiB a call
 
@@ -77,9 +83,11 @@ class Sandbox {
   explicit Sandbox(Options options);
 
   // Errors: SANDBOX_UNAVAILABLE (with what bwrap said), INVALID_ARGUMENT.
-  [[nodiscard]] Result<SandboxOutcome> run(const SandboxSpec& spec, const Sink& sink, const CancelToken* cancel = nullptr) const;
+  [[nodiscard]] Result<SandboxOutcome> run(const SandboxSpec& spec, const Sink& sink,
+                                           const CancelToken* cancel = nullptr) const;
 
-  // Whether a sandbox works here, by running one: for `ez doctor` and the start of a worker. SANDBOX_UNAVAILABLE.
+  // Whether a sandbox works here, by running one: for `ez doctor` and the start of a worker.
+  // SANDBOX_UNAVAILABLE.
   [[nodiscard]] Status probe() const;
 
  private:

@@ -9,11 +9,12 @@
 namespace ez::agents {
 namespace {
 
-// Of /etc: what compilers, interpreters and TLS need. Nothing that names users, hosts or secrets of this machine.
-constexpr const char* kEtc[] = {"ld.so.cache", "ld.so.conf",      "ld.so.conf.d", "alternatives", "ssl/certs",
-                                "ssl/openssl.cnf", "ca-certificates", "pki/tls/certs", "pki/ca-trust", "localtime",
-                                "mime.types",  "protocols",       "services",     "fonts",        "magic",
-                                "bash.bashrc", "debian_version",  "os-release"};
+// Of /etc: what compilers, interpreters and TLS need. Nothing that names users, hosts or secrets of this
+// machine.
+constexpr const char* kEtc[] = {
+    "ld.so.cache",     "ld.so.conf",    "ld.so.conf.d", "alternatives", "ssl/certs",      "ssl/openssl.cnf",
+    "ca-certificates", "pki/tls/certs", "pki/ca-trust", "localtime",    "mime.types",     "protocols",
+    "services",        "fonts",         "magic",        "bash.bashrc",  "debian_version", "os-release"};
 constexpr std::string_view kEtcPrefixes[] = {"java-", "python3", "perl"};
 constexpr const char* kEtcNetwork[] = {"resolv.conf", "hosts", "host.conf", "gai.conf"};
 
@@ -32,7 +33,8 @@ void system_folders(std::vector<std::string>& out) {
     if (S_ISLNK(info.st_mode)) {
       char target[PATH_MAX];
       const ssize_t length = ::readlink(name, target, sizeof target);
-      if (length > 0) out.insert(out.end(), {"--symlink", std::string(target, static_cast<std::size_t>(length)), name});
+      if (length > 0)
+        out.insert(out.end(), {"--symlink", std::string(target, static_cast<std::size_t>(length)), name});
     } else {
       out.insert(out.end(), {"--ro-bind", name, name});
     }
@@ -56,7 +58,8 @@ Result<SandboxCommand> sandbox_command(const SandboxSpec& spec, const Sandbox::O
   const auto add = [&out](std::initializer_list<std::string> words) { out.insert(out.end(), words); };
   add({"--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"});
   if (!spec.limits.network) add({"--unshare-net"});
-  add({"--uid", "1000", "--gid", "1000", "--hostname", "ez", "--die-with-parent", "--new-session", "--cap-drop", "ALL"});
+  add({"--uid", "1000", "--gid", "1000", "--hostname", "ez", "--die-with-parent", "--new-session",
+       "--cap-drop", "ALL"});
   add({"--seccomp", std::to_string(kSeccompFd), "--json-status-fd", std::to_string(kStatusFd), "--block-fd",
        std::to_string(kBlockFd)});
 
@@ -77,13 +80,15 @@ Result<SandboxCommand> sandbox_command(const SandboxSpec& spec, const Sandbox::O
 
   add({"--proc", "/proc", "--dev", "/dev"});
   // Shared memory files are memory: a small part of the limit.
-  const std::int64_t shm_mb = std::max<std::int64_t>(1, std::min<std::int64_t>(64, spec.limits.memory_mb / 4));
+  const std::int64_t shm_mb =
+      std::max<std::int64_t>(1, std::min<std::int64_t>(64, spec.limits.memory_mb / 4));
   add({"--perms", "1777", "--size", std::to_string(shm_mb * 1024 * 1024), "--tmpfs", "/dev/shm"});
   add({"--symlink", "/tmp", "/var/tmp", "--dir", "/run"});
 
   for (const SandboxMount& mount : spec.mounts) {
     if (mount.source.empty() || mount.source[0] != '/' || mount.target.empty() || mount.target[0] != '/') {
-      return Error(Code::InvalidArgument, "a mount needs absolute paths, got " + mount.source + " at " + mount.target);
+      return Error(Code::InvalidArgument,
+                   "a mount needs absolute paths, got " + mount.source + " at " + mount.target);
     }
     add({mount.writable ? "--bind" : "--ro-bind", mount.source, mount.target});
   }
@@ -107,11 +112,12 @@ Result<SandboxCommand> sandbox_command(const SandboxSpec& spec, const Sandbox::O
 
   add({"--clearenv"});
   for (const auto& [name, value] : spec.environment) add({"--setenv", name, value});
-  // A worker that runs as root maps the sandbox's user to root: without capabilities, but root owns the switches of the
-  // kernel in /proc/sys (core_pattern!). A read-only /proc closes that door for good.
+  // A worker that runs as root maps the sandbox's user to root: without capabilities, but root owns the
+  // switches of the kernel in /proc/sys (core_pattern!). A read-only /proc closes that door for good.
   add({"--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", spec.directory});
   for (const std::string& word : out) {
-    if (word.find('\0') != std::string::npos) return Error(Code::InvalidArgument, "a zero byte in the sandbox's options");
+    if (word.find('\0') != std::string::npos)
+      return Error(Code::InvalidArgument, "a zero byte in the sandbox's options");
   }
   return command;
 }

@@ -1,5 +1,5 @@
-// The arguments of bubblewrap for one sandbox. Internal to sandbox.cc; apart because it is the list that a reviewer of the
-// isolation reads.
+// The arguments of bubblewrap for one sandbox. Internal to sandbox.cc; apart because it is the list that a
+// reviewer of the isolation reads.
 #pragma once
 
 #include <string>
@@ -12,10 +12,11 @@
 namespace ez::agents {
 
 struct SandboxCommand {
-  std::vector<std::string> options;  // handed over by --args, so that neither values nor their number show in the process list
-  std::vector<UniqueFd> held;        // in-memory files that the options name
+  std::vector<std::string>
+      options;  // handed over by --args, so that neither values nor their number show in the process list
+  std::vector<UniqueFd> held;                    // in-memory files that the options name
   std::vector<std::pair<int, int>> descriptors;  // {ours, number in bwrap}
-  [[nodiscard]] std::string packed() const;  // each option followed by a zero byte
+  [[nodiscard]] std::string packed() const;      // each option followed by a zero byte
 };
 
 // The numbers that bwrap finds its own descriptors under.
@@ -27,6 +28,7 @@ inline constexpr int kFirstFileFd = 10;
 inline constexpr std::size_t kMaxFiles = 64;
 
 // INVALID_ARGUMENT: a zero byte in a value, a relative path, too many files. IO_FAILED.
-[[nodiscard]] Result<SandboxCommand> sandbox_command(const SandboxSpec& spec, const Sandbox::Options& options);
+[[nodiscard]] Result<SandboxCommand> sandbox_command(const SandboxSpec& spec,
+                                                     const Sandbox::Options& options);
 
 }  // namespace ez::agents

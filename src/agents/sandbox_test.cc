@@ -32,10 +32,13 @@ class SandboxTest : public ::testing::Test {
   SandboxOutcome run(const std::string& script, const CancelToken* cancel = nullptr) {
     spec_.argv = {"/bin/bash", "-c", script};
     output_.clear();
-    auto outcome = sandbox_.run(spec_, [this](std::string_view bytes) {
-      output_ += bytes;
-      if (on_output_) on_output_();
-    }, cancel);
+    auto outcome = sandbox_.run(
+        spec_,
+        [this](std::string_view bytes) {
+          output_ += bytes;
+          if (on_output_) on_output_();
+        },
+        cancel);
     EXPECT_TRUE(outcome.ok()) << outcome.error().to_string();
     return outcome.ok() ? *outcome : SandboxOutcome{};
   }
@@ -45,8 +48,8 @@ class SandboxTest : public ::testing::Test {
   }
   // Processes on the machine that have this word in their command line.
   static std::string processes_with(const std::string& word) {
-    return user_shell("/", "for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $p 2>/dev/null | grep -q -- '" + word +
-                               "[ ]' && echo $p; done; true");
+    return user_shell("/", "for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $p 2>/dev/null | grep -q -- '" +
+                               word + "[ ]' && echo $p; done; true");
   }
 
   TempDir dir_;
@@ -66,11 +69,12 @@ TEST_F(SandboxTest, RunsACommandAndGivesItsStatusAndOutput) {
 
 TEST_F(SandboxTest, SeesNoFileOutsideAndCannotWriteToTheSystem) {
   spill(dir_ / "secret", "top secret");
-  const SandboxOutcome outcome = run("cat " + (dir_ / "secret") +
-                                     " /etc/shadow /etc/ssh/sshd_config; ls /root /home /var/lib; "
-                                     "for d in / /usr /etc /dev /run /proc/sys/kernel; do echo x > $d/ez-probe && echo WROTE $d; done; "
-                                     "for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /proc/self/oom_score_adj; do "
-                                     "[ -w $f ] && ! (echo 1 > $f) 2>/dev/null || [ ! -w $f ] || echo WROTE $f; done; true");
+  const SandboxOutcome outcome =
+      run("cat " + (dir_ / "secret") +
+          " /etc/shadow /etc/ssh/sshd_config; ls /root /home /var/lib; "
+          "for d in / /usr /etc /dev /run /proc/sys/kernel; do echo x > $d/ez-probe && echo WROTE $d; done; "
+          "for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /proc/self/oom_score_adj; do "
+          "[ -w $f ] && ! (echo 1 > $f) 2>/dev/null || [ ! -w $f ] || echo WROTE $f; done; true");
   EXPECT_EQ(outcome.process.exit_code, 0);
   EXPECT_EQ(output_.find("top secret"), std::string::npos);
   EXPECT_EQ(output_.find("WROTE"), std::string::npos) << output_;
@@ -82,7 +86,8 @@ TEST_F(SandboxTest, ReadOnlyMountsAndFilesStaySo) {
   spill(dir_ / "given/data", "data");
   spec_.mounts.push_back({dir_ / "given", "/given", false});
   spec_.files = {{"/ez/input.json", "{\"a\":1}"}};
-  run("cat /given/data /ez/input.json; echo x > /given/data || echo refused1; rm /given/data || echo refused2; "
+  run("cat /given/data /ez/input.json; echo x > /given/data || echo refused1; rm /given/data || echo "
+      "refused2; "
       "echo x > /ez/input.json || echo refused3; echo x > /ez/new || echo refused4");
   for (const char* text : {"data", "{\"a\":1}", "refused1", "refused2", "refused3", "refused4"}) {
     EXPECT_NE(output_.find(text), std::string::npos) << text << " in " << output_;
@@ -99,7 +104,8 @@ TEST_F(SandboxTest, CannotReachALoopbackServerWithoutNetwork) {
   ASSERT_EQ(::bind(server.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
   ASSERT_EQ(::listen(server.get(), 4), 0);
   ASSERT_EQ(::getsockname(server.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
-  const std::string script = "exec 7<>/dev/tcp/127.0.0.1/" + std::to_string(ntohs(address.sin_port)) + " && echo reached";
+  const std::string script =
+      "exec 7<>/dev/tcp/127.0.0.1/" + std::to_string(ntohs(address.sin_port)) + " && echo reached";
   EXPECT_NE(run(script).process.exit_code, 0);
   EXPECT_EQ(output_.find("reached"), std::string::npos);
   spec_.limits.network = true;
@@ -111,7 +117,8 @@ TEST_F(SandboxTest, RefusesDangerousCalls) {
   run("unshare -U true 2>&1; unshare -m true 2>&1; mount -t tmpfs x /tmp 2>&1; nsenter -t 1 -m true 2>&1; "
       "grep -E 'Seccomp:|NoNewPrivs|CapEff' /proc/self/status; true");
   std::size_t refusals = 0;
-  for (std::size_t at = output_.find("ermi"); at != std::string::npos; at = output_.find("ermi", at + 1)) ++refusals;
+  for (std::size_t at = output_.find("ermi"); at != std::string::npos; at = output_.find("ermi", at + 1))
+    ++refusals;
   EXPECT_GE(refusals, 3U) << output_;
   EXPECT_NE(output_.find("Seccomp:\t2"), std::string::npos);
   EXPECT_NE(output_.find("NoNewPrivs:\t1"), std::string::npos);
@@ -121,7 +128,8 @@ TEST_F(SandboxTest, RefusesDangerousCalls) {
 TEST_F(SandboxTest, TheTasksEnvironmentDoesNotReachBwrapItself) {
   spec_.environment.emplace_back("LD_PRELOAD", dir_ / "work/evil.so");
   run("echo $LD_PRELOAD");
-  // The loader complains once per program inside; had bwrap seen it, its own complaint would come before the shell's.
+  // The loader complains once per program inside; had bwrap seen it, its own complaint would come before the
+  // shell's.
   EXPECT_NE(output_.find("evil.so"), std::string::npos);
   spec_.environment = {{"A", "1"}};
   run("exec /usr/bin/env");
@@ -138,14 +146,16 @@ TEST_F(SandboxTest, StopsAForkBomb) {
 
 TEST_F(SandboxTest, StopsADiskFill) {
   spec_.limits.disk_mb = 40;
-  const SandboxOutcome many = run("for i in $(seq 1000); do head -c 4000000 /dev/zero > f$i || exit 1; done; sleep 30");
+  const SandboxOutcome many =
+      run("for i in $(seq 1000); do head -c 4000000 /dev/zero > f$i || exit 1; done; sleep 30");
   expect_stopped(many, Code::DiskLimit);
   EXPECT_LT(many.disk_bytes, 2000ULL * 1024 * 1024);
   user_shell(dir_.path(), "rm -rf work/* tmp/*");
   expect_stopped(run("head -c 80000000 /dev/zero > one"), Code::DiskLimit);
   user_shell(dir_.path(), "rm -rf work/* tmp/*");
   // Deleted but open files use disk as well.
-  expect_stopped(run("for i in $(seq 10 40); do eval \"exec $i> tmpfile\"; rm tmpfile; head -c 8000000 /dev/zero >&$i; done; sleep 30"),
+  expect_stopped(run("for i in $(seq 10 40); do eval \"exec $i> tmpfile\"; rm tmpfile; head -c 8000000 "
+                     "/dev/zero >&$i; done; sleep 30"),
                  Code::DiskLimit);
 }
 
@@ -171,8 +181,9 @@ TEST_F(SandboxTest, StopsTooMuchOutput) {
 TEST_F(SandboxTest, TimeoutKillsGrandchildrenThatLeftTheSession) {
   spec_.timeout = milliseconds(400);
   spec_.grace = milliseconds(200);
-  const SandboxOutcome outcome = run(
-      "trap '' TERM; setsid setsid bash -c 'trap \"\" TERM; while :; do sleep 0.1; done; echo ez-grandchild-marker ' & while :; do sleep 0.1; done");
+  const SandboxOutcome outcome =
+      run("trap '' TERM; setsid setsid bash -c 'trap \"\" TERM; while :; do sleep 0.1; done; echo "
+          "ez-grandchild-marker ' & while :; do sleep 0.1; done");
   expect_stopped(outcome, Code::CommandTimeout);
   EXPECT_EQ(processes_with("ez-grandchild-marker"), "");
 }
@@ -205,7 +216,8 @@ TEST_F(SandboxTest, NothingSurvivesKillMinusNineOfTheWorker) {
   const pid_t worker = ::fork();
   if (worker == 0) {
     spec_.argv = {"/bin/bash", "-c", "setsid sleep 3521 & echo up; sleep 3522"};
-    auto outcome = sandbox_.run(spec_, [&](std::string_view) { [[maybe_unused]] auto n = ::write(ready[1], "x", 1); });
+    auto outcome =
+        sandbox_.run(spec_, [&](std::string_view) { [[maybe_unused]] auto n = ::write(ready[1], "x", 1); });
     ::_exit(0);
   }
   char byte = 0;
@@ -214,7 +226,8 @@ TEST_F(SandboxTest, NothingSurvivesKillMinusNineOfTheWorker) {
   EXPECT_GE(family.size(), 3U);
   ::kill(worker, SIGKILL);
   ::waitpid(worker, nullptr, 0);
-  // The kernel ends them one after another; a file lock or a pidfd would only tell of one, so look until they are gone.
+  // The kernel ends them one after another; a file lock or a pidfd would only tell of one, so look until they
+  // are gone.
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   std::string left = "?";
   while (!left.empty() && std::chrono::steady_clock::now() < until) left = processes_with("sleep 352[12]");

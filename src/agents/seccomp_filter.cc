@@ -14,21 +14,21 @@ namespace {
 
 constexpr const char* kRefused[] = {
     // mounts and roots
-    "mount", "umount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount",
-    "fspick", "mount_setattr", "fanotify_init", "name_to_handle_at", "open_by_handle_at",
+    "mount", "umount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen", "fsconfig",
+    "fsmount", "fspick", "mount_setattr", "fanotify_init", "name_to_handle_at", "open_by_handle_at",
     // namespaces
     "unshare", "setns",
     // other processes
-    "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "process_madvise", "migrate_pages",
-    "move_pages",
+    "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "process_madvise",
+    "migrate_pages", "move_pages",
     // kernel keys, programs and modules
-    "keyctl", "add_key", "request_key", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter",
-    "io_uring_register", "init_module", "finit_module", "delete_module", "create_module", "kexec_load",
-    "kexec_file_load", "lookup_dcookie",
+    "keyctl", "add_key", "request_key", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup",
+    "io_uring_enter", "io_uring_register", "init_module", "finit_module", "delete_module", "create_module",
+    "kexec_load", "kexec_file_load", "lookup_dcookie",
     // the machine
-    "reboot", "swapon", "swapoff", "syslog", "acct", "quotactl", "quotactl_fd", "nfsservctl", "vhangup", "iopl",
-    "ioperm", "settimeofday", "stime", "clock_settime", "clock_adjtime", "adjtimex", "sethostname", "setdomainname",
-    "uselib", "vm86", "vm86old", "modify_ldt"};
+    "reboot", "swapon", "swapoff", "syslog", "acct", "quotactl", "quotactl_fd", "nfsservctl", "vhangup",
+    "iopl", "ioperm", "settimeofday", "stime", "clock_settime", "clock_adjtime", "adjtimex", "sethostname",
+    "setdomainname", "uselib", "vm86", "vm86old", "modify_ldt"};
 
 constexpr const char* kUnaccounted[] = {"memfd_create", "memfd_secret", "shmget"};
 
@@ -49,7 +49,8 @@ Result<UniqueFd> seccomp_filter(bool accounted_memory_only) {
     const int number = seccomp_syscall_resolve_name(name);
     // Unknown to this libseccomp or absent on this architecture: there is nothing to refuse.
     if (number == __NR_SCMP_ERROR || number < 0) return 0;
-    return seccomp_rule_add(context.get(), SCMP_ACT_ERRNO(static_cast<std::uint16_t>(error_number)), number, 0);
+    return seccomp_rule_add(context.get(), SCMP_ACT_ERRNO(static_cast<std::uint16_t>(error_number)), number,
+                            0);
   };
   for (const char* name : kRefused) {
     if (const int rc = deny(name, EPERM); rc != 0) return failed(name, -rc);
@@ -60,8 +61,8 @@ Result<UniqueFd> seccomp_filter(bool accounted_memory_only) {
     }
   }
   if (const int rc = deny("clone3", ENOSYS); rc != 0) return failed("clone3", -rc);
-  for (const std::uint64_t flag : {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID,
-                                   CLONE_NEWNET}) {
+  for (const std::uint64_t flag : {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER,
+                                   CLONE_NEWPID, CLONE_NEWNET}) {
     const int rc = seccomp_rule_add(context.get(), SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
                                     SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag));
     if (rc != 0) return failed("clone", -rc);

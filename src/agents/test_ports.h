@@ -1,4 +1,5 @@
-// Ports of this room over a temporary folder and memory, with the behaviour that the interfaces promise. Used by *_test.cc only.
+// Ports of this room over a temporary folder and memory, with the behaviour that the interfaces promise. Used
+// by *_test.cc only.
 #pragma once
 
 #include <unistd.h>
@@ -16,7 +17,9 @@ namespace ez::agents {
 
 class FolderArtifacts : public virtual ArtifactPort {
  public:
-  explicit FolderArtifacts(std::string folder) : folder_(std::move(folder)) { EXPECT_TRUE(make_folders(folder_).ok()); }
+  explicit FolderArtifacts(std::string folder) : folder_(std::move(folder)) {
+    EXPECT_TRUE(make_folders(folder_).ok());
+  }
   Status fetch(const std::string& sha256, const std::string& path) override {
     auto bytes = read_file(folder_ + "/" + sha256, 64 << 20);
     if (!bytes.ok()) return Error(Code::BlobNotFound, sha256);
@@ -29,7 +32,8 @@ class FolderArtifacts : public virtual ArtifactPort {
   std::string put(const std::string& bytes) {
     const std::string digest = sha256_hex(bytes);
     std::ofstream(folder_ + "/" + digest + "." + std::to_string(::gettid())) << bytes;
-    std::rename((folder_ + "/" + digest + "." + std::to_string(::gettid())).c_str(), (folder_ + "/" + digest).c_str());
+    std::rename((folder_ + "/" + digest + "." + std::to_string(::gettid())).c_str(),
+                (folder_ + "/" + digest).c_str());
     return digest;
   }
   [[nodiscard]] std::string get(const std::string& digest) const { return slurp(folder_ + "/" + digest); }

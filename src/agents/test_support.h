@@ -1,5 +1,5 @@
-// What the tests of this room share: a temporary folder, a real git repository, and the question whether the kernel
-// lets bubblewrap work. Used by *_test.cc only.
+// What the tests of this room share: a temporary folder, a real git repository, and the question whether the
+// kernel lets bubblewrap work. Used by *_test.cc only.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -49,8 +49,12 @@ inline void spill(const std::string& path, const std::string& text) {
 inline std::string user_shell(const std::string& directory, const std::string& script) {
   ProcessSpec spec;
   spec.argv = {"/bin/sh", "-ec", script};
-  spec.environment = {"PATH=/usr/bin:/bin", "HOME=" + directory, "GIT_CONFIG_NOSYSTEM=1",
-                      "GIT_AUTHOR_NAME=user", "GIT_AUTHOR_EMAIL=u@localhost", "GIT_COMMITTER_NAME=user",
+  spec.environment = {"PATH=/usr/bin:/bin",
+                      "HOME=" + directory,
+                      "GIT_CONFIG_NOSYSTEM=1",
+                      "GIT_AUTHOR_NAME=user",
+                      "GIT_AUTHOR_EMAIL=u@localhost",
+                      "GIT_COMMITTER_NAME=user",
                       "GIT_COMMITTER_EMAIL=u@localhost"};
   spec.directory = directory;
   auto outcome = run_process(spec);
@@ -66,7 +70,8 @@ inline std::string make_repository(const TempDir& dir, const std::string& name =
   const std::string path = dir / name;
   EXPECT_TRUE(make_folders(path).ok());
   user_shell(path,
-             "git init -q -b main . && echo hello > README && mkdir src && printf '1\\n2\\n3\\n4\\n5\\n' > src/a.txt && "
+             "git init -q -b main . && echo hello > README && mkdir src && printf '1\\n2\\n3\\n4\\n5\\n' > "
+             "src/a.txt && "
              "git add -A && git commit -qm first");
   return path;
 }
@@ -74,8 +79,8 @@ inline std::string make_repository(const TempDir& dir, const std::string& name =
 }  // namespace ez::agents
 
 // Skips a test where the kernel refuses sandboxes, and says so.
-#define EZ_NEED_SANDBOX()                                                            \
-  do {                                                                               \
+#define EZ_NEED_SANDBOX()                                                              \
+  do {                                                                                 \
     if (const ::ez::Status ez_probe = ::ez::agents::Sandbox().probe(); !ez_probe.ok()) \
-      GTEST_SKIP() << "no sandbox on this kernel: " << ez_probe.error().to_string();  \
+      GTEST_SKIP() << "no sandbox on this kernel: " << ez_probe.error().to_string();   \
   } while (false)

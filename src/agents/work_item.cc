@@ -11,7 +11,8 @@ constexpr std::size_t kMaxListed = 10'000;
 constexpr std::size_t kMaxNameBytes = 63 + 1 + 10;  // a task and an index
 
 bool is_task_id(std::string_view text) {
-  if (text.empty() || text.size() > kMaxNameBytes || text[0] == '-' || text[0] == '_' || text[0] == '.') return false;
+  if (text.empty() || text.size() > kMaxNameBytes || text[0] == '-' || text[0] == '_' || text[0] == '.')
+    return false;
   bool dot = false;
   for (const char c : text) {
     if (c == '.') {
@@ -62,7 +63,8 @@ class Reader {
   }
   void read_digest(std::string_view key, std::string& out, bool needed) {
     read(key, out);
-    if ((needed || !out.empty()) && !is_sha256_hex(out)) complain(key, "must be a SHA-256 digest in hexadecimal");
+    if ((needed || !out.empty()) && !is_sha256_hex(out))
+      complain(key, "must be a SHA-256 digest in hexadecimal");
   }
   // Calls each(element, path) for the elements of a list.
   template <typename Each>
@@ -71,7 +73,8 @@ class Reader {
     if (value == nullptr) return;
     if (value->as_list().size() > kMaxListed) return complain(key, "has too many elements");
     std::size_t at = 0;
-    for (const Value& element : value->as_list()) each(element, member(key) + "[" + std::to_string(at++) + "]");
+    for (const Value& element : value->as_list())
+      each(element, member(key) + "[" + std::to_string(at++) + "]");
   }
   template <typename Each>
   void read_map(std::string_view key, const Each& each) {
@@ -84,7 +87,8 @@ class Reader {
     return Reader(object_ == nullptr ? nullptr : object_->find(key), member(key), error_);
   }
   void complain(std::string_view key, std::string_view what) {
-    if (!error_) error_ = Error(Code::RequestInvalid, (key.empty() ? path_ : member(key)) + " " + std::string(what));
+    if (!error_)
+      error_ = Error(Code::RequestInvalid, (key.empty() ? path_ : member(key)) + " " + std::string(what));
   }
 
  private:
@@ -158,16 +162,21 @@ std::string_view to_text(WorkKind kind) { return kind == WorkKind::kMerge ? "mer
 
 std::string_view to_text(Outcome outcome) {
   switch (outcome) {
-    case Outcome::kSucceeded: return "succeeded";
-    case Outcome::kFailed: return "failed";
-    case Outcome::kCancelled: return "cancelled";
-    case Outcome::kConflict: return "conflict";
+    case Outcome::kSucceeded:
+      return "succeeded";
+    case Outcome::kFailed:
+      return "failed";
+    case Outcome::kCancelled:
+      return "cancelled";
+    case Outcome::kConflict:
+      return "conflict";
   }
   return "failed";
 }
 
 bool is_safe_path(std::string_view path) {
-  if (path.empty() || path.size() > 1024 || path[0] == '/' || path.find('\0') != std::string_view::npos) return false;
+  if (path.empty() || path.size() > 1024 || path[0] == '/' || path.find('\0') != std::string_view::npos)
+    return false;
   while (!path.empty()) {
     const std::size_t slash = std::min(path.find('/'), path.size());
     const std::string_view part = path.substr(0, slash);
@@ -243,9 +252,9 @@ Result<WorkItem> parse_work_item(const Value& json) {
   sandbox.read("network", item.sandbox.network);
   // Upper bounds keep the arithmetic in bytes and milliseconds far from overflow.
   const std::pair<const char*, std::int64_t*> limits[] = {{"memory_mb", &item.sandbox.memory_mb},
-                                                         {"processes", &item.sandbox.processes},
-                                                         {"output_mb", &item.sandbox.output_mb},
-                                                         {"disk_mb", &item.sandbox.disk_mb}};
+                                                          {"processes", &item.sandbox.processes},
+                                                          {"output_mb", &item.sandbox.output_mb},
+                                                          {"disk_mb", &item.sandbox.disk_mb}};
   for (const auto& [name, target] : limits) {
     sandbox.read(name, *target, 1);
     if (*target > 1'000'000'000) sandbox.complain(name, "is too large");
@@ -273,7 +282,8 @@ Value to_value(const WorkItem& item) {
   out.set("namespace", item.namespace_name);
   out.set("workflow", item.workflow);
   out.set("workflow_version", item.workflow_version);
-  out.set("lease", Value::Map{{"heartbeat_ms", item.heartbeat_ms}, {"start_to_close_ms", item.start_to_close_ms}});
+  out.set("lease",
+          Value::Map{{"heartbeat_ms", item.heartbeat_ms}, {"start_to_close_ms", item.start_to_close_ms}});
   out.set("agent", Value::Map{{"type", item.agent_type}});
   set_text(out, "run_command", item.run_command);
   set_text(out, "prompt", item.prompt);
@@ -316,7 +326,8 @@ Value to_value(const WorkItem& item) {
                                 {"cpu_s", item.sandbox.cpu_s}});
   Value::List files;
   for (const WorkflowFile& file : item.files) {
-    files.push_back(Value::Map{{"path", file.path}, {"sha256", file.sha256}, {"mode", std::int64_t{file.mode}}});
+    files.push_back(
+        Value::Map{{"path", file.path}, {"sha256", file.sha256}, {"mode", std::int64_t{file.mode}}});
   }
   out.set("files", std::move(files));
   set_text(out, "traceparent", item.traceparent);
@@ -331,7 +342,8 @@ Result<TaskResult> parse_task_result(const Value& json) {
   std::string outcome;
   reader.read("outcome", outcome);
   bool known = false;
-  for (const Outcome each : {Outcome::kSucceeded, Outcome::kFailed, Outcome::kCancelled, Outcome::kConflict}) {
+  for (const Outcome each :
+       {Outcome::kSucceeded, Outcome::kFailed, Outcome::kCancelled, Outcome::kConflict}) {
     if (outcome == to_text(each)) {
       result.outcome = each;
       known = true;
@@ -345,7 +357,8 @@ Result<TaskResult> parse_task_result(const Value& json) {
   failure.read("message", result.error_message);
   const Value* exit_code = json.find("exit_code");
   if (exit_code != nullptr && exit_code->is_int()) result.exit_code = exit_code->as_int();
-  if (exit_code != nullptr && !exit_code->is_int() && !exit_code->is_null()) reader.complain("exit_code", "must be an int");
+  if (exit_code != nullptr && !exit_code->is_int() && !exit_code->is_null())
+    reader.complain("exit_code", "must be an int");
   reader.read_list("artifacts", [&](const Value& element, const std::string& at) {
     result.artifacts.push_back(read_artifact(element, at, error));
   });

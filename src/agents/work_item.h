@@ -1,8 +1,9 @@
-// What the control plane gives to an agent (WorkItem) and what comes back (TaskResult), to and from JSON. docs/guide/agents.md describes
-// the fields; names here are the JSON names.
+// What the control plane gives to an agent (WorkItem) and what comes back (TaskResult), to and from JSON.
+// docs/guide/agents.md describes the fields; names here are the JSON names.
 //
-// Parsing is strict about kinds and lenient about absence: unknown members are ignored (a newer server), absent ones keep the
-// defaults below, a member of the wrong kind or out of bounds is REQUEST_INVALID with its path.
+// Parsing is strict about kinds and lenient about absence: unknown members are ignored (a newer server),
+// absent ones keep the defaults below, a member of the wrong kind or out of bounds is REQUEST_INVALID with
+// its path.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +30,7 @@ enum class Outcome { kSucceeded, kFailed, kCancelled, kConflict };
 [[nodiscard]] std::string_view to_text(Outcome outcome);
 
 struct ArtifactRef {
-  std::string name;    // relative path, no "..", unique within its task
+  std::string name;  // relative path, no "..", unique within its task
   std::string sha256;
   std::int64_t size = 0;
   friend bool operator==(const ArtifactRef&, const ArtifactRef&) = default;
@@ -57,15 +58,15 @@ struct WorkItem {
   std::string namespace_name = "default";  // JSON "namespace"
   std::string workflow;
   std::int64_t workflow_version = 0;
-  std::int64_t heartbeat_ms = 30'000;      // lease.heartbeat_ms
-  std::int64_t start_to_close_ms = 0;      // lease.start_to_close_ms; 0: no limit
-  std::string agent_type = "exec";         // agent.type
+  std::int64_t heartbeat_ms = 30'000;  // lease.heartbeat_ms
+  std::int64_t start_to_close_ms = 0;  // lease.start_to_close_ms; 0: no limit
+  std::string agent_type = "exec";     // agent.type
   std::string run_command;
   std::string prompt;
   std::vector<std::pair<std::string, std::string>> env;
   std::string verify;
   Value inputs;
-  Value item;   // of for_each
+  Value item;  // of for_each
   Value index;
   std::map<std::string, Dependency> dependencies;
   struct {
@@ -81,14 +82,15 @@ struct WorkItem {
     std::string into;
     std::string message;
     std::string verify;
-  } merge;  // kind merge
+  } merge;                             // kind merge
   std::vector<std::string> artifacts;  // globs
   SandboxLimits sandbox;
   std::vector<WorkflowFile> files;
   std::string traceparent;
 };
 
-// run r12, task build.0: within the bounds of the contract, so that they may be used as parts of paths and branches.
+// run r12, task build.0: within the bounds of the contract, so that they may be used as parts of paths and
+// branches.
 [[nodiscard]] Result<WorkItem> parse_work_item(const Value& json);
 [[nodiscard]] Value to_value(const WorkItem& item);
 
@@ -107,8 +109,8 @@ struct TaskResult {
   std::vector<ArtifactRef> artifacts;
   std::string branch;  // execute: the attempt's branch, when it holds a commit
   std::string commit;
-  std::string base;    // merge: the run branch before
-  std::string head;    // merge: and after
+  std::string base;  // merge: the run branch before
+  std::string head;  // merge: and after
   bool merged = false;
   std::int64_t changed_files = 0;
   std::int64_t cost_microusd = 0;
@@ -122,7 +124,8 @@ struct TaskResult {
 // A result of this item that says how it went wrong.
 [[nodiscard]] TaskResult failure_of(const WorkItem& item, Outcome outcome, const Error& error);
 
-// Whether a path names something below a folder: relative, no empty, "." or ".." part, no zero byte, at most 1024 bytes.
+// Whether a path names something below a folder: relative, no empty, "." or ".." part, no zero byte, at most
+// 1024 bytes.
 [[nodiscard]] bool is_safe_path(std::string_view path);
 
 }  // namespace ez::agents

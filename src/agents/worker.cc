@@ -42,7 +42,8 @@ class Worker::Impl {
   void start() {
     std::lock_guard lock(mutex_);
     EZ_CHECK(threads_.empty() && !stopping_, "a worker starts once");
-    for (std::int64_t i = 0; i < options_.registration.capacity; ++i) threads_.emplace_back([this] { slot_loop(); });
+    for (std::int64_t i = 0; i < options_.registration.capacity; ++i)
+      threads_.emplace_back([this] { slot_loop(); });
     poller_ = std::thread([this] { poll_loop(); });
     deliverer_ = std::thread([this] { deliver_loop(); });
     heart_ = std::thread([this] { heartbeat_loop(); });
@@ -166,7 +167,8 @@ class Worker::Impl {
     return batch;
   }
 
-  // One call of work(), with everything that follows from its answer. Returns whether it succeeded. Called without the lock.
+  // One call of work(), with everything that follows from its answer. Returns whether it succeeded. Called
+  // without the lock.
   bool call_work(std::int64_t want, std::int64_t wait_ms, std::vector<TaskResult> batch) {
     WorkRequest request;
     request.agent = agent();
@@ -177,7 +179,9 @@ class Worker::Impl {
     std::unique_lock lock(mutex_);
     in_delivery_ -= request.results.size();
     for (TaskResult& result : request.results) {
-      const auto answered = [&](const std::pair<Fence, Acceptance>& one) { return one.first == result.fence; };
+      const auto answered = [&](const std::pair<Fence, Acceptance>& one) {
+        return one.first == result.fence;
+      };
       const bool settled =
           reply.ok() && std::any_of(reply->accepted.begin(), reply->accepted.end(), answered);
       if (!settled) results_.push_back(std::move(result));
@@ -213,7 +217,8 @@ class Worker::Impl {
     changed_.notify_all();
   }
 
-  // Answers for an item that cannot be read, as far as it says whose it is; otherwise its lease has to expire.
+  // Answers for an item that cannot be read, as far as it says whose it is; otherwise its lease has to
+  // expire.
   void refuse(const Value& json, const Error& error) {
     report("an item that cannot be read: " + error.to_string());
     WorkItem stub;
@@ -241,7 +246,8 @@ class Worker::Impl {
       changed_.wait(lock, [&] { return stopping_ || !results_.empty() || free_slots() > 0; });
       if (stopping_) return;
       std::vector<TaskResult> batch = take_results();
-      const std::int64_t want = std::max<std::int64_t>(0, free_slots() + static_cast<std::int64_t>(batch.size()));
+      const std::int64_t want =
+          std::max<std::int64_t>(0, free_slots() + static_cast<std::int64_t>(batch.size()));
       // With results in hand the answer should come at once; whether there is work is asked again after it.
       const std::int64_t wait_ms = batch.empty() ? options_.poll_wait.count() : 0;
       polling_ = true;
@@ -263,7 +269,9 @@ class Worker::Impl {
     Backoff backoff(options_.first_pause, options_.longest_pause);
     std::unique_lock lock(mutex_);
     while (true) {
-      changed_.wait(lock, [&] { return (!results_.empty() && (polling_ || stopping_)) || (slots_ended_ && in_delivery_ == 0); });
+      changed_.wait(lock, [&] {
+        return (!results_.empty() && (polling_ || stopping_)) || (slots_ended_ && in_delivery_ == 0);
+      });
       if (results_.empty()) {
         if (slots_ended_) return;
         continue;
@@ -313,7 +321,8 @@ class Worker::Impl {
       for (const Fence fence : reply->unknown) {
         const auto found = running_.find(fence);
         if (found == running_.end()) continue;  // it ended meanwhile
-        report("lost the lease of " + found->second->item.run + "/" + found->second->item.task + ", its work is ended");
+        report("lost the lease of " + found->second->item.run + "/" + found->second->item.task +
+               ", its work is ended");
         found->second->lost = true;
         found->second->token.cancel();
       }

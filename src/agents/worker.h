@@ -1,14 +1,18 @@
 // The worker: registers with a control plane, takes work, runs it, and delivers results.
 //
-// Threads. `capacity` slots run items. One thread asks for work with a long poll whenever slots are free, and carries finished results with the
-// same request; one thread delivers results that finish while that poll waits; one thread holds the heartbeat long poll, which brings cancels and
-// says which leases are unknown (their work is killed and its result dropped). start() and stop() are called by the owner; stop() from any thread.
+// Threads. `capacity` slots run items. One thread asks for work with a long poll whenever slots are free, and
+// carries finished results with the same request; one thread delivers results that finish while that poll
+// waits; one thread holds the heartbeat long poll, which brings cancels and says which leases are unknown
+// (their work is killed and its result dropped). start() and stop() are called by the owner; stop() from any
+// thread.
 //
-// Promises. A result is sent again, with growing pauses, until the control plane answers accepted, duplicate or stale. AGENT_NOT_FOUND leads
-// to a new registration. stop() ends every lease explicitly: work that does not end within `stop_wait` is killed and reported as failed with
-// SHUTTING_DOWN, which a retry helps; results are delivered within `deliver_wait`, or the lease expires at the control plane.
+// Promises. A result is sent again, with growing pauses, until the control plane answers accepted, duplicate
+// or stale. AGENT_NOT_FOUND leads to a new registration. stop() ends every lease explicitly: work that does
+// not end within `stop_wait` is killed and reported as failed with SHUTTING_DOWN, which a retry helps;
+// results are delivered within `deliver_wait`, or the lease expires at the control plane.
 //
-// Bounds. Running items and undelivered results together never exceed capacity; at most kMaxResultsPerCall results a request.
+// Bounds. Running items and undelivered results together never exceed capacity; at most kMaxResultsPerCall
+// results a request.
 #pragma once
 
 #include <chrono>
@@ -37,7 +41,7 @@ struct Registration {
   std::vector<std::pair<std::string, std::string>> labels;
 };
 struct Registered {
-  std::string agent;  // "a7"
+  std::string agent;                   // "a7"
   std::int64_t heartbeat_ms = 10'000;  // leases are lost when nothing is heard for longer
   std::string session;
 };
@@ -63,17 +67,20 @@ struct HeartbeatReply {
   std::vector<Fence> unknown;
 };
 
-// The worker API of a server, or an in-process engine. Every method may be called from several threads at once and blocks at most wait_ms plus
-// a transport's own time limit. Errors that say retry() are repeated by the worker.
+// The worker API of a server, or an in-process engine. Every method may be called from several threads at
+// once and blocks at most wait_ms plus a transport's own time limit. Errors that say retry() are repeated by
+// the worker.
 class ControlPlane : public virtual ArtifactPort {
  public:
   [[nodiscard]] virtual Result<Registered> register_agent(const Registration& registration) = 0;
   [[nodiscard]] virtual Result<WorkReply> work(const WorkRequest& request) = 0;
-  [[nodiscard]] virtual Result<HeartbeatReply> heartbeat(const std::string& agent, const std::vector<Fence>& leases,
+  [[nodiscard]] virtual Result<HeartbeatReply> heartbeat(const std::string& agent,
+                                                         const std::vector<Fence>& leases,
                                                          std::int64_t wait_ms) = 0;
   // The log of an item's attempt. The port is used while the item runs, by one thread.
   [[nodiscard]] virtual std::unique_ptr<LogPort> log_of(const WorkItem& item) = 0;
-  // Ends waits of work() and heartbeat() early, now and for calls that come later with wait_ms > 0; the worker stops.
+  // Ends waits of work() and heartbeat() early, now and for calls that come later with wait_ms > 0; the
+  // worker stops.
   virtual void interrupt() = 0;
 };
 
@@ -88,7 +95,8 @@ class Worker {
     std::chrono::milliseconds longest_pause{5'000};
     std::chrono::milliseconds stop_wait{0};  // that running work may still take after stop()
     std::chrono::milliseconds deliver_wait{10'000};
-    std::function<void(std::string_view)> report;  // lines for the operator: lost server, lost leases; any thread; may be empty
+    std::function<void(std::string_view)>
+        report;  // lines for the operator: lost server, lost leases; any thread; may be empty
   };
   // The control plane outlives the worker.
   Worker(Options options, ControlPlane& plane, Runner runner);

@@ -17,12 +17,14 @@
 namespace ez::agents {
 namespace {
 
-// A control plane in memory that keeps the promises of the interface: leases with fences, long polls, acceptance exactly once, and
-// failures by countdown.
+// A control plane in memory that keeps the promises of the interface: leases with fences, long polls,
+// acceptance exactly once, and failures by countdown.
 class MemoryPlane final : public ControlPlane, public FolderArtifacts {
  public:
   explicit MemoryPlane(const std::string& folder) : FolderArtifacts(folder) {}
-  Status fetch(const std::string& sha256, const std::string& path) override { return FolderArtifacts::fetch(sha256, path); }
+  Status fetch(const std::string& sha256, const std::string& path) override {
+    return FolderArtifacts::fetch(sha256, path);
+  }
   Result<ArtifactRef> store(const std::string& path) override { return FolderArtifacts::store(path); }
 
   Result<Registered> register_agent(const Registration& registration) override {
@@ -42,12 +44,15 @@ class MemoryPlane final : public ControlPlane, public FolderArtifacts {
     for (const TaskResult& result : request.results) {
       const bool first = results_.emplace(result.fence, result).second;
       const bool live = leases_.erase(result.fence) > 0;
-      reply.accepted.emplace_back(result.fence, !first ? Acceptance::kDuplicate : live ? Acceptance::kAccepted : Acceptance::kStale);
+      reply.accepted.emplace_back(result.fence, !first ? Acceptance::kDuplicate
+                                                : live ? Acceptance::kAccepted
+                                                       : Acceptance::kStale);
     }
     changed_.notify_all();
     if (drop_answers_ > 0) return --drop_answers_, Error(Code::ServerUnreachable, "the answer was lost");
-    changed_.wait_for(lock, std::chrono::milliseconds(request.wait_ms),
-                      [&] { return interrupted_ || (request.want > 0 && !queue_.empty()) || request.agent != known_; });
+    changed_.wait_for(lock, std::chrono::milliseconds(request.wait_ms), [&] {
+      return interrupted_ || (request.want > 0 && !queue_.empty()) || request.agent != known_;
+    });
     while (request.want > static_cast<std::int64_t>(reply.tasks.size()) && !queue_.empty()) {
       leases_.insert(queue_.front().first);
       reply.tasks.push_back(queue_.front().second);
@@ -56,12 +61,15 @@ class MemoryPlane final : public ControlPlane, public FolderArtifacts {
     most_leases_ = std::max(most_leases_, leases_.size());
     return reply;
   }
-  Result<HeartbeatReply> heartbeat(const std::string& agent, const std::vector<Fence>& leases, std::int64_t wait_ms) override {
+  Result<HeartbeatReply> heartbeat(const std::string& agent, const std::vector<Fence>& leases,
+                                   std::int64_t wait_ms) override {
     std::unique_lock lock(mutex_);
     if (agent != known_) return Error(Code::AgentNotFound, agent);
     HeartbeatReply reply;
     changed_.wait_for(lock, std::chrono::milliseconds(wait_ms), [&] {
-      return interrupted_ || std::any_of(leases.begin(), leases.end(), [&](Fence f) { return cancels_.contains(f) || !leases_.contains(f); });
+      return interrupted_ || std::any_of(leases.begin(), leases.end(), [&](Fence f) {
+               return cancels_.contains(f) || !leases_.contains(f);
+             });
     });
     for (const Fence fence : leases) {
       if (cancels_.contains(fence)) reply.cancel.push_back({fence, "asked"});
@@ -186,7 +194,9 @@ class WorkerTest : public ::testing::Test {
     return options;
   }
   Worker::Runner runner() {
-    return [this](const WorkItem& item, LogPort& log, const CancelToken& token) { return script_(item, log, token); };
+    return [this](const WorkItem& item, LogPort& log, const CancelToken& token) {
+      return script_(item, log, token);
+    };
   }
   TempDir dir_;
   MemoryPlane plane_{dir_ / "blobs"};
@@ -282,7 +292,8 @@ TEST_F(WorkerTest, StopEndsEvenWhenTheServerIsGone) {
 }
 
 TEST_F(WorkerTest, AnItemThatCannotBeReadIsAnswered) {
-  plane_.offer_json(5, *parse_json(R"({"run":"r1","task":"t5","attempt":1,"fence":5,"sandbox":{"memory_mb":"many"}})"));
+  plane_.offer_json(
+      5, *parse_json(R"({"run":"r1","task":"t5","attempt":1,"fence":5,"sandbox":{"memory_mb":"many"}})"));
   plane_.offer(6, "go");
   Worker worker(options(1), plane_, runner());
   worker.start();
@@ -298,8 +309,11 @@ TEST_F(WorkerTest, WithTheRealRunner) {
   where.root = dir_ / "workspaces";
   WorkspaceManager workspaces(where);
   ExecRunner exec(sandbox, workspaces, plane_);
-  Worker worker(options(3), plane_, [&](const WorkItem& item, LogPort& log, const CancelToken& token) { return exec.run(item, log, token); });
-  for (std::uint64_t fence = 1; fence <= 6; ++fence) plane_.offer(fence, "echo '\"" + std::to_string(fence) + "\"' > $EZ_OUTPUT");
+  Worker worker(options(3), plane_, [&](const WorkItem& item, LogPort& log, const CancelToken& token) {
+    return exec.run(item, log, token);
+  });
+  for (std::uint64_t fence = 1; fence <= 6; ++fence)
+    plane_.offer(fence, "echo '\"" + std::to_string(fence) + "\"' > $EZ_OUTPUT");
   plane_.offer(7, "sleep 600");
   worker.start();
   ASSERT_TRUE(plane_.await_results(6));

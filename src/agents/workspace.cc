@@ -42,7 +42,8 @@ std::string_view mode_name(WorkspaceMode mode) {
   return mode == WorkspaceMode::kWrite ? "write" : mode == WorkspaceMode::kRead ? "read" : "none";
 }
 
-// When this process began, in clock ticks after boot (proc(5), field 22 of stat): with the pid it names a process for ever.
+// When this process began, in clock ticks after boot (proc(5), field 22 of stat): with the pid it names a
+// process for ever.
 std::string start_time() {
   auto stat = read_file("/proc/self/stat", 4096);
   if (!stat.ok()) return "0";
@@ -76,7 +77,8 @@ std::string trailers(const WorkspaceRequest& request) {
 // Only what git worktree itself would have made may be removed from a repository.
 bool is_our_git_dir(const std::string& git_dir, const std::string& common_dir) {
   const std::string prefix = common_dir + "/worktrees/";
-  return git_dir.starts_with(prefix + std::string(kIdPrefix)) && git_dir.find('/', prefix.size()) == std::string::npos;
+  return git_dir.starts_with(prefix + std::string(kIdPrefix)) &&
+         git_dir.find('/', prefix.size()) == std::string::npos;
 }
 
 std::vector<std::string> owner_ids(const std::string& root) {
@@ -86,7 +88,8 @@ std::vector<std::string> owner_ids(const std::string& root) {
   if (dir == nullptr) return ids;
   while (const dirent* entry = ::readdir(dir)) {
     const std::string_view name = entry->d_name;
-    if (name.starts_with(kIdPrefix) && name.ends_with(kSuffix)) ids.emplace_back(name.substr(0, name.size() - kSuffix.size()));
+    if (name.starts_with(kIdPrefix) && name.ends_with(kSuffix))
+      ids.emplace_back(name.substr(0, name.size() - kSuffix.size()));
   }
   ::closedir(dir);
   return ids;
@@ -105,20 +108,25 @@ Result<UniqueFd> WorkspaceManager::new_owner(std::string& id) {
       return system_error(Code::IoFailed, Code::DiskFull, "creation of " + path, errno);
     }
     struct stat info {};
-    // A recover() of another process may have taken it for a leaked one in between: then it is gone, try another.
-    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0 || ::fstat(file.get(), &info) != 0 || info.st_nlink == 0) continue;
+    // A recover() of another process may have taken it for a leaked one in between: then it is gone, try
+    // another.
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0 || ::fstat(file.get(), &info) != 0 || info.st_nlink == 0)
+      continue;
     return file;
   }
 }
 
 Status WorkspaceManager::write_owner(const Workspace& workspace, std::uint64_t bytes) const {
   const WorkspaceRequest& request = workspace.request_;
-  std::string text = "pid " + std::to_string(::getpid()) + "\nstarted " + start_time() + "\nbytes " + std::to_string(bytes) +
-                     "\nmode " + std::string(mode_name(request.mode)) + "\nrun " + line_safe(request.run) + "\ntask " +
-                     line_safe(request.task) + "\nattempt " + std::to_string(request.attempt) + "\nrepository " +
-                     line_safe(request.repository) + "\nrun_branch " + line_safe(request.run_branch) + "\nbranch " +
-                     line_safe(workspace.branch_) + "\nstart " + workspace.start_ + "\ngit_dir " + line_safe(workspace.git_dir_) + "\n";
-  if (text.size() > kMaxOwnerBytes) return Error(Code::InvalidArgument, "the names of this workspace are too long");
+  std::string text = "pid " + std::to_string(::getpid()) + "\nstarted " + start_time() + "\nbytes " +
+                     std::to_string(bytes) + "\nmode " + std::string(mode_name(request.mode)) + "\nrun " +
+                     line_safe(request.run) + "\ntask " + line_safe(request.task) + "\nattempt " +
+                     std::to_string(request.attempt) + "\nrepository " + line_safe(request.repository) +
+                     "\nrun_branch " + line_safe(request.run_branch) + "\nbranch " +
+                     line_safe(workspace.branch_) + "\nstart " + workspace.start_ + "\ngit_dir " +
+                     line_safe(workspace.git_dir_) + "\n";
+  if (text.size() > kMaxOwnerBytes)
+    return Error(Code::InvalidArgument, "the names of this workspace are too long");
   if (::pwrite(workspace.owner_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
       ::ftruncate(workspace.owner_.get(), static_cast<off_t>(text.size())) != 0) {
     return system_error(Code::IoFailed, Code::DiskFull, "record of workspace " + workspace.id_, errno);
@@ -148,15 +156,16 @@ Status WorkspaceManager::check_budget(const std::string& repository) {
   }
   const std::uint64_t used = used_bytes();
   if (used + need > options_.budget_bytes) {
-    return Error(Code::WorkspaceBudget, "workspaces use " + std::to_string(used >> 20) + " MiB, one more needs about " +
-                                            std::to_string(need >> 20) + ", the budget is " +
-                                            std::to_string(options_.budget_bytes >> 20));
+    return Error(Code::WorkspaceBudget, "workspaces use " + std::to_string(used >> 20) +
+                                            " MiB, one more needs about " + std::to_string(need >> 20) +
+                                            ", the budget is " + std::to_string(options_.budget_bytes >> 20));
   }
   struct statvfs disk {};
   if (::statvfs(options_.root.c_str(), &disk) == 0) {
     const std::uint64_t free = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
     if (free < options_.reserve_bytes + need) {
-      return Error(Code::WorkspaceBudget, "the disk of " + options_.root + " has only " + std::to_string(free >> 20) + " MiB left");
+      return Error(Code::WorkspaceBudget,
+                   "the disk of " + options_.root + " has only " + std::to_string(free >> 20) + " MiB left");
     }
   }
   return {};
@@ -169,14 +178,16 @@ Result<std::string> WorkspaceManager::run_head(const Git& git, const WorkspaceRe
   const std::string base = request.base.empty() ? "HEAD" : request.base;
   EZ_ASSIGN(head, git.commit_of(base));
   if (head.empty()) {
-    return Error(Code::RepositoryInvalid, request.repository + " has no commit \"" + base + "\" to start from");
+    return Error(Code::RepositoryInvalid,
+                 request.repository + " has no commit \"" + base + "\" to start from");
   }
   EZ_ASSIGN(const bool made, git.move_branch(request.run_branch, head, "", "ez: start of " + request.run));
   if (made) return head;
   return git.commit_of(ref);  // somebody without our lock was faster
 }
 
-// Creates the attempt's branch at workspace.start_. An older one of that name (the lease was given out again) is kept aside when it holds work.
+// Creates the attempt's branch at workspace.start_. An older one of that name (the lease was given out again)
+// is kept aside when it holds work.
 Status WorkspaceManager::claim_branch(const Git& git, Workspace& workspace) const {
   const std::string& branch = workspace.branch_;
   EZ_ASSIGN(const std::string old, git.commit_of("refs/heads/" + branch));
@@ -184,7 +195,8 @@ Status WorkspaceManager::claim_branch(const Git& git, Workspace& workspace) cons
     EZ_ASSIGN(const bool merged, git.is_ancestor(old, workspace.start_));
     if (!merged) {
       const std::string aside = branch + "-kept-" + old.substr(0, 10);
-      EZ_ASSIGN([[maybe_unused]] const bool moved, git.move_branch(aside, old, "", "ez: kept before a new attempt"));
+      EZ_ASSIGN([[maybe_unused]] const bool moved,
+                git.move_branch(aside, old, "", "ez: kept before a new attempt"));
     }
   }
   EZ_ASSIGN(const std::string where, git.checked_out_at(branch));
@@ -212,18 +224,22 @@ Status WorkspaceManager::add_worktree(Workspace& workspace) {
       EZ_ASSIGN(workspace.start_, run_head(git, request));
     } else {
       EZ_ASSIGN(workspace.start_, git.commit_of(request.commit));
-      if (workspace.start_.empty()) return Error(Code::RepositoryInvalid, "no commit " + request.commit + " in " + request.repository);
+      if (workspace.start_.empty())
+        return Error(Code::RepositoryInvalid, "no commit " + request.commit + " in " + request.repository);
     }
-    add.arguments = {"worktree", "add", "--quiet", "--no-checkout", "--detach", workspace.tree_, workspace.start_};
+    add.arguments = {"worktree", "add",           "--quiet",       "--no-checkout",
+                     "--detach", workspace.tree_, workspace.start_};
   }
   EZ_ASSIGN([[maybe_unused]] const std::string said, git.text(add));
   EZ_ASSIGN(std::string pointer, read_file(workspace.tree_ + "/.git", PATH_MAX + 16));
   constexpr std::string_view kPointer = "gitdir: ";
-  if (!pointer.starts_with(kPointer)) return Error(Code::GitFailed, "git made a working tree without a pointer to its repository");
+  if (!pointer.starts_with(kPointer))
+    return Error(Code::GitFailed, "git made a working tree without a pointer to its repository");
   pointer = pointer.substr(kPointer.size());
   while (!pointer.empty() && pointer.back() == '\n') pointer.pop_back();
   workspace.git_dir_ = pointer;
-  if (!is_our_git_dir(pointer, git.common_dir())) return Error(Code::GitFailed, "unexpected git directory " + pointer);
+  if (!is_our_git_dir(pointer, git.common_dir()))
+    return Error(Code::GitFailed, "unexpected git directory " + pointer);
   return {};
 }
 
@@ -252,7 +268,8 @@ Result<Workspace> WorkspaceManager::create(const WorkspaceRequest& request) {
       EZ_TRY(workspace.git_->check_branch_name(workspace.branch_));
       EZ_ASSIGN(const std::string where, workspace.git_->checked_out_at(request.run_branch));
       if (!where.empty()) {
-        return Error(Code::BranchCheckedOut, "the run's branch " + request.run_branch + " is checked out at " + where);
+        return Error(Code::BranchCheckedOut,
+                     "the run's branch " + request.run_branch + " is checked out at " + where);
       }
     }
   }
@@ -299,13 +316,17 @@ Result<Commit> WorkspaceManager::commit(Workspace& workspace, const std::string&
   EZ_CHECK(workspace.request_.mode == WorkspaceMode::kWrite, "commit in a workspace that is not for writing");
   const Git& git = *workspace.git_;
   Commit commit;
-  // Git would open a repository planted below the tree with that repository's own configuration. Its files are kept, as ordinary ones.
+  // Git would open a repository planted below the tree with that repository's own configuration. Its files
+  // are kept, as ordinary ones.
   EZ_ASSIGN(const std::vector<std::string> planted, nested_git(workspace.tree_));
   for (const std::string& path : planted) {
     EZ_TRY(remove_tree(workspace.tree_ + "/" + path));
-    if (commit.notes.size() < 20) commit.notes.push_back("removed " + path + ": a nested repository's files are committed as ordinary files");
+    if (commit.notes.size() < 20)
+      commit.notes.push_back("removed " + path +
+                             ": a nested repository's files are committed as ordinary files");
   }
-  ::unlink((workspace.git_dir_ + "/index.lock").c_str());  // of a git of ours that was killed; nobody else can write here
+  ::unlink((workspace.git_dir_ + "/index.lock")
+               .c_str());  // of a git of ours that was killed; nobody else can write here
   GitCall call;
   call.git_dir = workspace.git_dir_;
   call.work_tree = workspace.tree_;
@@ -325,8 +346,11 @@ Result<Commit> WorkspaceManager::commit(Workspace& workspace, const std::string&
   EZ_ASSIGN(commit.id, git.text(call));
   auto lock = FileLock::acquire(git.common_dir() + "/ez.lock", options_.lock_wait);
   if (!lock.ok()) return lock.error();
-  EZ_ASSIGN(const bool moved, git.move_branch(workspace.branch_, commit.id, workspace.start_, "ez: work of an attempt"));
-  if (!moved) return Error(Code::GitFailed, "the attempt's branch " + workspace.branch_ + " was moved by somebody else");
+  EZ_ASSIGN(const bool moved,
+            git.move_branch(workspace.branch_, commit.id, workspace.start_, "ez: work of an attempt"));
+  if (!moved)
+    return Error(Code::GitFailed,
+                 "the attempt's branch " + workspace.branch_ + " was moved by somebody else");
   workspace.start_ = commit.id;
   return commit;
 }
@@ -348,7 +372,8 @@ Status WorkspaceManager::discard(Workspace& workspace) {
       if (!head.empty() && !run.empty()) {
         EZ_ASSIGN(const bool merged, git.is_ancestor(head, run));
         if (merged) {
-          EZ_ASSIGN([[maybe_unused]] const bool gone, git.move_branch(workspace.branch_, "", head, "ez: attempt ended"));
+          EZ_ASSIGN([[maybe_unused]] const bool gone,
+                    git.move_branch(workspace.branch_, "", head, "ez: attempt ended"));
         }
       }
     }
@@ -372,8 +397,10 @@ Result<std::size_t> WorkspaceManager::recover() {
   for (const std::string& id : owner_ids(options_.root)) {
     Workspace workspace;
     workspace.id_ = id;
-    workspace.owner_ = UniqueFd(::open((options_.root + "/" + id + ".owner").c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-    if (!workspace.owner_.valid() || ::flock(workspace.owner_.get(), LOCK_EX | LOCK_NB) != 0) continue;  // its owner lives
+    workspace.owner_ =
+        UniqueFd(::open((options_.root + "/" + id + ".owner").c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+    if (!workspace.owner_.valid() || ::flock(workspace.owner_.get(), LOCK_EX | LOCK_NB) != 0)
+      continue;  // its owner lives
     auto text = read_all(workspace.owner_.get(), kMaxOwnerBytes);
     std::map<std::string, std::string> fields;
     if (text.ok()) fields = parse_owner(*text);
@@ -391,7 +418,9 @@ Result<std::size_t> WorkspaceManager::recover() {
     workspace.git_dir_ = fields["git_dir"];
     if (fields["mode"] != "none" && !request.repository.empty()) {
       auto git = Git::open(request.repository);
-      if (git.ok()) workspace.git_ = std::move(git).value();  // otherwise the repository is gone, and its worktree records with it
+      if (git.ok())
+        workspace.git_ =
+            std::move(git).value();  // otherwise the repository is gone, and its worktree records with it
     }
     if (workspace.git_ && workspace.git_dir_.empty()) {
       // It died between `git worktree add` and the second record: the name is known all the same.

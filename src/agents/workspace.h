@@ -1,12 +1,15 @@
-// Workspaces: each attempt works in a private git worktree on its own branch, and what it made is merged into the run's branch.
+// Workspaces: each attempt works in a private git worktree on its own branch, and what it made is merged into
+// the run's branch.
 //
-// Repository side. Everything that changes shared parts of a repository (worktree list, branches) happens under a lock file
-// in its common directory (ez.lock), for this process and all others; the file copy, the agent's work and checks happen outside of it. Merges
-// into one branch queue on a lock of that branch. The run branch is moved by compare-and-swap only and is never checked out; stashes are never used.
+// Repository side. Everything that changes shared parts of a repository (worktree list, branches) happens
+// under a lock file in its common directory (ez.lock), for this process and all others; the file copy, the
+// agent's work and checks happen outside of it. Merges into one branch queue on a lock of that branch. The
+// run branch is moved by compare-and-swap only and is never checked out; stashes are never used.
 //
-// Disk side. Under the root: <id>.owner (held with a lock while its process lives; the kernel lets go when that is killed) and the folder <id>/ with
-// the tree, home and temporary files. recover() finds what dead processes left, keeps their work as a commit on the attempt's branch,
-// and removes the rest. The sum of all workspaces is held to a budget.
+// Disk side. Under the root: <id>.owner (held with a lock while its process lives; the kernel lets go when
+// that is killed) and the folder <id>/ with the tree, home and temporary files. recover() finds what dead
+// processes left, keeps their work as a commit on the attempt's branch, and removes the rest. The sum of all
+// workspaces is held to a budget.
 //
 // Threads: a WorkspaceManager may be used by any number of threads; a Workspace by one at a time.
 #pragma once
@@ -38,8 +41,9 @@ struct WorkspaceRequest {
   std::string repository;  // absolute path; unused for kNone
   std::string base;        // where an absent run branch starts; empty: HEAD
   std::string run_branch;
-  std::string branch;      // the attempt's, kWrite only. When run_branch is "x" and this is "x/y", git cannot hold both: "x.tasks/y" is used
-  std::string commit;      // kRead only: look at this commit instead of the run branch
+  std::string branch;  // the attempt's, kWrite only. When run_branch is "x" and this is "x/y", git cannot
+                       // hold both: "x.tasks/y" is used
+  std::string commit;  // kRead only: look at this commit instead of the run branch
 };
 
 class Workspace {
@@ -48,16 +52,23 @@ class Workspace {
   Workspace& operator=(Workspace&&) = default;
 
   [[nodiscard]] const WorkspaceRequest& request() const { return request_; }
-  [[nodiscard]] const std::string& root() const { return root_; }      // folder of everything below; callers may add to it
-  [[nodiscard]] const std::string& tree() const { return tree_; }      // the working tree; an empty folder for kNone
+  [[nodiscard]] const std::string& root() const {
+    return root_;
+  }  // folder of everything below; callers may add to it
+  [[nodiscard]] const std::string& tree() const {
+    return tree_;
+  }  // the working tree; an empty folder for kNone
   [[nodiscard]] std::string home() const { return root_ + "/home"; }
   [[nodiscard]] std::string tmp() const { return root_ + "/tmp"; }
   [[nodiscard]] const std::string& branch() const { return branch_; }  // as really used; empty unless kWrite
-  [[nodiscard]] const std::string& start() const { return start_; }    // commit that the tree was made from; empty for kNone
+  [[nodiscard]] const std::string& start() const {
+    return start_;
+  }  // commit that the tree was made from; empty for kNone
   [[nodiscard]] const Git* git() const { return git_ ? &*git_ : nullptr; }
 
-  // Adds the tree at /workspace, home at /home/ez, /tmp, and a read-only view of the repository at /git in which `git log`, `git diff`, `git status`
-  // work: objects and refs, without its configuration, hooks and other working trees.
+  // Adds the tree at /workspace, home at /home/ez, /tmp, and a read-only view of the repository at /git in
+  // which `git log`, `git diff`, `git status` work: objects and refs, without its configuration, hooks and
+  // other working trees.
   void show_in(SandboxSpec& spec) const;
 
  private:
@@ -77,7 +88,8 @@ class Workspace {
 struct Commit {
   std::string id;  // empty: nothing had changed
   std::int64_t changed_files = 0;
-  std::vector<std::string> notes;  // for the task's log, for example a nested repository that became ordinary files
+  std::vector<std::string>
+      notes;  // for the task's log, for example a nested repository that became ordinary files
 };
 
 struct MergeRequest {
@@ -85,18 +97,19 @@ struct MergeRequest {
   std::string task;
   std::uint64_t attempt = 0;
   std::string repository;
-  std::string into;     // the run branch
+  std::string into;  // the run branch
   std::string commit;
   std::string branch;   // the attempt's branch, removed once it is merged; may be empty
   std::string message;  // first line of the merge commit; a default when empty
 };
 
 struct MergeResult {
-  bool merged = false;   // false: it was part of the branch already, or there is a conflict
-  std::string base;      // the run branch before
-  std::string head;      // and after
+  bool merged = false;  // false: it was part of the branch already, or there is a conflict
+  std::string base;     // the run branch before
+  std::string head;     // and after
   std::int64_t changed_files = 0;
-  std::string conflict;  // not empty: nothing was changed; files and conflict hunks, at most kMaxConflictBytes
+  std::string
+      conflict;  // not empty: nothing was changed; files and conflict hunks, at most kMaxConflictBytes
 };
 
 inline constexpr std::size_t kMaxConflictBytes = 16 * 1024;
@@ -104,27 +117,31 @@ inline constexpr std::size_t kMaxConflictBytes = 16 * 1024;
 class WorkspaceManager {
  public:
   struct Options {
-    std::string root;                            // created when absent
-    std::uint64_t budget_bytes = 20ULL << 30;    // of all workspaces under the root, also those of other processes
+    std::string root;  // created when absent
+    std::uint64_t budget_bytes = 20ULL
+                                 << 30;  // of all workspaces under the root, also those of other processes
     std::uint64_t reserve_bytes = 256ULL << 20;  // the disk itself must keep this much free
     std::chrono::milliseconds lock_wait{60'000};
-    std::chrono::milliseconds merge_wait{3'600'000};  // for other merges into the same branch, with their checks
+    std::chrono::milliseconds merge_wait{
+        3'600'000};  // for other merges into the same branch, with their checks
   };
   explicit WorkspaceManager(Options options) : options_(std::move(options)) {}
 
-  // Ready to work in. REPOSITORY_INVALID, GIT_FAILED, REPOSITORY_BUSY, WORKSPACE_BUDGET, INVALID_ARGUMENT, IO_FAILED, DISK_FULL, BRANCH_CHECKED_OUT.
+  // Ready to work in. REPOSITORY_INVALID, GIT_FAILED, REPOSITORY_BUSY, WORKSPACE_BUDGET, INVALID_ARGUMENT,
+  // IO_FAILED, DISK_FULL, BRANCH_CHECKED_OUT.
   [[nodiscard]] Result<Workspace> create(const WorkspaceRequest& request);
 
-  // Commits everything that .gitignore lets through on the attempt's branch, whoever is the author of what is in the tree; no process of the
-  // sandbox may be alive. kWrite only. GIT_FAILED, REPOSITORY_BUSY, IO_FAILED.
+  // Commits everything that .gitignore lets through on the attempt's branch, whoever is the author of what is
+  // in the tree; no process of the sandbox may be alive. kWrite only. GIT_FAILED, REPOSITORY_BUSY, IO_FAILED.
   [[nodiscard]] Result<Commit> commit(Workspace& workspace, const std::string& message);
 
   // Takes the folder away and the attempt's branch too, unless it holds work that is not in the run branch.
   [[nodiscard]] Status remove(Workspace workspace);
 
-  // Merges and, when `verify` is given, has it check the merged tree before the branch moves (again when the branch moved meanwhile). Its error
-  // is returned and nothing has changed. Repeating a merge that happened gives merged = false.
-  // BRANCH_CHECKED_OUT, GIT_FAILED, REPOSITORY_BUSY, REPOSITORY_INVALID, WORKSPACE_BUDGET, and what verify says.
+  // Merges and, when `verify` is given, has it check the merged tree before the branch moves (again when the
+  // branch moved meanwhile). Its error is returned and nothing has changed. Repeating a merge that happened
+  // gives merged = false. BRANCH_CHECKED_OUT, GIT_FAILED, REPOSITORY_BUSY, REPOSITORY_INVALID,
+  // WORKSPACE_BUDGET, and what verify says.
   using Verify = std::function<Status(Workspace& merged)>;
   [[nodiscard]] Result<MergeResult> merge(const MergeRequest& request, const Verify& verify);
 
@@ -144,11 +161,13 @@ class WorkspaceManager {
   [[nodiscard]] Result<std::string> run_head(const Git& git, const WorkspaceRequest& request) const;
   [[nodiscard]] Status claim_branch(const Git& git, Workspace& workspace) const;
   [[nodiscard]] Status discard(Workspace& workspace);
-  [[nodiscard]] Result<std::optional<MergeResult>> try_merge(const Git& git, const MergeRequest& request, const Verify& verify);
+  [[nodiscard]] Result<std::optional<MergeResult>> try_merge(const Git& git, const MergeRequest& request,
+                                                             const Verify& verify);
 
   Options options_;
   std::mutex mutex_;
-  std::map<std::string, std::uint64_t> typical_bytes_;  // of a fresh workspace, by repository; bounded by kMaxKnownRepositories
+  std::map<std::string, std::uint64_t>
+      typical_bytes_;  // of a fresh workspace, by repository; bounded by kMaxKnownRepositories
 };
 
 }  // namespace ez::agents

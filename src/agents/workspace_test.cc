@@ -22,8 +22,15 @@ class WorkspaceTest : public ::testing::Test {
     return options;
   }
   WorkspaceRequest request(const std::string& task, std::uint64_t attempt = 1) {
-    return {WorkspaceMode::kWrite, "r1",           task, attempt, repository_, "main", "ez/r1",
-            "ez/r1/" + task + "." + std::to_string(attempt), ""};
+    return {WorkspaceMode::kWrite,
+            "r1",
+            task,
+            attempt,
+            repository_,
+            "main",
+            "ez/r1",
+            "ez/r1/" + task + "." + std::to_string(attempt),
+            ""};
   }
   std::string git(const std::string& arguments) { return user_shell(repository_, "git " + arguments); }
   std::string leftovers() {
@@ -135,7 +142,8 @@ TEST_F(WorkspaceTest, MergesCleanlyOnceAndTwice) {
   EXPECT_EQ(second->changed_files, 2);
   EXPECT_EQ(second->base, first->head);
   EXPECT_EQ(git("ls-tree -r --name-only ez/r1"), "a.txt\nb.txt\nsrc/a.txt");
-  EXPECT_EQ(git("rev-list --count --merges ez/r1"), "2");  // also the first, which could have been a fast-forward
+  EXPECT_EQ(git("rev-list --count --merges ez/r1"),
+            "2");  // also the first, which could have been a fast-forward
   EXPECT_EQ(git("branch --list 'ez/*' --format='%(refname:short)'"), "ez/r1");
   const auto again = manager_.merge(merge_a, nullptr);
   ASSERT_TRUE(again.ok());
@@ -156,7 +164,8 @@ TEST_F(WorkspaceTest, ConflictChangesNothingAndShowsTheHunks) {
   const auto conflict = manager_.merge(merge_b, nullptr);
   ASSERT_TRUE(conflict.ok()) << conflict.error().to_string();
   EXPECT_FALSE(conflict->merged);
-  for (const char* text : {"CONFLICT (content)", "--- src/a.txt", "three-a", "=======", "three-b", ">>>>>>>"}) {
+  for (const char* text :
+       {"CONFLICT (content)", "--- src/a.txt", "three-a", "=======", "three-b", ">>>>>>>"}) {
     EXPECT_NE(conflict->conflict.find(text), std::string::npos) << text << "\n" << conflict->conflict;
   }
   EXPECT_LE(conflict->conflict.size(), kMaxConflictBytes);
@@ -174,7 +183,9 @@ TEST_F(WorkspaceTest, HugeConflictIsCut) {
 }
 
 TEST_F(WorkspaceTest, AttributesSayHowToMerge) {
-  user_shell(repository_, "mkdir d && echo 'LOG merge=union' > d/.gitattributes && echo base > d/LOG && git add -A && git commit -qm attr");
+  user_shell(repository_,
+             "mkdir d && echo 'LOG merge=union' > d/.gitattributes && echo base > d/LOG && git add -A && git "
+             "commit -qm attr");
   const std::string a = attempt("a", "echo a >> d/LOG");
   const MergeRequest merge_a = merge_of("a", a);
   const std::string b = attempt("b", "echo b >> d/LOG");
@@ -276,10 +287,14 @@ TEST_F(WorkspaceTest, ACheckedOutRunBranchIsNamed) {
 TEST_F(WorkspaceTest, NothingThatAnAgentPlantsRunsOutside) {
   const std::string evidence = dir_ / "evidence";
   const std::string evil = "#!/bin/sh\necho $0 >> " + evidence + "\nexit 0\n";
-  // The repository's own configuration names programs by paths inside the tree, which an agent may then write.
-  git("config filter.evil.clean ./evil.sh && git config filter.evil.smudge ./evil.sh && git config merge.evil.driver './evil.sh %A'");
-  git("config core.fsmonitor ./evil.sh && git config diff.evil.textconv ./evil.sh && git config commit.gpgsign true && git config gpg.program ./evil.sh");
-  for (const char* hook : {"post-checkout", "pre-commit", "post-commit", "reference-transaction", "post-merge"}) {
+  // The repository's own configuration names programs by paths inside the tree, which an agent may then
+  // write.
+  git("config filter.evil.clean ./evil.sh && git config filter.evil.smudge ./evil.sh && git config "
+      "merge.evil.driver './evil.sh %A'");
+  git("config core.fsmonitor ./evil.sh && git config diff.evil.textconv ./evil.sh && git config "
+      "commit.gpgsign true && git config gpg.program ./evil.sh");
+  for (const char* hook :
+       {"post-checkout", "pre-commit", "post-commit", "reference-transaction", "post-merge"}) {
     spill(repository_ + "/.git/hooks/" + hook, evil);
     user_shell(repository_, "chmod +x .git/hooks/" + std::string(hook));
   }
@@ -290,10 +305,14 @@ TEST_F(WorkspaceTest, NothingThatAnAgentPlantsRunsOutside) {
   spill(tree + "/evil.sh", evil);
   spill(tree + "/.gitattributes", "* filter=evil diff=evil merge=evil\n");
   spill(tree + "/.gitmodules", "[submodule \"s\"]\n path = sub\n url = ./sub\n ignore = none\n");
-  user_shell(tree, "chmod +x evil.sh; mkdir sub; cd sub; git init -q .; "
-                   "echo f > file; git add -A; git commit -qm x; git config core.fsmonitor ../evil.sh; mkdir -p ../src/.GIT; ln -s /etc/passwd ../link");
+  user_shell(tree,
+             "chmod +x evil.sh; mkdir sub; cd sub; git init -q .; "
+             "echo f > file; git add -A; git commit -qm x; git config core.fsmonitor ../evil.sh; mkdir -p "
+             "../src/.GIT; ln -s /etc/passwd ../link");
   // Replaces the tree's own pointer by a whole repository with hooks and an fsmonitor.
-  user_shell(tree, "rm .git; cp -r sub/.git .git; cp ../../../repo/.git/hooks/pre-commit .git/hooks/; git config core.fsmonitor ./evil.sh");
+  user_shell(tree,
+             "rm .git; cp -r sub/.git .git; cp ../../../repo/.git/hooks/pre-commit .git/hooks/; git config "
+             "core.fsmonitor ./evil.sh");
   ASSERT_EQ(slurp(evidence), "");
   auto commit = manager_.commit(*workspace, "evil");
   ASSERT_TRUE(commit.ok()) << commit.error().to_string();
@@ -318,11 +337,12 @@ TEST_F(WorkspaceTest, GitWorksInsideTheSandboxButChangesNothing) {
   workspace->show_in(spec);
   spec.directory = "/workspace";
   spec.timeout = std::chrono::milliseconds(60'000);
-  spec.argv = {"/bin/sh", "-c",
-               "git log --format=%s; git ls-files; echo more >> README; git diff --stat; git status --short; "
-               "cat /git/config /git/worktrees/*/config 2>/dev/null; "
-               "git config core.hooksPath /workspace; echo x > /git/hooks/pre-commit; echo x > /git/refs/heads/evil; "
-               "mv .git git2; rm -f .git; git commit -qam evil; git branch evil; true"};
+  spec.argv = {
+      "/bin/sh", "-c",
+      "git log --format=%s; git ls-files; echo more >> README; git diff --stat; git status --short; "
+      "cat /git/config /git/worktrees/*/config 2>/dev/null; "
+      "git config core.hooksPath /workspace; echo x > /git/hooks/pre-commit; echo x > /git/refs/heads/evil; "
+      "mv .git git2; rm -f .git; git commit -qam evil; git branch evil; true"};
   std::string said;
   const auto outcome = Sandbox().run(spec, [&said](std::string_view bytes) { said += bytes; });
   ASSERT_TRUE(outcome.ok()) << outcome.error().to_string();
@@ -346,7 +366,8 @@ TEST_F(WorkspaceTest, ThirteenAtOnceOverSeveralRounds) {
   std::vector<std::thread> threads;
   for (int w = 0; w < kWorkers; ++w) {
     threads.emplace_back([&, w] {
-      WorkspaceManager own(options());  // as if each were a process of its own: only the file locks are shared
+      WorkspaceManager own(
+          options());  // as if each were a process of its own: only the file locks are shared
       for (int round = 0; round < kRounds; ++round) {
         const std::string task = "t" + std::to_string(w) + "-" + std::to_string(round);
         const auto fail = [&](const Error& error) {
@@ -404,8 +425,9 @@ TEST_F(WorkspaceTest, TheBudgetOfTheDiskIsHeld) {
 TEST_F(WorkspaceTest, RemovesWhatIsHardToRemove) {
   auto workspace = manager_.create(request("t"));
   ASSERT_TRUE(workspace.ok());
-  user_shell(workspace->tmp(), "mkdir locked && touch locked/f && chmod 000 locked; ln -s / root; mkfifo pipe; "
-                               "i=0; while [ $i -lt 900 ]; do mkdir d && cd d && i=$((i+1)); done; touch deep");
+  user_shell(workspace->tmp(),
+             "mkdir locked && touch locked/f && chmod 000 locked; ln -s / root; mkfifo pipe; "
+             "i=0; while [ $i -lt 900 ]; do mkdir d && cd d && i=$((i+1)); done; touch deep");
   ASSERT_TRUE(manager_.remove(std::move(*workspace)).ok());
   EXPECT_EQ(leftovers(), "");
 }

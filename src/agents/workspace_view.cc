@@ -12,9 +12,11 @@ namespace {
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
-// The repository's configuration may hold passwords in addresses; only what git needs to read objects is shown.
+// The repository's configuration may hold passwords in addresses; only what git needs to read objects is
+// shown.
 std::string shown_config(const Git& git) {
-  std::string text = "[core]\n\trepositoryformatversion = 1\n\tbare = false\n\thooksPath = /dev/null\n[gc]\n\tauto = 0\n";
+  std::string text =
+      "[core]\n\trepositoryformatversion = 1\n\tbare = false\n\thooksPath = /dev/null\n[gc]\n\tauto = 0\n";
   auto format = git.text({"rev-parse", "--show-object-format"});
   if (format.ok() && *format != "sha1") text += "[extensions]\n\tobjectFormat = " + *format + "\n";
   return text;
@@ -30,7 +32,8 @@ void Workspace::show_in(SandboxSpec& spec) const {
   if (!git_) return;
   const std::string& common = git_->common_dir();
   for (const char* name : {"objects", "refs", "packed-refs", "HEAD", "shallow", "info"}) {
-    if (exists(common + "/" + name)) spec.mounts.push_back({common + "/" + name, "/git/" + std::string(name), false});
+    if (exists(common + "/" + name))
+      spec.mounts.push_back({common + "/" + name, "/git/" + std::string(name), false});
   }
   const std::string own = "/git/worktrees/" + id_;
   spec.mounts.push_back({git_dir_, own, false});
@@ -42,7 +45,8 @@ void Workspace::show_in(SandboxSpec& spec) const {
     }
   }
   spec.files.emplace_back("/git/config", shown_config(*git_));
-  // Over the tree's own pointer: it names a place that exists only inside, and cannot be replaced by the agent.
+  // Over the tree's own pointer: it names a place that exists only inside, and cannot be replaced by the
+  // agent.
   spec.files.emplace_back("/workspace/.git", "gitdir: " + own + "\n");
   // The repository may belong to somebody else than the user inside; it is read-only there.
   spec.environment.emplace_back("GIT_CONFIG_COUNT", "1");

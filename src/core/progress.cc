@@ -135,7 +135,7 @@ void move(Context& context, Run& run, std::uint32_t index, TaskEvent event) {
   const auto to = next_state(task.state, event);
   EZ_CHECK(to.has_value(), "a task was asked for a step that its table does not have");
   if (task.state == TaskState::kReady || task.state == TaskState::kMergeReady) erase_ready(context.state, run, index);
-  if (task.state == TaskState::kThrottled) leave_line(context.state, run, index);
+  if (task.state == TaskState::kThrottled) leave_line(context.state, run, index, context.freed_keys);
   context.state.set_timer(run.id, index, task.due_ms, 0);
   --run.counts[static_cast<int>(task.state)];
   ++run.counts[static_cast<int>(*to)];

@@ -78,7 +78,7 @@ bool acquire_places(State& state, const Run& run, Task& task, std::uint32_t inde
   return true;
 }
 
-void leave_line(State& state, const Run& run, std::uint32_t index) {
+void leave_line(State& state, const Run& run, std::uint32_t index, std::vector<std::string>& freed) {
   const Task& task = run.tasks[index];
   if (!needs_places(run, task)) return;
   Place places[2];
@@ -87,7 +87,8 @@ void leave_line(State& state, const Run& run, std::uint32_t index) {
   for (int i = 0; i < count; ++i) {
     if ((task.held & places[i].bit) != 0) continue;
     if (const auto found = state.throttles.find(places[i].key); found != state.throttles.end()) {
-      found->second.waiting.erase(ready_key(run, index));
+      const bool stood = found->second.waiting.erase(ready_key(run, index)) > 0;
+      if (stood && !found->second.waiting.empty()) freed.push_back(places[i].key);
       forget_if_empty(state, places[i].key);
     }
   }
@@ -95,7 +96,7 @@ void leave_line(State& state, const Run& run, std::uint32_t index) {
 
 void release_places(State& state, const Run& run, Task& task, std::uint32_t index, std::vector<std::string>& freed) {
   if (!needs_places(run, task)) return;
-  leave_line(state, run, index);
+  leave_line(state, run, index, freed);
   Place places[2];
   int count = 0;
   places_of(run, task, places, count);

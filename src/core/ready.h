@@ -20,8 +20,8 @@ void erase_ready(State& state, const Run& run, std::uint32_t index);
 [[nodiscard]] bool acquire_places(State& state, const Run& run, Task& task, std::uint32_t index);
 // Gives back what it holds and leaves every line. Appends the keys under which a place became free.
 void release_places(State& state, const Run& run, Task& task, std::uint32_t index, std::vector<std::string>& freed);
-// Leaves the line that it stands in (a paused run gives its turn to others).
-void leave_line(State& state, const Run& run, std::uint32_t index);
+// Leaves the line that it stands in. Appends its key when others stand there still: the next one may ask for less.
+void leave_line(State& state, const Run& run, std::uint32_t index, std::vector<std::string>& freed);
 
 // Rebuilds the places of one task from its own record.
 void derive_places(State& state, const Run& run, std::uint32_t index);

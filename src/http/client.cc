@@ -25,7 +25,8 @@ constexpr std::size_t kBufferBytes = 64 * 1024;
 bool may_repeat(Method method) { return method != Method::kPost && method != Method::kPatch; }
 
 bool has_control(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; });
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; });
 }
 
 // The file of an upload.
@@ -45,7 +46,8 @@ class Upload {
   ~Upload() {
     if (fd_ >= 0) ::close(fd_);
   }
-  Upload(Upload&& other) noexcept : size(other.size), fd_(std::exchange(other.fd_, -1)), name_(std::move(other.name_)) {}
+  Upload(Upload&& other) noexcept
+      : size(other.size), fd_(std::exchange(other.fd_, -1)), name_(std::move(other.name_)) {}
   Upload& operator=(Upload&&) = delete;
 
   Result<std::string_view> read(char* buffer, std::uint64_t offset) const {
@@ -73,7 +75,8 @@ class AnswerBody final : public BodySink {
       return {};
     }
     if (text.size() + piece.size() > request_.max_answer_bytes) {
-      return Error(Code::PayloadTooLarge, "the answer is longer than " + std::to_string(request_.max_answer_bytes) + " bytes");
+      return Error(Code::PayloadTooLarge,
+                   "the answer is longer than " + std::to_string(request_.max_answer_bytes) + " bytes");
     }
     text.append(piece);
     return {};
@@ -157,21 +160,22 @@ struct Client::Impl {
     if (!options.token.empty()) append_header(out, "Authorization", "Bearer " + options.token);
     append_header(out, "User-Agent", options.user_agent);
     const bool takes_body = request.method != Method::kGet && request.method != Method::kHead;
-    if (body_bytes > 0 && !request.content_type.empty()) append_header(out, "Content-Type", request.content_type);
+    if (body_bytes > 0 && !request.content_type.empty())
+      append_header(out, "Content-Type", request.content_type);
     if (body_bytes > 0 || takes_body) append_header(out, "Content-Length", std::to_string(body_bytes));
     for (const auto& [name, value] : request.headers) append_header(out, name, value);
     out.append("\r\n");
     return out;
   }
 
-  Result<ClientAnswer> exchange(const ClientRequest& request, const Upload* upload, WaitLimits limits, Attempt& attempt,
-                                bool may_reuse) {
+  Result<ClientAnswer> exchange(const ClientRequest& request, const Upload* upload, WaitLimits limits,
+                                Attempt& attempt, bool may_reuse) {
     Wire wire = may_reuse ? take_idle() : Wire();
     attempt.reused = static_cast<bool>(wire);
     if (!wire) {
       WaitLimits connecting = limits;
-      connecting.deadline_us = std::min(limits.deadline_us, system_clock().monotonic_us() +
-                                                                options.connect_timeout.count() * 1000);
+      connecting.deadline_us = std::min(
+          limits.deadline_us, system_clock().monotonic_us() + options.connect_timeout.count() * 1000);
       EZ_ASSIGN(wire, Wire::connect(address, connecting));
     }
     bool reusable = true;
@@ -179,8 +183,8 @@ struct Client::Impl {
     return read_answer(std::move(wire), request, std::move(limits), attempt, reusable);
   }
 
-  Status send_request(Wire& wire, const ClientRequest& request, const Upload* upload, const WaitLimits& limits,
-                      Attempt& attempt, bool& reusable) const {
+  Status send_request(Wire& wire, const ClientRequest& request, const Upload* upload,
+                      const WaitLimits& limits, Attempt& attempt, bool& reusable) const {
     std::string out = head(request, upload != nullptr ? upload->size : request.body.size());
     if (upload == nullptr) out.append(request.body);
     Result<std::size_t> sent = wire.send(out, limits);
@@ -203,15 +207,16 @@ struct Client::Impl {
     return {};
   }
 
-  // A server that refuses a request early answers and closes; the answer says more than the broken connection.
+  // A server that refuses a request early answers and closes; the answer says more than the broken
+  // connection.
   static Status answer_may_wait(const Wire& wire, const Error& error, bool& reusable) {
     reusable = false;
     if (error.code() != Code::ServerUnreachable || wire.fresh()) return error;
     return {};
   }
 
-  Result<ClientAnswer> read_answer(Wire wire, const ClientRequest& request, WaitLimits limits, Attempt& attempt,
-                                   bool reusable) {
+  Result<ClientAnswer> read_answer(Wire wire, const ClientRequest& request, WaitLimits limits,
+                                   Attempt& attempt, bool reusable) {
     Parser parser(Parser::Kind::kResponse);
     parser.reset(request.method == Method::kHead);
     AnswerBody body(request, parser);
@@ -234,7 +239,8 @@ struct Client::Impl {
         const auto fed = parser.feed(std::string_view(pending).substr(used), &body);
         if (!fed.ok()) {
           if (fed.error().code() == Code::PayloadTooLarge) return fed.error();
-          return Error(Code::ServerUnreachable, "what answers there does not speak HTTP: " + fed.error().message());
+          return Error(Code::ServerUnreachable,
+                       "what answers there does not speak HTTP: " + fed.error().message());
         }
         if (parser.done() && parser.head().status / 100 == 1) {
           used += *fed;
@@ -261,7 +267,8 @@ Client::~Client() = default;
 Result<std::unique_ptr<Client>> Client::create(ClientOptions options) {
   auto impl = std::make_unique<Impl>();
   EZ_ASSIGN(impl->address, parse_server_address(options.server));
-  if (has_control(options.token)) return Error(Code::InvalidArgument, "the token holds spaces or control characters");
+  if (has_control(options.token))
+    return Error(Code::InvalidArgument, "the token holds spaces or control characters");
   impl->options = std::move(options);
   return std::unique_ptr<Client>(new Client(std::move(impl)));
 }
@@ -274,7 +281,8 @@ Result<ClientAnswer> Client::send(const ClientRequest& request) {
   {
     std::lock_guard lock(impl.mutex);
     if (impl.under_way >= impl.options.max_connections) {
-      return Error(Code::Overloaded, "this client has " + std::to_string(impl.under_way) + " calls under way already");
+      return Error(Code::Overloaded,
+                   "this client has " + std::to_string(impl.under_way) + " calls under way already");
     }
     ++impl.under_way;
   }

@@ -1,13 +1,15 @@
-// Client: blocking HTTP/1.1 calls to one server, for the CLI and the worker. Keeps connections and uses them again.
+// Client: blocking HTTP/1.1 calls to one server, for the CLI and the worker. Keeps connections and uses them
+// again.
 //
 // Threads. All methods from any thread; each call blocks its own thread only.
 //
-// Flow control. At most max_connections calls at a time; one more is refused with OVERLOADED instead of waiting unseen.
+// Flow control. At most max_connections calls at a time; one more is refused with OVERLOADED instead of
+// waiting unseen.
 //
-// Failures. SERVER_UNREACHABLE: no connection, or it broke or took too long and the request may be sent again as it is
-// (GET, HEAD, PUT, DELETE). OUTCOME_UNKNOWN: the same after a POST or PATCH had begun to leave: the server may or may not
-// have done it. CALL_CANCELLED. PAYLOAD_TOO_LARGE: the answer is longer than was allowed. An answer of 400 and more becomes
-// the Error that its problem document describes.
+// Failures. SERVER_UNREACHABLE: no connection, or it broke or took too long and the request may be sent again
+// as it is (GET, HEAD, PUT, DELETE). OUTCOME_UNKNOWN: the same after a POST or PATCH had begun to leave: the
+// server may or may not have done it. CALL_CANCELLED. PAYLOAD_TOO_LARGE: the answer is longer than was
+// allowed. An answer of 400 and more becomes the Error that its problem document describes.
 #pragma once
 
 #include <atomic>
@@ -49,7 +51,8 @@ struct ClientOptions {
   std::string server = "http://127.0.0.1:7878";
   std::string token;  // sent as a bearer token; empty: none
   std::chrono::milliseconds connect_timeout{3'000};
-  std::chrono::milliseconds keep_idle{30'000};  // shorter than the server's idle_timeout, so that reuse seldom fails
+  std::chrono::milliseconds keep_idle{
+      30'000};  // shorter than the server's idle_timeout, so that reuse seldom fails
   std::size_t max_connections = 16;
   std::string user_agent = "ez";
 };
@@ -59,13 +62,15 @@ struct ClientRequest {
   std::string target;  // "/v1/runs?limit=10", encoded
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
-  std::string content_type = "application/json";    // sent when there is a body
+  std::string content_type = "application/json";   // sent when there is a body
   std::optional<std::filesystem::path> body_file;  // sent instead of body, read piece by piece
-  // Until the whole answer is here; a long-poll adds its wait. With idle_timeout: until the head of the answer.
+  // Until the whole answer is here; a long-poll adds its wait. With idle_timeout: until the head of the
+  // answer.
   std::chrono::milliseconds timeout{30'000};
   // Set for streams: the longest silence between two pieces of the answer, instead of an end of the whole.
   std::optional<std::chrono::milliseconds> idle_timeout;
-  // Gets the body of an answer below 400 as it comes, on the calling thread; false ends the call (which then succeeds).
+  // Gets the body of an answer below 400 as it comes, on the calling thread; false ends the call (which then
+  // succeeds).
   std::function<bool(std::string_view piece)> sink;
   std::size_t max_answer_bytes = 64 * 1024 * 1024;  // of a body without a sink
   const Cancellation* cancellation = nullptr;       // besides the client's own; outlives the call

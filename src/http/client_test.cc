@@ -130,9 +130,8 @@ TEST(Client, UploadsFromAFileAndDownloadsPieceByPiece) {
   upload.body_limit = 10'000'000;
   test.router.add(std::move(upload));
   const std::string large(5'000'000, 'd');
-  test.router.add(route(Method::kGet, "/v1/large", [&](Request&, Responder responder) {
-    responder.bytes(200, "text/plain", large);
-  }));
+  test.router.add(route(Method::kGet, "/v1/large",
+                        [&](Request&, Responder responder) { responder.bytes(200, "text/plain", large); }));
   test.start();
   const std::filesystem::path file = test.options.upload_dir / "source";
   std::ofstream(file) << large;
@@ -226,7 +225,8 @@ TEST(Client, AServerThatClosesIdleConnectionsIsNoProblem) {
 // A peer that says what the test wants and closes.
 class Peer {
  public:
-  explicit Peer(std::string says) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), says_(std::move(says)) {
+  explicit Peer(std::string says)
+      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), says_(std::move(says)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -239,7 +239,8 @@ class Peer {
       const int connection = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
       char buffer[4096];
       EXPECT_GT(::recv(connection, buffer, sizeof buffer, 0), 0);
-      EXPECT_EQ(::send(connection, says_.data(), says_.size(), MSG_NOSIGNAL), static_cast<ssize_t>(says_.size()));
+      EXPECT_EQ(::send(connection, says_.data(), says_.size(), MSG_NOSIGNAL),
+                static_cast<ssize_t>(says_.size()));
       ::close(connection);
     });
   }
@@ -256,8 +257,11 @@ class Peer {
 };
 
 TEST(Client, BadAnswersAreErrors) {
-  const std::string bad[] = {"", "garbage\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
-                             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", "HTTP/1.1 200 OK\r\nX: y",
+  const std::string bad[] = {"",
+                             "garbage\r\n\r\n",
+                             "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+                             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+                             "HTTP/1.1 200 OK\r\nX: y",
                              "HTTP/1.1 200 OK\r\nX: " + std::string(40'000, 'y') + "\r\n\r\n"};
   for (const std::string& says : bad) {
     Peer peer(says);
@@ -267,7 +271,8 @@ TEST(Client, BadAnswersAreErrors) {
     ASSERT_FALSE(answer.ok()) << says;
     EXPECT_EQ(answer.error().code(), Code::ServerUnreachable) << says.substr(0, 60);
   }
-  Peer peer("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nX: y\r\n\r\nHTTP/1.0 200 OK\r\n\r\nto the end");
+  Peer peer(
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nX: y\r\n\r\nHTTP/1.0 200 OK\r\n\r\nto the end");
   ClientOptions options;
   options.server = "http://localhost:" + std::to_string(peer.port);
   const auto answer = (*Client::create(options))->get("/");

@@ -22,7 +22,8 @@ constexpr std::size_t kSourcePieceBytes = 64 * 1024;
 constexpr std::size_t kBodyProgressBytes = 64 * 1024;
 constexpr std::size_t kWriteProgressBytes = 16 * 1024;
 constexpr std::size_t kLingerBytes = 1024 * 1024;
-constexpr std::size_t kJoinBytes = 16 * 1024;  // smaller bodies are copied behind their head, larger ones sent beside it
+constexpr std::size_t kJoinBytes =
+    16 * 1024;  // smaller bodies are copied behind their head, larger ones sent beside it
 constexpr std::size_t kKeptOutBytes = 4 * 1024;
 
 Error shutting_down() { return Error(Code::ShuttingDown, "the server is stopping"); }
@@ -31,6 +32,11 @@ void append_number(std::string& out, std::uint64_t value, int base) {
   char digits[24];
   const auto end = std::to_chars(digits, digits + sizeof digits, value, base);
   out.append(digits, static_cast<std::size_t>(end.ptr - digits));
+}
+
+// A body whose length is not known when its head is written.
+bool open_ended(const Answer& answer) {
+  return answer.stream || (answer.source != nullptr && !answer.length);
 }
 
 }  // namespace
@@ -114,7 +120,8 @@ void Connection::consume_pending() {
   }
 }
 
-// Takes requests from the front while there are whole ones and each is answered at once. Returns what was used.
+// Takes requests from the front while there are whole ones and each is answered at once. Returns what was
+// used.
 std::size_t Connection::consume(std::string_view bytes) {
   consuming_ = true;
   std::size_t used = 0;
@@ -180,7 +187,8 @@ void Connection::head_complete() {
   method_ = head.method;
   incoming.admit(shard_.shared().router, shard_.shared().gate, shard_.options(), shard_.fresh_request_id());
   head_only_ = method_ == Method::kHead;
-  route_ = incoming.request.route == nullptr ? std::string_view() : std::string_view(incoming.request.route->pattern);
+  route_ = incoming.request.route == nullptr ? std::string_view()
+                                             : std::string_view(incoming.request.route->pattern);
   if (incoming.parser.done()) return;
   progress_bytes_ = 0;
   shard_.set_deadline(*this, Deadline::kBody);
@@ -194,7 +202,8 @@ void Connection::dispatch() {
   std::unique_ptr<Incoming> incoming = std::move(incoming_);
   incoming->complete();
   if (incoming->refusal) {
-    answer_problem(*incoming->refusal, std::move(incoming->refusal_headers), keep_alive_, incoming->request.id);
+    answer_problem(*incoming->refusal, std::move(incoming->refusal_headers), keep_alive_,
+                   incoming->request.id);
     return shard_.give_back(std::move(incoming));
   }
   phase_ = Phase::kHandling;
@@ -231,16 +240,19 @@ void Connection::exchange_ready() {
   }
 }
 
-void Connection::write_head(std::string& out, const Answer& answer, std::uint64_t body_bytes, bool chunked) const {
+void Connection::write_head(std::string& out, const Answer& answer, std::uint64_t body_bytes,
+                            bool chunked) const {
   out.append("HTTP/1.1 ");
   append_number(out, static_cast<std::uint64_t>(answer.status), 10);
   out.append(" ").append(reason_phrase(answer.status)).append("\r\nDate: ").append(shard_.date());
   if (!answer.content_type.empty()) {
-    out.append("\r\nContent-Type: ").append(answer.content_type).append("\r\nX-Content-Type-Options: nosniff");
+    out.append("\r\nContent-Type: ")
+        .append(answer.content_type)
+        .append("\r\nX-Content-Type-Options: nosniff");
   }
   if (chunked) {
     out.append("\r\nTransfer-Encoding: chunked");
-  } else if (answer.status != 204 && answer.status != 304 && !answer.stream) {
+  } else if (answer.status != 204 && answer.status != 304 && !open_ended(answer)) {
     out.append("\r\nContent-Length: ");
     append_number(out, body_bytes, 10);
   }
@@ -257,9 +269,9 @@ void Connection::write_head(std::string& out, const Answer& answer, std::uint64_
 
 void Connection::write_answer(Answer answer) {
   if (shard_.draining()) keep_alive_ = false;
-  const bool open_ended = answer.stream || (answer.source != nullptr && !answer.length);
-  if (open_ended && !http11_) keep_alive_ = false;  // HTTP/1.0 knows no chunks: the close ends the body
-  chunked_ = open_ended && http11_;
+  if (open_ended(answer) && !http11_)
+    keep_alive_ = false;  // HTTP/1.0 knows no chunks: the close ends the body
+  chunked_ = open_ended(answer) && http11_;
   last_piece_ = false;
   const std::uint64_t body_bytes = answer.source != nullptr ? answer.length.value_or(0) : answer.body.size();
   std::string& out = shard_.write_buffer;
@@ -306,7 +318,8 @@ void Connection::frame(std::string& out, std::string_view piece) const {
   if (chunked_) out.append("\r\n");
 }
 
-// One piece for each time that the socket can take more, so that a fast reader does not hold up the other connections.
+// One piece for each time that the socket can take more, so that a fast reader does not hold up the other
+// connections.
 void Connection::pump_source() {
   std::string& out = shard_.write_buffer;
   out.clear();
@@ -350,7 +363,8 @@ void Connection::transmit(std::string_view first, std::string_view second) {
   if (phase_ == Phase::kClosed) return;
   std::size_t sent = 0;
   if (out_.empty()) {
-    iovec parts[2] = {{const_cast<char*>(first.data()), first.size()}, {const_cast<char*>(second.data()), second.size()}};
+    iovec parts[2] = {{const_cast<char*>(first.data()), first.size()},
+                      {const_cast<char*>(second.data()), second.size()}};
     msghdr message{};
     message.msg_iov = parts;
     message.msg_iovlen = second.empty() ? 1 : 2;
@@ -395,11 +409,14 @@ void Connection::flush() {
 // Everything so far is with the kernel.
 void Connection::written() {
   switch (phase_) {
-    case Phase::kSending: return answer_done();
-    case Phase::kSourcing: return last_piece_ ? answer_done() : pump_source();
+    case Phase::kSending:
+      return answer_done();
+    case Phase::kSourcing:
+      return last_piece_ ? answer_done() : pump_source();
     case Phase::kStreaming:
       return last_piece_ ? answer_done() : pump_stream();
-    default: return;
+    default:
+      return;
   }
 }
 
@@ -407,7 +424,8 @@ void Connection::answer_done() {
   unlink();
   source_ = nullptr;
   std::string().swap(heartbeat_);
-  if (const std::shared_ptr<Exchange> exchange = std::move(exchange_); exchange != nullptr) exchange->finish();
+  if (const std::shared_ptr<Exchange> exchange = std::move(exchange_); exchange != nullptr)
+    exchange->finish();
   if (!keep_alive_ || peer_closed_ || shard_.draining()) return linger();
   phase_ = Phase::kReceiving;
   shard_.set_deadline(*this, Deadline::kIdle);
@@ -415,7 +433,8 @@ void Connection::answer_done() {
   consume_pending();
 }
 
-// Closing at once would make the kernel send a reset when unread bytes are left, and the client might lose the answer.
+// Closing at once would make the kernel send a reset when unread bytes are left, and the client might lose
+// the answer.
 void Connection::linger() {
   if (peer_closed_ || ::shutdown(fd_, SHUT_WR) != 0) return close();
   phase_ = Phase::kLingering;
@@ -429,11 +448,13 @@ void Connection::peer_left() {
   want(events_ & ~static_cast<std::uint32_t>(EPOLLIN));
   switch (phase_) {
     case Phase::kSending:
-    case Phase::kSourcing: return;  // it may have closed its sending side only
+    case Phase::kSourcing:
+      return;  // it may have closed its sending side only
     case Phase::kHandling:
       if (!exchange_->waits_with_callback()) return;  // the answer may still be welcome
       return close();
-    default: return close();
+    default:
+      return close();
   }
 }
 
@@ -444,12 +465,14 @@ void Connection::timed_out(Deadline deadline) {
       std::string id = incoming_ != nullptr ? incoming_->request.id : std::string();
       if (id.empty()) id = shard_.fresh_request_id();
       incoming_.reset();
-      return answer_problem(Error(Code::RequestTimeout, "the request did not arrive in time"), "", false, std::move(id));
+      return answer_problem(Error(Code::RequestTimeout, "the request did not arrive in time"), "", false,
+                            std::move(id));
     }
     case Deadline::kHeartbeat:
       if (exchange_->send(heartbeat_, heartbeat_.size())) return;
       return close();
-    default: return close();
+    default:
+      return close();
   }
 }
 

@@ -38,11 +38,19 @@ class Connection final : public Watcher, public ExchangeOwner, public DeadlineLi
   void cut();
   void close();
 
-  std::size_t slot = 0;        // in the shard's list
-  bool beyond_limit = false;   // one that is only told SERVER_BUSY
+  std::size_t slot = 0;       // in the shard's list
+  bool beyond_limit = false;  // one that is only told SERVER_BUSY
 
  private:
-  enum class Phase : std::uint8_t { kReceiving, kHandling, kSending, kSourcing, kStreaming, kLingering, kClosed };
+  enum class Phase : std::uint8_t {
+    kReceiving,
+    kHandling,
+    kSending,
+    kSourcing,
+    kStreaming,
+    kLingering,
+    kClosed
+  };
 
   void read_ready();
   void consume_pending();

@@ -1,5 +1,6 @@
-// DeadlineQueue: things that are due after the same duration. Because the duration is one and the same, the order of
-// adding is the order of the deadlines: adding, moving and removing cost a few pointers and no memory. Internal to http/.
+// DeadlineQueue: things that are due after the same duration. Because the duration is one and the same, the
+// order of adding is the order of the deadlines: adding, moving and removing cost a few pointers and no
+// memory. Internal to http/.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,9 @@ class DeadlineLink {
 
 class DeadlineQueue {
  public:
-  explicit DeadlineQueue(std::int64_t duration_us) : duration_us_(duration_us) { head_.previous_ = head_.next_ = &head_; }
+  explicit DeadlineQueue(std::int64_t duration_us) : duration_us_(duration_us) {
+    head_.previous_ = head_.next_ = &head_;
+  }
 
   // Leaves the queue that it was in, if any.
   void add(DeadlineLink& link, std::int64_t now_us) {

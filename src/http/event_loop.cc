@@ -118,11 +118,13 @@ void EventLoop::change(int fd, std::uint32_t events, Watcher* watcher) {
   epoll_event event{};
   event.events = events;
   event.data.ptr = watcher;
-  EZ_CHECK(::epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, fd, &event) == 0, "epoll_ctl of a watched descriptor failed");
+  EZ_CHECK(::epoll_ctl(epoll_fd_, EPOLL_CTL_MOD, fd, &event) == 0,
+           "epoll_ctl of a watched descriptor failed");
 }
 
 void EventLoop::forget(int fd) {
-  EZ_CHECK(::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr) == 0, "epoll_ctl of a watched descriptor failed");
+  EZ_CHECK(::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr) == 0,
+           "epoll_ctl of a watched descriptor failed");
 }
 
 }  // namespace ez::http

@@ -13,6 +13,11 @@ void Exchange::post_locked(std::unique_lock<std::mutex>& lock) {
   (void)loop_->post(shared_from_this());  // refused only when the server has ended; then nobody waits for it
 }
 
+void Exchange::release_locked(std::size_t bytes) {
+  reserved_ -= bytes;
+  loop_->release_stream_bytes(bytes);
+}
+
 bool Exchange::complete(Answer answer) {
   std::function<void()> dropped;  // destroyed after the lock is released: it may own what locks again
   std::unique_lock lock(mutex_);
@@ -30,10 +35,12 @@ bool Exchange::complete(Answer answer) {
 bool Exchange::send(std::string_view chunk, std::size_t beyond_limit) {
   std::unique_lock lock(mutex_);
   if (gone_ || closed_) return false;
-  if (chunks_.size() + chunk.size() > buffer_limit_ + beyond_limit) {
+  if (chunks_.size() + chunk.size() > buffer_limit_ + beyond_limit ||
+      !loop_->reserve_stream_bytes(chunk.size())) {
     refused_ = true;
     return false;
   }
+  reserved_ += chunk.size();
   chunks_.append(chunk);
   post_locked(lock);
   return true;
@@ -83,6 +90,7 @@ std::optional<Answer> Exchange::take_answer() {
 
 Exchange::Chunks Exchange::take_chunks() {
   std::lock_guard lock(mutex_);
+  release_locked(reserved_ - chunks_.size());  // it takes more only when all that it took has left
   return Chunks{std::exchange(chunks_, std::string()), closed_};
 }
 
@@ -90,6 +98,7 @@ void Exchange::drained() {
   std::function<void()> callback;
   {
     std::lock_guard lock(mutex_);
+    release_locked(reserved_ - chunks_.size());
     if (!refused_ || closed_) return;
     refused_ = false;
     callback = on_drained_;
@@ -104,6 +113,8 @@ void Exchange::finish() {
   dropped.swap(on_gone_);
   dropped_too.swap(on_drained_);
   gone_ = true;
+  chunks_ = std::string();
+  release_locked(reserved_);
 }
 
 void Exchange::gone() {
@@ -115,6 +126,7 @@ void Exchange::gone() {
     callback.swap(on_gone_);
     dropped.swap(on_drained_);
     chunks_ = std::string();
+    release_locked(reserved_);
   }
   if (callback) callback();
 }

@@ -1,8 +1,9 @@
-// Exchange: the meeting point of one request's Responder or Stream (any thread) and its connection (the loop's thread).
-// Internal to http/. It outlives whichever side goes first.
+// Exchange: the meeting point of one request's Responder or Stream (any thread) and its connection (the
+// loop's thread). Internal to http/. It outlives whichever side goes first.
 //
-// Flow: the answering side leaves what it has under the mutex and posts the exchange to the loop, at most once until the
-// loop has looked. While the handler itself runs on the loop (begin_dispatch to end_dispatch) nothing is posted.
+// Flow: the answering side leaves what it has under the mutex and posts the exchange to the loop, at most
+// once until the loop has looked. While the handler itself runs on the loop (begin_dispatch to end_dispatch)
+// nothing is posted.
 #pragma once
 
 #include <functional>
@@ -22,7 +23,7 @@ struct Answer {
   std::string content_type;
   std::string headers;  // complete lines
   std::string body;
-  Source source;                       // instead of body
+  Source source;                        // instead of body
   std::optional<std::uint64_t> length;  // of source
   bool stream = false;
   StreamOptions stream_options;
@@ -59,16 +60,19 @@ class Exchange final : public LoopTask, public std::enable_shared_from_this<Exch
     bool last = false;  // the stream is closed and these are its last bytes
   };
   [[nodiscard]] Chunks take_chunks();
-  // Everything that was taken has left: runs the on_drained callback when a send() was refused since the last time.
+  // Everything that was taken has left: runs the on_drained callback when a send() was refused since the last
+  // time.
   void drained();
   // The connection is through with it: no callback will be called.
   void finish();
   // The client is gone; runs the callback.
   void gone();
-  [[nodiscard]] bool waits_with_callback() const;  // no answer yet, and somebody wants to know when the client goes
+  [[nodiscard]] bool waits_with_callback()
+      const;  // no answer yet, and somebody wants to know when the client goes
   void run_on_loop() override;
 
  private:
+  void release_locked(std::size_t bytes);
   void post_locked(std::unique_lock<std::mutex>& lock);
 
   const std::shared_ptr<EventLoop> loop_;
@@ -79,8 +83,10 @@ class Exchange final : public LoopTask, public std::enable_shared_from_this<Exch
   std::string chunks_;
   std::function<void()> on_gone_, on_drained_;
   std::size_t buffer_limit_ = 0;
-  bool dispatching_ = false, posted_ = false, answered_ = false, gone_ = false, closed_ = false, refused_ = false,
-       streaming_ = false;
+  std::size_t reserved_ =
+      0;  // of the loop's stream bytes: what is in chunks_, and what was taken and has not left
+  bool dispatching_ = false, posted_ = false, answered_ = false, gone_ = false, closed_ = false,
+       refused_ = false, streaming_ = false;
 };
 
 }  // namespace ez::http

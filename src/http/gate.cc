@@ -50,7 +50,8 @@ std::string_view host_of(std::string_view authority) {
 bool is_loopback_name(std::string_view host) {
   constexpr std::string_view kSuffix = ".localhost";  // RFC 6761 section 6.3: always loopback
   if (same_name(host, "localhost") || host == "::1") return true;
-  if (host.size() > kSuffix.size() && same_name(host.substr(host.size() - kSuffix.size()), kSuffix)) return true;
+  if (host.size() > kSuffix.size() && same_name(host.substr(host.size() - kSuffix.size()), kSuffix))
+    return true;
   in_addr address{};
   if (::inet_pton(AF_INET, std::string(host).c_str(), &address) != 1) return false;
   return (ntohl(address.s_addr) >> 24) == 127;
@@ -67,14 +68,16 @@ Status Gate::check_host(std::string_view authority) const {
   for (const std::string& name : options_.hosts) {
     if (same_name(name, host)) return {};
   }
-  return Error(Code::HostRefused, "the request is addressed to " + shown(authority) + ", which is no name of this server");
+  return Error(Code::HostRefused,
+               "the request is addressed to " + shown(authority) + ", which is no name of this server");
 }
 
 Status Gate::check_origin(const Request& request, std::string_view authority) const {
   const auto origin = request.headers.find("origin");
   if (!origin) return {};
   if (request.headers.count("origin") == 1) {
-    // Same origin: the page came from the address that it now calls, and that address was just found to be ours.
+    // Same origin: the page came from the address that it now calls, and that address was just found to be
+    // ours.
     const std::size_t scheme = origin->find("://");
     if (scheme != std::string_view::npos && same_name(origin->substr(scheme + 3), authority)) return {};
     for (const std::string& allowed : options_.origins) {

@@ -1,10 +1,11 @@
-// Gate: the one place where it is decided whether a request may pass. Nobody else reads the Authorization header.
+// Gate: the one place where it is decided whether a request may pass. Nobody else reads the Authorization
+// header.
 //
-// In this order: is it addressed to us (Host, against DNS rebinding), does it come from a page of ours (Origin), who is
-// it (bearer token), may they (permission in the namespace of the request). A handler that learns only from the object
-// that another namespace is concerned asks again with permit().
+// In this order: is it addressed to us (Host, against DNS rebinding), does it come from a page of ours
+// (Origin), who is it (bearer token), may they (permission in the namespace of the request). A handler that
+// learns only from the object that another namespace is concerned asks again with permit().
 //
-// Immutable, thread-safe; the Authenticator outlives nothing, it is shared.
+// Immutable and thread-safe. The Authenticator is shared with whoever changes its tokens.
 #pragma once
 
 #include <memory>
@@ -22,8 +23,8 @@ namespace ez::http {
 struct Route;
 
 struct GateOptions {
-  // Names, without port, that clients may use for this server besides the loopback ones (localhost, *.localhost,
-  // 127.0.0.0/8, ::1). Compared without case.
+  // Names, without port, that clients may use for this server besides the loopback ones (localhost,
+  // *.localhost, 127.0.0.0/8, ::1). Compared without case.
   std::vector<std::string> hosts;
   // Sites whose pages may call us: "https://console.example". The server's own origin always may.
   std::vector<std::string> origins;
@@ -40,7 +41,8 @@ class Gate {
   // PERMISSION_DENIED unless the request's principal has the permission (the role) in that namespace.
   [[nodiscard]] static Status permit(const Request& request, security::Permission permission,
                                      std::string_view name_space);
-  [[nodiscard]] static Status permit_role(const Request& request, security::Role role, std::string_view name_space);
+  [[nodiscard]] static Status permit_role(const Request& request, security::Role role,
+                                          std::string_view name_space);
 
  private:
   [[nodiscard]] Status check_host(std::string_view authority) const;

@@ -14,15 +14,15 @@ using security::Role;
 class GateTest : public testing::Test {
  protected:
   static Gate gate(Role role, std::string name_space = "*") {
-    security::Principal principal{"token:test", security::PrincipalKind::kPerson,
-                                  {security::Grant{role, std::move(name_space)}}};
+    security::Principal principal{
+        "token:test", security::PrincipalKind::kPerson, {security::Grant{role, std::move(name_space)}}};
     return Gate(std::make_shared<security::TokenAuthenticator>("secret", principal),
                 GateOptions{{"ez.example"}, {"https://console.example"}});
   }
   // The name of the refusal, or "" when the request may pass.
   static std::string admit(const Gate& gate, const std::vector<std::pair<std::string, std::string>>& headers,
-                           std::optional<Permission> permission = Permission::kRunRead, std::string_view query = "",
-                           std::string_view authority = "") {
+                           std::optional<Permission> permission = Permission::kRunRead,
+                           std::string_view query = "", std::string_view authority = "") {
     Request request;
     for (const auto& [name, value] : headers) request.headers.add(name, value);
     request.query = *Query::parse(query);
@@ -41,7 +41,8 @@ TEST_F(GateTest, TokenDecides) {
   EXPECT_EQ(admit(open, {host_, token_}), "");
   EXPECT_EQ(admit(open, {host_, {"authorization", "bearer   secret "}}), "");
   EXPECT_EQ(admit(open, {host_}), "UNAUTHENTICATED");
-  for (const char* wrong : {"", "secret", "Bearer", "Bearer ", "Bearer wrong", "Basic secret", "Bearer secret2", "Bearersecret"}) {
+  for (const char* wrong : {"", "secret", "Bearer", "Bearer ", "Bearer wrong", "Basic secret",
+                            "Bearer secret2", "Bearersecret"}) {
     EXPECT_EQ(admit(open, {host_, {"Authorization", wrong}}), "UNAUTHENTICATED") << wrong;
   }
   EXPECT_EQ(admit(open, {host_, token_, token_}), "UNAUTHENTICATED");
@@ -62,12 +63,13 @@ TEST_F(GateTest, OpenRoutesNeedNothing) {
 
 TEST_F(GateTest, HostMustBeOurs) {
   const Gate open = gate(Role::kViewer);
-  for (const char* ours : {"localhost", "LOCALHOST:1", "127.0.0.1:7878", "127.9.9.9", "[::1]:7878", "[::1]", "a.localhost:80",
-                           "ez.example", "EZ.example:443"}) {
+  for (const char* ours : {"localhost", "LOCALHOST:1", "127.0.0.1:7878", "127.9.9.9", "[::1]:7878", "[::1]",
+                           "a.localhost:80", "ez.example", "EZ.example:443"}) {
     EXPECT_EQ(admit(open, {{"Host", ours}, token_}), "") << ours;
   }
-  for (const char* foreign : {"evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "128.0.0.1", "[::2]", "",
-                              "evil.example:7878", "notlocalhost", ".localhost", "localhost:port", "[::1", "0.0.0.0"}) {
+  for (const char* foreign :
+       {"evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "128.0.0.1", "[::2]", "",
+        "evil.example:7878", "notlocalhost", ".localhost", "localhost:port", "[::1", "0.0.0.0"}) {
     EXPECT_EQ(admit(open, {{"Host", foreign}, token_}), "HOST_REFUSED") << foreign;
   }
   EXPECT_EQ(admit(open, {token_}), "REQUEST_INVALID");
@@ -81,8 +83,8 @@ TEST_F(GateTest, OriginMustBeOurs) {
   for (const char* ours : {"http://localhost:7878", "https://console.example"}) {
     EXPECT_EQ(admit(open, {host_, token_, {"Origin", ours}}), "") << ours;
   }
-  for (const char* foreign : {"null", "", "http://evil.example", "http://localhost:1", "http://localhost", "localhost:7878",
-                              "https://console.example.evil.example"}) {
+  for (const char* foreign : {"null", "", "http://evil.example", "http://localhost:1", "http://localhost",
+                              "localhost:7878", "https://console.example.evil.example"}) {
     EXPECT_EQ(admit(open, {host_, token_, {"Origin", foreign}}), "ORIGIN_REFUSED") << foreign;
   }
 }
@@ -100,10 +102,10 @@ TEST_F(GateTest, HandlersAskForAnotherNamespace) {
 TEST(Problem, SaysEverythingAndReadsBack) {
   const Error error(Code::Overloaded, "the queue holds \"4096\" commands");
   const std::string text = problem_json(error, "req-1");
-  EXPECT_EQ(text,
-            R"({"type":"/errors/OVERLOADED","title":"Overloaded","status":503,"code":"OVERLOADED",)"
-            R"("detail":"the queue holds \"4096\" commands","hint":"Wait a moment and send the same request again.",)"
-            R"("retry":true,"instance":"req-1"})");
+  EXPECT_EQ(text, R"({"type":"/errors/OVERLOADED","title":"Overloaded","status":503,"code":"OVERLOADED",)"
+                  R"("detail":"the queue holds \"4096\" commands",)"
+                  R"("hint":"Wait a moment and send the same request again.",)"
+                  R"("retry":true,"instance":"req-1"})");
   const Error back = error_of_answer(503, "application/problem+json; charset=utf-8", text);
   EXPECT_EQ(back.code(), Code::Overloaded);
   EXPECT_EQ(back.message(), error.message());
@@ -113,7 +115,8 @@ TEST(Problem, SaysEverythingAndReadsBack) {
 }
 
 TEST(Problem, WhatIsNotKnownIsShownNotBelieved) {
-  const Error unknown = error_of_answer(418, "application/problem+json", R"({"code":"TEAPOT","detail":"short and stout"})");
+  const Error unknown =
+      error_of_answer(418, "application/problem+json", R"({"code":"TEAPOT","detail":"short and stout"})");
   EXPECT_EQ(unknown.code(), Code::Internal);
   EXPECT_NE(unknown.message().find("TEAPOT: short and stout"), std::string::npos);
   const Error page = error_of_answer(502, "text/html", "<h1>Bad\ngateway</h1>" + std::string(10'000, 'x'));

@@ -18,8 +18,8 @@ constexpr std::size_t kMaxRequestIdBytes = 64;
 bool is_request_id(std::string_view text) {
   if (text.empty() || text.size() > kMaxRequestIdBytes) return false;
   for (const char c : text) {
-    const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                      c == '_' || c == '.';
+    const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '_' || c == '.';
     if (!fine) return false;
   }
   return true;
@@ -36,7 +36,8 @@ void Incoming::refuse(const Error& error) {
   std::string().swap(request.body);
 }
 
-void Incoming::admit(const Router& router, const Gate& gate, const ServerOptions& options, std::string fresh_id) {
+void Incoming::admit(const Router& router, const Gate& gate, const ServerOptions& options,
+                     std::string fresh_id) {
   Head& head = parser.head();
   std::swap(request.headers, head.headers);
   request.method = head.method;
@@ -70,8 +71,8 @@ Status Incoming::check(const Router& router, const Gate& gate, const ServerOptio
   }
   limit_ = route.body_limit;
   if (head.content_length && *head.content_length > limit_) {
-    return Error(Code::PayloadTooLarge, "the body has " + std::to_string(*head.content_length) + " bytes; at most " +
-                                            std::to_string(limit_) + " are taken here");
+    return Error(Code::PayloadTooLarge, "the body has " + std::to_string(*head.content_length) +
+                                            " bytes; at most " + std::to_string(limit_) + " are taken here");
   }
   if (head.has_body && route.body_mode == BodyMode::kFile) return open_file(options);
   return {};
@@ -79,8 +80,9 @@ Status Incoming::check(const Router& router, const Gate& gate, const ServerOptio
 
 Status Incoming::open_file(const ServerOptions& options) {
   static std::atomic<std::uint64_t> counter{0};
-  file_path_ = options.upload_dir / ("upload-" + std::to_string(::getpid()) + "-" + std::to_string(++counter) + "-" +
-                                     std::to_string(system_random().next()));
+  file_path_ =
+      options.upload_dir / ("upload-" + std::to_string(::getpid()) + "-" + std::to_string(++counter) + "-" +
+                            std::to_string(system_random().next()));
   file_ = ::open(file_path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (file_ < 0) return system_error(Code::IoFailed, Code::DiskFull, "create a file for an upload", errno);
   return {};
@@ -96,9 +98,11 @@ void Incoming::close_file() {
 bool Incoming::not_worth_reading() const {
   if (!refusal || parser.done()) return false;
   const Head& head = parser.head();
-  // A client that waits for 100 Continue may or may not send the body now; nobody can tell where the next request begins.
+  // A client that waits for 100 Continue may or may not send the body now; nobody can tell where the next
+  // request begins.
   if (expects_continue_) return true;
-  return head.content_length.value_or(kWorthReadingBytes) > kWorthReadingBytes || received_ > kWorthReadingBytes;
+  return head.content_length.value_or(kWorthReadingBytes) > kWorthReadingBytes ||
+         received_ > kWorthReadingBytes;
 }
 
 Status Incoming::body(std::string_view piece) {

@@ -1,5 +1,5 @@
-// Incoming: a request while it is being received. Internal to http/. Lent to a connection for that time only, so that
-// idle and waiting connections need none.
+// Incoming: a request while it is being received. Internal to http/. Lent to a connection for that time only,
+// so that idle and waiting connections need none.
 #pragma once
 
 #include <cstdint>

@@ -45,10 +45,13 @@ void raise_descriptor_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
   limit.rlim_cur = limit.rlim_max;
-  (void)::setrlimit(RLIMIT_NOFILE, &limit);  // if it is refused, shed_without_descriptors() does with what there is
+  (void)::setrlimit(RLIMIT_NOFILE,
+                    &limit);  // if it is refused, shed_without_descriptors() does with what there is
 }
 
-void set_flag(int fd, int level, int name, int value) { (void)::setsockopt(fd, level, name, &value, sizeof value); }
+void set_flag(int fd, int level, int name, int value) {
+  (void)::setsockopt(fd, level, name, &value, sizeof value);
+}
 
 int open_reserve() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
@@ -67,15 +70,18 @@ Result<std::unique_ptr<Listener>> Listener::bind(const ServerOptions& options) {
   sockaddr_storage bound{};
   socklen_t bound_size = sizeof bound;
   if (::bind(fd, reinterpret_cast<sockaddr*>(&address.storage), address.size) != 0 ||
-      ::listen(fd, options.backlog) != 0 || ::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &bound_size) != 0) {
+      ::listen(fd, options.backlog) != 0 ||
+      ::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &bound_size) != 0) {
     const int number = errno;
     ::close(fd);
     if (number == EADDRINUSE) return Error(Code::AddressInUse, "another program listens on " + where);
-    if (number == EADDRNOTAVAIL) return Error(Code::InvalidArgument, options.address + " is no address of this machine");
+    if (number == EADDRNOTAVAIL)
+      return Error(Code::InvalidArgument, options.address + " is no address of this machine");
     return system_error(Code::IoFailed, Code::IoFailed, "listen on " + where, number);
   }
-  const std::uint16_t port = ntohs(bound.ss_family == AF_INET ? reinterpret_cast<sockaddr_in*>(&bound)->sin_port
-                                                              : reinterpret_cast<sockaddr_in6*>(&bound)->sin6_port);
+  const std::uint16_t port =
+      ntohs(bound.ss_family == AF_INET ? reinterpret_cast<sockaddr_in*>(&bound)->sin_port
+                                       : reinterpret_cast<sockaddr_in6*>(&bound)->sin6_port);
   return std::unique_ptr<Listener>(new Listener(fd, open_reserve(), port));
 }
 

@@ -1,4 +1,5 @@
-// Listener: the bound socket. Accepts on the loop of the first shard and spreads the connections over all. Internal.
+// Listener: the bound socket. Accepts on the loop of the first shard and spreads the connections over all.
+// Internal.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// The small parts of HTTP/1.1 (RFC 9110, RFC 9112) that requests and answers share: methods, headers, status lines.
+// The small parts of HTTP/1.1 (RFC 9110, RFC 9112) that requests and answers share: methods, headers, status
+// lines.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@ enum class Method : std::uint8_t { kGet, kHead, kPost, kPut, kDelete, kPatch, kO
 [[nodiscard]] std::string_view method_name(Method method);
 [[nodiscard]] Method parse_method(std::string_view name);  // kOther for what is not listed; case-sensitive
 
-// Header fields in the order they came. Names compare without case. The texts lie in one buffer, so a reused object
-// takes no memory per request.
+// Header fields in the order they came. Names compare without case. The texts lie in one buffer, so a reused
+// object takes no memory per request.
 class Headers {
  public:
   void add(std::string_view name, std::string_view value);
@@ -40,13 +41,15 @@ class Headers {
 // "Not Found"; "Status" for what is not listed.
 [[nodiscard]] std::string_view reason_phrase(int status);
 
-// Appends "name: value\r\n". Control characters in the value become spaces, so that data never makes a header of its own.
+// Appends "name: value\r\n". Control characters in the value become spaces, so that data never makes a header
+// of its own.
 void append_header(std::string& out, std::string_view name, std::string_view value);
 
 // Removes spaces and tabs at both ends.
 [[nodiscard]] std::string_view trimmed(std::string_view text);
 
-// Whether `wanted` is an element of a comma-separated list such as Connection or Accept (parameters are ignored).
+// Whether `wanted` is an element of a comma-separated list such as Connection or Accept (parameters are
+// ignored).
 [[nodiscard]] bool list_contains(std::string_view list, std::string_view wanted);
 
 // IMF-fixdate of RFC 9110 section 5.6.7: "Sun, 22 Nov 2026 16:48:00 GMT".

@@ -29,7 +29,8 @@ class Grammar final : public beast_http::basic_parser<kIsRequest> {
   [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
 
  private:
-  void on_request_impl(beast_http::verb, BeastView method, BeastView target, int version, error_code& ec) override {
+  void on_request_impl(beast_http::verb, BeastView method, BeastView target, int version,
+                       error_code& ec) override {
     head_.method = parse_method(view(method));
     head_.target.assign(target.data(), target.size());
     head_.http11 = version == 11;
@@ -53,14 +54,18 @@ class Grammar final : public beast_http::basic_parser<kIsRequest> {
     if (const auto coding = head_.headers.find("transfer-encoding"); coding) {
       const bool plain = same_name(*coding, "chunked") && head_.headers.count("transfer-encoding") == 1;
       if (!plain || !head_.http11) {
-        return fail(Error(Code::RequestInvalid, "the only transfer coding known here is chunked, once, in HTTP/1.1"), ec);
+        return fail(
+            Error(Code::RequestInvalid, "the only transfer coding known here is chunked, once, in HTTP/1.1"),
+            ec);
       }
     }
   }
   void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code& ec) override { ec = {}; }
   std::size_t on_body_impl(BeastView piece, error_code& ec) override { return take(piece, ec); }
   void on_chunk_header_impl(std::uint64_t, BeastView, error_code& ec) override { ec = {}; }
-  std::size_t on_chunk_body_impl(std::uint64_t, BeastView piece, error_code& ec) override { return take(piece, ec); }
+  std::size_t on_chunk_body_impl(std::uint64_t, BeastView piece, error_code& ec) override {
+    return take(piece, ec);
+  }
   void on_finish_impl(error_code& ec) override { ec = {}; }
 
   std::size_t take(BeastView piece, error_code& ec) {
@@ -138,18 +143,21 @@ Result<std::size_t> Parser::feed(std::string_view bytes, BodySink* sink) {
     while (!grammar.is_done() && used < bytes.size()) {
       const bool in_head = !grammar.is_header_done();
       error_code ec;
-      const std::size_t n = grammar.put(boost::asio::const_buffer(bytes.data() + used, bytes.size() - used), ec);
+      const std::size_t n =
+          grammar.put(boost::asio::const_buffer(bytes.data() + used, bytes.size() - used), ec);
       used += n;
       impl.started = impl.started || !bytes.empty();
       if (in_head) {
         impl.head_bytes += n;
-        const bool over = impl.head_bytes + (grammar.is_header_done() ? 0 : bytes.size() - used) > kMaxHeadBytes;
+        const bool over =
+            impl.head_bytes + (grammar.is_header_done() ? 0 : bytes.size() - used) > kMaxHeadBytes;
         if (ec == beast_http::error::header_limit || ((!ec || ec == beast_http::error::need_more) && over)) {
           return Error(Code::HeaderTooLarge, "the start line and the headers are longer than 16 KiB");
         }
       }
       if (ec == beast_http::error::need_more) {
-        if (!in_head && bytes.size() - used > kMaxChunkLineBytes) return invalid("a chunk's size line is too long");
+        if (!in_head && bytes.size() - used > kMaxChunkLineBytes)
+          return invalid("a chunk's size line is too long");
         break;
       }
       if (ec) return grammar.failure() ? *grammar.failure() : invalid("malformed HTTP: " + ec.message());

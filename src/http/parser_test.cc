@@ -85,6 +85,7 @@ TEST(Parser, HeadLimitsHoldForAnyCut) {
   const std::string start = "GET / HTTP/1.1\r\n";
   std::string many = start;
   for (std::size_t i = 0; i <= kMaxHeaders + 1; ++i) many += "A: b\r\n";
+  many += "\r\n";
   std::string lines = start;
   while (lines.size() <= kMaxHeadBytes) lines += "X: " + std::string(1000, 'x') + "\r\n";
   const std::string endless = start + "X: " + std::string(2 * kMaxHeadBytes, 'x');
@@ -101,7 +102,8 @@ TEST(Parser, HeadLimitsHoldForAnyCut) {
 
 TEST(Parser, EndlessChunkLineAndTrailersAreRefused) {
   const std::string head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-  for (const std::string& text : {head + "5;" + std::string(20'000, 'x'), head + "0\r\nA: " + std::string(20'000, 'x')}) {
+  for (const std::string& text :
+       {head + "5;" + std::string(20'000, 'x'), head + "0\r\nA: " + std::string(20'000, 'x')}) {
     Parser parser(Parser::Kind::kRequest);
     const auto body = parse_in(text, 500, parser);
     ASSERT_FALSE(body.ok());

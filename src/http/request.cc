@@ -44,7 +44,8 @@ bool Request::accepts(std::string_view media_type) const {
 
 Result<Value> Request::json_object() const {
   if (const auto type = headers.find("content-type"); type && !body.empty()) {
-    // A form type is what command-line clients put there unasked; refusing it saves a wrong guess about the body.
+    // A form type is what command-line clients put there unasked; refusing it saves a wrong guess about the
+    // body.
     if (!list_contains(*type, "application/json")) {
       return Error(Code::RequestInvalid, "the Content-Type is '" + std::string(type->substr(0, 64)) + "'",
                    "Send JSON with Content-Type: application/json.");

@@ -19,8 +19,8 @@ namespace ez::http {
 
 struct Route;
 
-// A request body that was written to a file of its own. Owns the file: it is removed when this goes, unless keep() or a
-// rename took it away. Move-only.
+// A request body that was written to a file of its own. Owns the file: it is removed when this goes, unless
+// keep() or a rename took it away. Move-only.
 class UploadedFile {
  public:
   UploadedFile() = default;
@@ -51,7 +51,8 @@ struct Request {
   std::string id;     // X-Request-Id: the client's when it sent a proper one, otherwise made here
   std::shared_ptr<const security::Principal> principal;  // null for routes that need no permission
   const Route* route = nullptr;
-  std::vector<std::pair<std::string_view, std::string>> parameters;  // of the pattern; names live in the route
+  std::vector<std::pair<std::string_view, std::string>>
+      parameters;  // of the pattern; names live in the route
 
   // The decoded path parameter; the pattern has it, or this is a bug of ours and aborts.
   [[nodiscard]] const std::string& parameter(std::string_view name) const;
@@ -62,8 +63,8 @@ struct Request {
   // Whether the client asks for that media type by name (Accept).
   [[nodiscard]] bool accepts(std::string_view media_type) const;
 
-  // The body as a JSON object; an empty body is an empty object. Errors: JSON_INVALID, REQUEST_INVALID (another
-  // Content-Type than JSON, or not an object).
+  // The body as a JSON object; an empty body is an empty object. Errors: JSON_INVALID, REQUEST_INVALID
+  // (another Content-Type than JSON, or not an object).
   [[nodiscard]] Result<Value> json_object() const;
 
   void clear();  // ready for the next request; keeps small buffers

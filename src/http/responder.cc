@@ -18,7 +18,8 @@ constexpr std::size_t kLastWordBytes = 1024;
 Source file_source(int fd, std::uint64_t offset, std::uint64_t size) {
   // Shared because a std::function is copyable; the copies read from one position.
   struct File {
-    File(int descriptor, std::uint64_t from, std::uint64_t bytes) : fd(descriptor), offset(from), left(bytes) {}
+    File(int descriptor, std::uint64_t from, std::uint64_t bytes)
+        : fd(descriptor), offset(from), left(bytes) {}
     ~File() { ::close(fd); }
     File(const File&) = delete;
     File& operator=(const File&) = delete;
@@ -91,7 +92,9 @@ bool Responder::bytes(int status, std::string_view content_type, std::string bod
   return take()->complete(std::move(answer));
 }
 
-bool Responder::json(int status, std::string body) { return bytes(status, "application/json", std::move(body)); }
+bool Responder::json(int status, std::string body) {
+  return bytes(status, "application/json", std::move(body));
+}
 
 bool Responder::empty(int status) { return bytes(status, "", ""); }
 
@@ -100,7 +103,8 @@ bool Responder::problem(const Error& error) {
   return bytes(info(error.code()).http_status, kProblemType, problem_json(error, request_id()));
 }
 
-bool Responder::source(int status, std::string_view content_type, std::optional<std::uint64_t> length, Source source) {
+bool Responder::source(int status, std::string_view content_type, std::optional<std::uint64_t> length,
+                       Source source) {
   Answer answer;
   answer.status = status;
   answer.content_type = content_type;

@@ -9,7 +9,8 @@ namespace {
 constexpr std::size_t kMaxSegments = 32;
 
 bool is_name(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string_view::npos;
+  return !text.empty() &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string_view::npos;
 }
 
 // The next segment of a path that begins with '/'; removes it.
@@ -36,8 +37,10 @@ struct Router::Node {
     return nullptr;
   }
 
-  // Depth-first with literals before names. Nodes with names are few, so the search is short; kMaxSegments bounds it.
-  const Node* find(std::string_view path, std::vector<std::pair<std::string_view, std::string_view>>& raw) const {
+  // Depth-first with literals before names. Nodes with names are few, so the search is short; kMaxSegments
+  // bounds it.
+  const Node* find(std::string_view path,
+                   std::vector<std::pair<std::string_view, std::string_view>>& raw) const {
     if (path.empty()) return routes.empty() ? nullptr : this;
     const std::string_view segment = take_segment(path);
     if (segment.empty()) return nullptr;
@@ -85,7 +88,8 @@ void Router::add(Route route) {
       node = child;
     }
   }
-  for (const Route* other : node->routes) EZ_CHECK(other->method != added.method, "two routes for one endpoint");
+  for (const Route* other : node->routes)
+    EZ_CHECK(other->method != added.method, "two routes for one endpoint");
   node->routes.push_back(&added);
 }
 
@@ -97,7 +101,8 @@ std::variant<Router::Found, Router::Missing> Router::match(Method method, std::s
   std::vector<std::pair<std::string_view, std::string_view>> raw;
   const Node* node = segments <= kMaxSegments && path.starts_with('/') ? root_->find(path, raw) : nullptr;
   if (node == nullptr) {
-    return Missing{Error(Code::EndpointNotFound, "there is no endpoint " + std::string(path.substr(0, 256))), ""};
+    return Missing{Error(Code::EndpointNotFound, "there is no endpoint " + std::string(path.substr(0, 256))),
+                   ""};
   }
   const Route* found = nullptr;
   const Route* get = nullptr;
@@ -112,14 +117,16 @@ std::variant<Router::Found, Router::Missing> Router::match(Method method, std::s
   const bool head_of_get = found == nullptr && method == Method::kHead && get != nullptr;
   if (head_of_get) found = get;
   if (found == nullptr) {
-    return Missing{Error(Code::MethodNotAllowed, std::string(path.substr(0, 256)) + " knows " + allow + " only"), allow};
+    return Missing{
+        Error(Code::MethodNotAllowed, std::string(path.substr(0, 256)) + " knows " + allow + " only"), allow};
   }
   for (const auto& [name, segment] : raw) {
     auto value = percent_decode(segment, false);
     if (!value) {
-      return Missing{Error(Code::RequestInvalid, "the path segment for {" + std::string(name) +
-                                                     "} is not percent-encoded UTF-8 without control characters"),
-                     ""};
+      return Missing{
+          Error(Code::RequestInvalid, "the path segment for {" + std::string(name) +
+                                          "} is not percent-encoded UTF-8 without control characters"),
+          ""};
     }
     parameters.emplace_back(name, std::move(*value));
   }

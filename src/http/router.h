@@ -1,7 +1,7 @@
 // Router: the endpoints as data, and the search among them.
 //
-// A pattern is a path whose segments are literals or names in braces: "/v1/runs/{run}/tasks/{task}". A literal wins over
-// a name. Immutable once the server has it, so any thread may match.
+// A pattern is a path whose segments are literals or names in braces: "/v1/runs/{run}/tasks/{task}". A
+// literal wins over a name. Immutable once the server has it, so any thread may match.
 #pragma once
 
 #include <functional>
@@ -29,12 +29,12 @@ enum class BodyMode : std::uint8_t { kMemory, kFile };
 struct Route {
   Method method = Method::kGet;
   std::string pattern;
-  // What a caller needs in the namespace of the request. Empty: open to everybody, and exempt from the Host and Origin
-  // checks (probes of load balancers); such a route says nothing worth protecting.
+  // What a caller needs in the namespace of the request. Empty: open to everybody, and exempt from the Host
+  // and Origin checks (probes of load balancers); such a route says nothing worth protecting.
   std::optional<security::Permission> permission;
   Handler handler;
-  std::string summary;                        // one line, for /openapi.json
-  std::uint64_t body_limit = 1024 * 1024;      // bytes; more is PAYLOAD_TOO_LARGE
+  std::string summary;                     // one line, for /openapi.json
+  std::uint64_t body_limit = 1024 * 1024;  // bytes; more is PAYLOAD_TOO_LARGE
   BodyMode body_mode = BodyMode::kMemory;
 };
 
@@ -57,9 +57,10 @@ class Router {
     Error error;
     std::string allow;  // the methods that the path has, for the Allow header of METHOD_NOT_ALLOWED
   };
-  // `path` is still encoded. Fills `parameters`. Missing: ENDPOINT_NOT_FOUND, METHOD_NOT_ALLOWED, REQUEST_INVALID (a
-  // segment that is not percent-encoded UTF-8 without control characters).
-  [[nodiscard]] std::variant<Found, Missing> match(Method method, std::string_view path, Parameters& parameters) const;
+  // `path` is still encoded. Fills `parameters`. Missing: ENDPOINT_NOT_FOUND, METHOD_NOT_ALLOWED,
+  // REQUEST_INVALID (a segment that is not percent-encoded UTF-8 without control characters).
+  [[nodiscard]] std::variant<Found, Missing> match(Method method, std::string_view path,
+                                                   Parameters& parameters) const;
 
   // In the order they were added.
   [[nodiscard]] std::vector<const Route*> routes() const;

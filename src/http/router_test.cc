@@ -45,7 +45,8 @@ TEST_F(RouterTest, FindsByMethodAndPath) {
   EXPECT_EQ(match(Method::kGet, "/v1/runs"), "GET /v1/runs");
   EXPECT_EQ(match(Method::kPost, "/v1/runs"), "POST /v1/runs");
   EXPECT_EQ(match(Method::kGet, "/v1/runs/r7"), "GET /v1/runs/{run} run=r7");
-  EXPECT_EQ(match(Method::kGet, "/v1/runs/r7/tasks/convert.0"), "GET /v1/runs/{run}/tasks/{task} run=r7 task=convert.0");
+  EXPECT_EQ(match(Method::kGet, "/v1/runs/r7/tasks/convert.0"),
+            "GET /v1/runs/{run}/tasks/{task} run=r7 task=convert.0");
   EXPECT_EQ(match(Method::kGet, "/v1/runs/a%2Fb%20c"), "GET /v1/runs/{run} run=a/b c");
 }
 
@@ -62,8 +63,8 @@ TEST_F(RouterTest, HeadIsAnsweredByGetUnlessItHasItsOwn) {
 TEST_F(RouterTest, SaysWhatIsMissing) {
   EXPECT_EQ(match(Method::kPut, "/v1/runs"), "METHOD_NOT_ALLOWED GET, HEAD, POST");
   EXPECT_EQ(match(Method::kOther, "/v1/runs/r7/cancel"), "METHOD_NOT_ALLOWED POST");
-  for (const char* path : {"/", "", "/v1", "/v1/", "/v1/runs/", "//v1/runs", "/v1/runs/r7/", "/v1//runs", "/v2/runs", "/V1/runs",
-                           "/v1/runs/r7/tasks", "/v1/runs/r7/tasks/t/x"}) {
+  for (const char* path : {"/", "", "/v1", "/v1/", "/v1/runs/", "//v1/runs", "/v1/runs/r7/", "/v1//runs",
+                           "/v2/runs", "/V1/runs", "/v1/runs/r7/tasks", "/v1/runs/r7/tasks/t/x"}) {
     EXPECT_EQ(match(Method::kGet, path), "ENDPOINT_NOT_FOUND") << path;
   }
   EXPECT_EQ(match(Method::kGet, "/v1" + std::string(100'000, '/')), "ENDPOINT_NOT_FOUND");

@@ -74,7 +74,8 @@ TEST(Server, OneByteAtATimeIsARequestToo) {
   TestServer test;
   test.start();
   RawClient raw = test.connect();
-  for (const char c : raw_request("POST", "/v1/echo", "", "hello")) ASSERT_TRUE(raw.send(std::string_view(&c, 1)));
+  for (const char c : raw_request("POST", "/v1/echo", "", "hello"))
+    ASSERT_TRUE(raw.send(std::string_view(&c, 1)));
   EXPECT_EQ(raw.receive()->body, "hello");
 }
 
@@ -82,7 +83,8 @@ TEST(Server, ChunkedBodiesAndHttp10) {
   TestServer test;
   test.start();
   RawClient raw = test.connect();
-  ASSERT_TRUE(raw.send(raw_request("POST", "/v1/echo", "Transfer-Encoding: chunked\r\n") + "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"));
+  ASSERT_TRUE(raw.send(raw_request("POST", "/v1/echo", "Transfer-Encoding: chunked\r\n") +
+                       "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"));
   EXPECT_EQ(raw.receive()->body, "abcde");
   ASSERT_TRUE(raw.send("GET /healthz HTTP/1.0\r\n\r\n"));
   const auto answer = raw.receive();
@@ -121,13 +123,15 @@ TEST(Server, RefusalsKeepTheConnectionWhereTheyCan) {
   EXPECT_EQ(code_of(refused(raw_request("GET", "/v1/hello/%zz"))), "REQUEST_INVALID");
   EXPECT_EQ(code_of(refused(raw_request("GET", "/v1/hello/x?a=1&a=2"))), "REQUEST_INVALID");
   EXPECT_EQ(code_of(refused("GET /v1/hello/x HTTP/1.1\r\nHost: evil.example\r\n\r\n")), "HOST_REFUSED");
-  const auto unknown = refused("GET /v1/hello/x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n\r\n");
+  const auto unknown =
+      refused("GET /v1/hello/x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n\r\n");
   EXPECT_EQ(code_of(unknown), "UNAUTHENTICATED");
   EXPECT_EQ(unknown->header("www-authenticate"), "Bearer realm=\"ez\"");
   EXPECT_EQ(unknown->body.find("wrong"), std::string::npos);
   EXPECT_EQ(code_of(refused("GET /healthz HTTP/1.1\r\n\r\n")), "REQUEST_INVALID");
   EXPECT_EQ(code_of(refused(raw_request("GET", "/v1/hello/x", "Host: localhost\r\n"))), "REQUEST_INVALID");
-  EXPECT_EQ(code_of(refused(raw_request("POST", "/v1/echo", "Expect: the-unexpected\r\n", "x"))), "REQUEST_INVALID");
+  EXPECT_EQ(code_of(refused(raw_request("POST", "/v1/echo", "Expect: the-unexpected\r\n", "x"))),
+            "REQUEST_INVALID");
   EXPECT_EQ(test.server->figures().accepted, 1u) << "all of that on one connection";
 }
 
@@ -138,7 +142,8 @@ TEST(Server, BadInputIsAnsweredAndTheConnectionClosed) {
       {"\x16\x03\x01\x02 tls hello\r\n\r\n", "REQUEST_INVALID"},
       {std::string(1, '\0') + "\r\n\r\n", "REQUEST_INVALID"},
       {raw_request("GET", "/v1/hello/x", "X: " + std::string(20'000, 'x') + "\r\n"), "HEADER_TOO_LARGE"},
-      {raw_request("POST", "/v1/echo", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), "REQUEST_INVALID"},
+      {raw_request("POST", "/v1/echo", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+       "REQUEST_INVALID"},
       {raw_request("POST", "/v1/echo", "Transfer-Encoding: chunked\r\n") + "zz\r\n", "REQUEST_INVALID"},
       {raw_request("POST", "/v1/echo", "Content-Length: 2000000\r\n"), "PAYLOAD_TOO_LARGE"},
   };
@@ -233,7 +238,8 @@ TEST(Server, ClientsThatReadNothingAreDropped) {
   test.start();
   RawClient raw = test.connect();
   ASSERT_TRUE(raw.send(raw_request("GET", "/v1/big")));
-  while (test.server->figures().connections != 0 || test.server->figures().accepted != 1) std::this_thread::yield();
+  while (test.server->figures().connections != 0 || test.server->figures().accepted != 1)
+    std::this_thread::yield();
 }
 
 TEST(Server, BeyondTheLimitItSaysBusy) {
@@ -284,7 +290,8 @@ TEST(Server, UploadsGoToAFileOfTheirOwn) {
   Route upload = route(Method::kPut, "/v1/files", [](Request& request, Responder responder) {
     std::ifstream in(request.file.path(), std::ios::binary);
     const std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-    responder.json(200, std::to_string(request.file.size()) + (bytes == std::string(3'000'000, 'u') ? " same" : " other"));
+    responder.json(200, std::to_string(request.file.size()) +
+                            (bytes == std::string(3'000'000, 'u') ? " same" : " other"));
   });
   upload.body_mode = BodyMode::kFile;
   upload.body_limit = 4'000'000;
@@ -295,7 +302,8 @@ TEST(Server, UploadsGoToAFileOfTheirOwn) {
   EXPECT_EQ(raw.receive()->body, "3000000 same");
   {
     RawClient leaves = test.connect();  // in the middle of its upload
-    ASSERT_TRUE(leaves.send(raw_request("PUT", "/v1/files", "Content-Length: 3000000\r\n") + std::string(100'000, 'u')));
+    ASSERT_TRUE(leaves.send(raw_request("PUT", "/v1/files", "Content-Length: 3000000\r\n") +
+                            std::string(100'000, 'u')));
   }
   ASSERT_TRUE(raw.send(raw_request("PUT", "/v1/files", "Content-Length: 5000000\r\n")));
   EXPECT_EQ(code_of(raw.receive()), "PAYLOAD_TOO_LARGE");
@@ -346,7 +354,8 @@ TEST(Server, AccessIsReported) {
   };
   test.start();
   RawClient raw = test.connect();
-  ASSERT_TRUE(raw.send(raw_request("GET", "/v1/hello/x") + raw_request("GET", "/nowhere") + "nonsense\r\n\r\n"));
+  ASSERT_TRUE(
+      raw.send(raw_request("GET", "/v1/hello/x") + raw_request("GET", "/nowhere") + "nonsense\r\n\r\n"));
   EXPECT_EQ(seen.take(), "GET /v1/hello/{name} 200");
   EXPECT_EQ(seen.take(), "GET  404");
   EXPECT_EQ(seen.take(), "OTHER  400");

@@ -53,9 +53,12 @@ Shard::Shard(std::shared_ptr<EventLoop> loop, ServerShared& shared)
     : read_buffer(std::make_unique<char[]>(kReadBytes)),
       loop_(std::move(loop)),
       shared_(shared),
-      deadlines_{DeadlineQueue(us(shared.options.idle_timeout)),   DeadlineQueue(us(shared.options.head_timeout)),
-                 DeadlineQueue(us(shared.options.body_timeout)),   DeadlineQueue(us(shared.options.write_timeout)),
-                 DeadlineQueue(us(shared.options.linger_timeout)), DeadlineQueue(us(shared.options.heartbeat))} {
+      deadlines_{
+          DeadlineQueue(us(shared.options.idle_timeout)),   DeadlineQueue(us(shared.options.head_timeout)),
+          DeadlineQueue(us(shared.options.body_timeout)),   DeadlineQueue(us(shared.options.write_timeout)),
+          DeadlineQueue(us(shared.options.linger_timeout)), DeadlineQueue(us(shared.options.heartbeat))} {
+  loop_->set_stream_limit(shared.options.max_stream_bytes /
+                          static_cast<std::size_t>(shared.options.io_threads));
   char prefix[20];
   std::snprintf(prefix, sizeof prefix, "%010llx-",
                 static_cast<unsigned long long>(system_random().next() & 0xffffffffffULL));
@@ -89,7 +92,8 @@ void Shard::hand_over(int fd, bool beyond_limit) {
 
 void Shard::bury(Connection& connection) {
   const std::size_t slot = connection.slot;
-  EZ_CHECK(slot < connections_.size() && connections_[slot].get() == &connection, "a connection outside of its shard");
+  EZ_CHECK(slot < connections_.size() && connections_[slot].get() == &connection,
+           "a connection outside of its shard");
   if (connection.beyond_limit) {
     --beyond_limit_;
   } else {

@@ -30,7 +30,8 @@ class Shard final : public LoopOwner {
   ~Shard() override;
 
   void run() { loop_->run(*this); }
-  // Loop thread (or any, before run()): takes over a connected socket. `beyond_limit`: only to be told SERVER_BUSY.
+  // Loop thread (or any, before run()): takes over a connected socket. `beyond_limit`: only to be told
+  // SERVER_BUSY.
   void adopt(int fd, bool beyond_limit);
   // Any thread; ends run() when all connections are gone or at the deadline.
   void stop(std::int64_t deadline_us);
@@ -62,7 +63,8 @@ class Shard final : public LoopOwner {
   ServerShared& shared_;
   std::array<DeadlineQueue, kDeadlineCount> deadlines_;
   std::vector<std::unique_ptr<Connection>> connections_;
-  std::vector<std::unique_ptr<Connection>> buried_;  // until the end of the round, as events may still name them
+  std::vector<std::unique_ptr<Connection>>
+      buried_;  // until the end of the round, as events may still name them
   std::vector<std::unique_ptr<Incoming>> spare_;
   std::size_t beyond_limit_ = 0;
   std::string id_prefix_;

@@ -65,7 +65,8 @@ void EventStream::close() { stream_.close(); }
 
 std::optional<std::string> last_event_id(const Request& request) {
   if (const auto header = request.headers.find("last-event-id"); header) return std::string(*header);
-  if (const std::string* parameter = request.query.find("last_event_id"); parameter != nullptr) return *parameter;
+  if (const std::string* parameter = request.query.find("last_event_id"); parameter != nullptr)
+    return *parameter;
   return std::nullopt;
 }
 

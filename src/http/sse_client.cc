@@ -20,7 +20,8 @@ Result<bool> SseParser::feed(std::string_view bytes) {
     const std::size_t end = bytes.find_first_of("\r\n");
     partial_.append(bytes.substr(0, end));
     if (partial_.size() + data_.size() > max_event_bytes_) {
-      return Error(Code::PayloadTooLarge, "an event is longer than " + std::to_string(max_event_bytes_) + " bytes");
+      return Error(Code::PayloadTooLarge,
+                   "an event is longer than " + std::to_string(max_event_bytes_) + " bytes");
     }
     if (end == std::string_view::npos) break;
     after_cr_ = bytes[end] == '\r';
@@ -106,7 +107,8 @@ Status follow_events(Client& client, const std::string& target, const FollowOpti
     if (!answer.ok()) {
       if (!answer.error().retry() || ++failures >= options.max_failures) return answer.error();
     } else if (++failures >= options.max_failures) {
-      return Error(Code::ServerUnreachable, "the server ends the stream of " + target + " again and again without an event");
+      return Error(Code::ServerUnreachable,
+                   "the server ends the stream of " + target + " again and again without an event");
     }
     const auto wait = parser.retry().value_or(options.reconnect_wait);
     const Cancellation& own = client.cancellation();

@@ -1,5 +1,5 @@
-// Server-sent events, the reading side: the parser (WHATWG HTML, section 9.2.6), and a call that follows a stream and
-// comes back after every interruption with the last id that it has seen.
+// Server-sent events, the reading side: the parser (WHATWG HTML, section 9.2.6), and a call that follows a
+// stream and comes back after every interruption with the last id that it has seen.
 #pragma once
 
 #include <chrono>
@@ -48,16 +48,18 @@ class SseParser {
 };
 
 struct FollowOptions {
-  std::string last_event_id;                          // where to begin; empty: from the server's beginning
-  std::chrono::milliseconds idle_timeout{45'000};     // three missed heartbeats of the server: the connection is dead
-  std::chrono::milliseconds reconnect_wait{500};      // unless the server names another; at most 30 s
-  int max_failures = 5;                               // in a row without any event in between
+  std::string last_event_id;  // where to begin; empty: from the server's beginning
+  std::chrono::milliseconds idle_timeout{
+      45'000};  // three missed heartbeats of the server: the connection is dead
+  std::chrono::milliseconds reconnect_wait{500};  // unless the server names another; at most 30 s
+  int max_failures = 5;                           // in a row without any event in between
   const Cancellation* cancellation = nullptr;
 };
 
-// Calls `on_event` for each event of `target` until it returns false (then the result is good). Comes back after a break or
-// an end of the stream. Errors: what the last attempt met, when max_failures failed in a row or a retry does not help;
-// CALL_CANCELLED. 204 No Content ends it well: the server says that there is nothing more.
+// Calls `on_event` for each event of `target` until it returns false (then the result is good). Comes back
+// after a break or an end of the stream. Errors: what the last attempt met, when max_failures failed in a row
+// or a retry does not help; CALL_CANCELLED. 204 No Content ends it well: the server says that there is
+// nothing more.
 [[nodiscard]] Status follow_events(Client& client, const std::string& target, const FollowOptions& options,
                                    const SseParser::OnEvent& on_event);
 

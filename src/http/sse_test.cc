@@ -31,11 +31,14 @@ TEST(Sse, WhatIsWrittenReadsBackForAnyCut) {
   append_sse(text, {"3\n\ndata: evil", "x\r\nid: 9", "d"});
   const std::vector<std::string> wanted = {"1/task/{\"a\":1}", "2/message/two\nlines\nand\nmore", "2/empty/",
                                            "3data: evil/xid: 9/d"};
-  for (std::size_t piece = 1; piece <= text.size(); ++piece) EXPECT_EQ(parse_events(text, piece), wanted) << piece;
+  for (std::size_t piece = 1; piece <= text.size(); ++piece)
+    EXPECT_EQ(parse_events(text, piece), wanted) << piece;
 }
 
 TEST(Sse, ParserFollowsTheStandard) {
-  EXPECT_EQ(parse_events("\xef\xbb\xbf" "data: a\r\n\r\ndata:b\rdata: c\r\rdata\n\n", 1),
+  EXPECT_EQ(parse_events("\xef\xbb\xbf"
+                         "data: a\r\n\r\ndata:b\rdata: c\r\rdata\n\n",
+                         1),
             (std::vector<std::string>{"/message/a", "/message/b\nc", "/message/"}));
   EXPECT_EQ(parse_events("id: 1\n\nevent: x\n\ndata: y\n\ndata: unfinished\n", 3),
             (std::vector<std::string>{"1/message/y"}));
@@ -46,7 +49,8 @@ TEST(Sse, ParserFollowsTheStandard) {
   EXPECT_EQ(parser.feed("data: " + std::string(200, 'x')).error().code(), Code::PayloadTooLarge);
 }
 
-// Numbers from the one after Last-Event-ID on; each connection gets at most `per_connection` and is then ended.
+// Numbers from the one after Last-Event-ID on; each connection gets at most `per_connection` and is then
+// ended.
 Handler numbers(int per_connection, int last) {
   return [=](Request& request, Responder responder) {
     int next = 1;
@@ -88,7 +92,8 @@ TEST(Sse, FollowComesBackWhereItWas) {
 TEST(Sse, FollowEndsWhereItShould) {
   TestServer test;
   test.router.add(route(Method::kGet, "/v1/events", numbers(3, 3)));
-  test.router.add(route(Method::kGet, "/v1/over", [](Request&, Responder responder) { responder.empty(204); }));
+  test.router.add(
+      route(Method::kGet, "/v1/over", [](Request&, Responder responder) { responder.empty(204); }));
   test.start();
   const auto client = test.client();
   FollowOptions options;
@@ -145,7 +150,8 @@ TEST(Sse, SlowReadersAreDroppedWithALastWord) {
   ASSERT_TRUE(answer) << "ended properly";
   EXPECT_TRUE(answer->body.ends_with(": too slow; come back with Last-Event-ID\n\n"));
   std::size_t received = 0;
-  for (std::size_t at = answer->body.find("data: "); at != std::string::npos; at = answer->body.find("data: ", at + 1)) {
+  for (std::size_t at = answer->body.find("data: "); at != std::string::npos;
+       at = answer->body.find("data: ", at + 1)) {
     ++received;
   }
   EXPECT_EQ(received, sent) << "what was accepted arrived";

@@ -79,7 +79,9 @@ struct RawAnswer {
   Headers headers;
   std::string body;
   bool keep_alive = false;
-  [[nodiscard]] std::string header(std::string_view name) const { return std::string(headers.find(name).value_or("")); }
+  [[nodiscard]] std::string header(std::string_view name) const {
+    return std::string(headers.find(name).value_or(""));
+  }
 };
 
 // A socket that sends exactly what the test says.
@@ -93,7 +95,8 @@ class RawClient {
     EXPECT_EQ(::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   }
   ~RawClient() { close(); }
-  RawClient(RawClient&& other) noexcept : fd_(std::exchange(other.fd_, -1)), pending_(std::move(other.pending_)) {}
+  RawClient(RawClient&& other) noexcept
+      : fd_(std::exchange(other.fd_, -1)), pending_(std::move(other.pending_)) {}
   RawClient& operator=(RawClient&&) = delete;
 
   void close() {
@@ -179,10 +182,13 @@ class RawClient {
   bool patience_over_ = false;
 };
 
-inline std::string raw_request(std::string_view method, std::string_view target, std::string_view more_headers = "",
-                               std::string_view body = "") {
+inline std::string raw_request(std::string_view method, std::string_view target,
+                               std::string_view more_headers = "", std::string_view body = "") {
   std::string out(method);
-  out.append(" ").append(target).append(" HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ").append(kToken);
+  out.append(" ")
+      .append(target)
+      .append(" HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ")
+      .append(kToken);
   out.append("\r\n").append(more_headers);
   if (!body.empty()) out.append("Content-Length: ").append(std::to_string(body.size())).append("\r\n");
   return out.append("\r\n").append(body);
@@ -207,13 +213,15 @@ class TestServer {
     std::string pattern = (std::filesystem::temp_directory_path() / "ez-http-XXXXXX").string();
     EXPECT_NE(::mkdtemp(pattern.data()), nullptr);
     options.upload_dir = pattern;
-    router.add(route(Method::kPost, "/v1/echo",
-                     [](Request& request, Responder responder) { responder.json(200, std::move(request.body)); }));
+    router.add(route(Method::kPost, "/v1/echo", [](Request& request, Responder responder) {
+      responder.json(200, std::move(request.body));
+    }));
     router.add(route(Method::kGet, "/v1/hello/{name}", [](Request& request, Responder responder) {
       responder.bytes(200, "text/plain", "hello " + request.parameter("name"));
     }));
-    router.add(route(Method::kGet, "/healthz", [](Request&, Responder responder) { responder.json(200, "{}"); },
-                     std::nullopt));
+    router.add(route(
+        Method::kGet, "/healthz", [](Request&, Responder responder) { responder.json(200, "{}"); },
+        std::nullopt));
   }
   ~TestServer() {
     server.reset();

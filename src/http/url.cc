@@ -33,8 +33,8 @@ bool is_clean_text(std::string_view text) {
     }
     const auto second = static_cast<unsigned char>(text[i + 1]);
     // Overlong forms, surrogates and what lies beyond U+10FFFF.
-    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) || (lead == 0xf0 && second < 0x90) ||
-        (lead == 0xf4 && second > 0x8f)) {
+    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) ||
+        (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) {
       return false;
     }
     i += length;
@@ -100,7 +100,8 @@ Result<Query> Query::parse(std::string_view text) {
     }
     if (query.find(*name) != nullptr) return bad_parameter(*name, "is given twice");
     if (query.parameters_.size() == kMaxQueryParameters) {
-      return Error(Code::RequestInvalid, "the query has more than " + std::to_string(kMaxQueryParameters) + " parameters");
+      return Error(Code::RequestInvalid,
+                   "the query has more than " + std::to_string(kMaxQueryParameters) + " parameters");
     }
     query.parameters_.emplace_back(std::move(*name), std::move(*value));
   }
@@ -122,7 +123,8 @@ Result<std::int64_t> Query::number(std::string_view name, std::int64_t fallback,
   const char* end = text->data() + text->size();
   const auto [stop, failure] = std::from_chars(text->data(), end, value);
   if (failure != std::errc() || stop != end || value < least || value > most) {
-    return bad_parameter(name, "must be an integer from " + std::to_string(least) + " to " + std::to_string(most));
+    return bad_parameter(name,
+                         "must be an integer from " + std::to_string(least) + " to " + std::to_string(most));
   }
   return value;
 }
@@ -139,7 +141,8 @@ Status Query::only(std::initializer_list<std::string_view> names) const {
 Result<Target> split_target(std::string_view target) {
   Target out;
   if (target.size() > kMaxTargetBytes) {
-    return Error(Code::RequestInvalid, "the request target is longer than " + std::to_string(kMaxTargetBytes) + " bytes");
+    return Error(Code::RequestInvalid,
+                 "the request target is longer than " + std::to_string(kMaxTargetBytes) + " bytes");
   }
   if (target.starts_with("http://") || target.starts_with("https://")) {
     target.remove_prefix(target.find("//") + 2);
@@ -189,7 +192,8 @@ Result<ServerAddress> parse_server_address(std::string_view url) {
   if (address.host.empty()) return bad("names no host");
   if (!port.empty()) {
     const auto [stop, failure] = std::from_chars(port.data(), port.data() + port.size(), address.port);
-    if (failure != std::errc() || stop != port.data() + port.size() || address.port == 0) return bad("has a bad port");
+    if (failure != std::errc() || stop != port.data() + port.size() || address.port == 0)
+      return bad("has a bad port");
   }
   return address;
 }

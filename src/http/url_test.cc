@@ -11,8 +11,8 @@ TEST(Percent, DecodesAndRefuses) {
   EXPECT_EQ(percent_decode("a%20b+c", false), "a b+c");
   EXPECT_EQ(percent_decode("a%20b+c", true), "a b c");
   EXPECT_EQ(percent_decode("%c3%A9", false), "\xc3\xa9");
-  for (const char* bad : {"%", "%4", "%zz", "%4g", "%00", "%0a", "%7f", "%ff", "%c3", "%c0%af", "%ed%a0%80", "%f5%80%80%80",
-                          "%e2%82"}) {
+  for (const char* bad : {"%", "%4", "%zz", "%4g", "%00", "%0a", "%7f", "%ff", "%c3", "%c0%af", "%ed%a0%80",
+                          "%f5%80%80%80", "%e2%82"}) {
     EXPECT_EQ(percent_decode(bad, false), std::nullopt) << bad;
   }
 }
@@ -74,8 +74,9 @@ TEST(ServerAddress, ReadsWhatPeopleType) {
   EXPECT_EQ(plain->authority(), "127.0.0.1:7878");
   EXPECT_EQ(parse_server_address("http://example")->port, 80);
   EXPECT_EQ(parse_server_address("http://[::1]:80")->authority(), "[::1]:80");
-  for (const char* bad : {"", "localhost:1", "https://x", "http://", "http://:1", "http://a:0", "http://a:99999", "http://a:x",
-                          "http://a/b", "http://u@a", "http://[::1", "http://[::1]x"}) {
+  for (const char* bad :
+       {"", "localhost:1", "https://x", "http://", "http://:1", "http://a:0", "http://a:99999", "http://a:x",
+        "http://a/b", "http://u@a", "http://[::1", "http://[::1]x"}) {
     EXPECT_EQ(parse_server_address(bad).error().code(), Code::InvalidArgument) << bad;
   }
 }

@@ -67,7 +67,8 @@ Result<Wire> Wire::connect(const ServerAddress& address, const WaitLimits& limit
   hints.ai_flags = AI_NUMERICSERV;
   addrinfo* found = nullptr;
   const std::string where = "no connection to http://" + address.authority();
-  const int failed = ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
+  const int failed =
+      ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
   if (failed != 0) return Error(Code::ServerUnreachable, where + ": " + ::gai_strerror(failed));
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, &::freeaddrinfo);
   Error last(Code::ServerUnreachable, where);
@@ -113,7 +114,8 @@ Result<std::size_t> Wire::send(std::string_view bytes, const WaitLimits& limits)
     if (errno == EINTR) continue;
     if (errno != EAGAIN) return broken("the connection broke while sending", errno);
     EZ_ASSIGN(const short ready, wait(POLLOUT | POLLIN, limits));
-    if ((ready & POLLIN) != 0) return sent;  // an answer before the end of the request, or the end of the connection
+    if ((ready & POLLIN) != 0)
+      return sent;  // an answer before the end of the request, or the end of the connection
   }
   return sent;
 }

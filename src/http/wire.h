@@ -1,4 +1,5 @@
-// Wire: one TCP connection of the client with deadlines and cancellation. Internal to http/. One thread at a time.
+// Wire: one TCP connection of the client with deadlines and cancellation. Internal to http/. One thread at a
+// time.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,9 @@ class Wire {
   Wire(Wire&& other) noexcept;
   Wire& operator=(Wire&& other) noexcept;
 
-  // Tries the addresses of the host one after the other. Errors: SERVER_UNREACHABLE, CALL_CANCELLED. The look-up of a name
-  // (not of a literal address) may take longer than the deadline: the system's resolver cannot be interrupted.
+  // Tries the addresses of the host one after the other. Errors: SERVER_UNREACHABLE, CALL_CANCELLED. The
+  // look-up of a name (not of a literal address) may take longer than the deadline: the system's resolver
+  // cannot be interrupted.
   [[nodiscard]] static Result<Wire> connect(const ServerAddress& address, const WaitLimits& limits);
 
   // Errors of both: SERVER_UNREACHABLE (broken or too late), CALL_CANCELLED.

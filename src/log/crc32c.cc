@@ -43,7 +43,8 @@ const bool kHardware = [] {
 
 std::uint32_t crc32c_portable(std::uint32_t crc, std::string_view bytes) {
   std::uint32_t value = ~crc;
-  for (const char byte : bytes) value = kTable[(value ^ static_cast<unsigned char>(byte)) & 0xff] ^ (value >> 8);
+  for (const char byte : bytes)
+    value = kTable[(value ^ static_cast<unsigned char>(byte)) & 0xff] ^ (value >> 8);
   return ~value;
 }
 

@@ -1,5 +1,6 @@
-// CRC-32C (Castagnoli, RFC 3720 appendix B.4): polynomial 0x1EDC6F41 reflected, initial value and final xor all ones.
-// Uses the SSE4.2 instruction where the processor has it, a table elsewhere; both give the same numbers.
+// CRC-32C (Castagnoli, RFC 3720 appendix B.4): polynomial 0x1EDC6F41 reflected, initial value and final xor
+// all ones. Uses the SSE4.2 instruction where the processor has it, a table elsewhere; both give the same
+// numbers.
 #pragma once
 
 #include <cstdint>

@@ -65,8 +65,8 @@ class PosixFile final : public File {
   Result<std::size_t> pread(std::uint64_t offset, std::span<char> out) override {
     std::size_t done = 0;
     while (done < out.size()) {
-      const ssize_t count = ::pread(fd_.get(), out.data() + done, out.size() - done,
-                                    static_cast<off_t>(offset + done));
+      const ssize_t count =
+          ::pread(fd_.get(), out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) return failed("pread", path_);
       if (count == 0) break;
@@ -120,8 +120,9 @@ Error held(const std::string& path, int fd) {
   const ssize_t count = ::pread(fd, text, sizeof text - 1, 0);
   std::string holder(text, count > 0 ? static_cast<std::size_t>(count) : 0);
   while (!holder.empty() && (holder.back() < '0' || holder.back() > '9')) holder.pop_back();
-  return Error(Code::DataDirLocked, path + " is held by " +
-                                        (holder.empty() ? std::string("another process") : "process " + holder));
+  return Error(
+      Code::DataDirLocked,
+      path + " is held by " + (holder.empty() ? std::string("another process") : "process " + holder));
 }
 
 class PosixDisk final : public Disk {
@@ -178,8 +179,8 @@ class PosixDisk final : public Disk {
     while (trimmed.size() > 1 && trimmed.back() == '/') trimmed.pop_back();
     const auto slash = trimmed.rfind('/');
     const std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : trimmed.substr(0, slash);
-    // Also when it existed: an earlier process may have died between mkdir and the sync. A parent that this user may
-    // not read was not created by this user either.
+    // Also when it existed: an earlier process may have died between mkdir and the sync. A parent that this
+    // user may not read was not created by this user either.
     const Descriptor fd(open_retrying(parent, O_RDONLY | O_DIRECTORY));
     if (fd.get() < 0 && !created) return {};
     if (fd.get() < 0 || ::fsync(fd.get()) != 0) return unusable("fsync", parent);

@@ -60,7 +60,10 @@ struct FakeDisk::EntryChange {
 class FakeDisk::Handle final : public File {
  public:
   Handle(FakeDisk& disk, InodePointer inode, std::string path, bool writable)
-      : disk_(disk), inode_(std::move(inode)), path_(std::move(path)), writable_(writable),
+      : disk_(disk),
+        inode_(std::move(inode)),
+        path_(std::move(path)),
+        writable_(writable),
         generation_(disk.generation_) {}
 
   Status pwrite(std::uint64_t offset, std::string_view bytes) override {
@@ -98,8 +101,12 @@ class FakeDisk::Handle final : public File {
     return {};
   }
 
-  Status truncate(std::uint64_t bytes) override { return resize(Change::Kind::kTruncate, bytes, "ftruncate"); }
-  Status preallocate(std::uint64_t bytes) override { return resize(Change::Kind::kExtend, bytes, "fallocate"); }
+  Status truncate(std::uint64_t bytes) override {
+    return resize(Change::Kind::kTruncate, bytes, "ftruncate");
+  }
+  Status preallocate(std::uint64_t bytes) override {
+    return resize(Change::Kind::kExtend, bytes, "fallocate");
+  }
 
   Result<std::uint64_t> size() override {
     std::lock_guard lock(disk_.mutex_);
@@ -141,7 +148,8 @@ class FakeDisk::Handle final : public File {
 
 class FakeDisk::Lock final : public DiskLock {
  public:
-  Lock(FakeDisk& disk, std::string path) : disk_(disk), path_(std::move(path)), generation_(disk.generation_) {}
+  Lock(FakeDisk& disk, std::string path)
+      : disk_(disk), path_(std::move(path)), generation_(disk.generation_) {}
   ~Lock() override {
     std::lock_guard lock(disk_.mutex_);
     if (generation_ == disk_.generation_) disk_.locks_.erase(path_);
@@ -182,7 +190,8 @@ Result<std::unique_ptr<File>> FakeDisk::create(const std::string& path) {
   EZ_ASSIGN(const Gate gate, enter(generation_, "create " + path, true));
   if (gate != Gate::kProceed) return planned_error("create " + path);
   if (entries_.contains(path)) return Error(Code::IoFailed, "create " + path + ": File exists");
-  if (!directories_.contains(parent_of(path))) return Error(Code::IoFailed, "create " + path + ": no directory");
+  if (!directories_.contains(parent_of(path)))
+    return Error(Code::IoFailed, "create " + path + ": no directory");
   auto inode = std::make_shared<Inode>();
   entries_[path] = inode;
   entry_changes_.push_back({"", path, inode});
@@ -213,7 +222,8 @@ Status FakeDisk::unlink(const std::string& path) {
   std::lock_guard lock(mutex_);
   EZ_ASSIGN(const Gate gate, enter(generation_, "unlink " + path, true));
   if (gate != Gate::kProceed) return planned_error("unlink " + path);
-  if (!entries_.contains(path)) return Error(Code::IoFailed, "unlink " + path + ": No such file or directory");
+  if (!entries_.contains(path))
+    return Error(Code::IoFailed, "unlink " + path + ": No such file or directory");
   entry_changes_.push_back({path, "", nullptr});
   entry_changes_.back().apply(entries_);
   return {};
@@ -319,9 +329,14 @@ void FakeDisk::crash() {
       }
       const std::string_view bytes = change.bytes;
       switch (random_.below(4)) {
-        case 0: break;
-        case 1: change.apply(inode->durable); break;
-        case 2: put(inode->durable, change.offset, bytes.substr(0, random_.below(bytes.size() + 1))); break;
+        case 0:
+          break;
+        case 1:
+          change.apply(inode->durable);
+          break;
+        case 2:
+          put(inode->durable, change.offset, bytes.substr(0, random_.below(bytes.size() + 1)));
+          break;
         default:
           for (std::uint64_t at = 0; at < bytes.size();) {
             const std::uint64_t left = kSectorBytes - (change.offset + at) % kSectorBytes;

@@ -1,12 +1,13 @@
-// A deterministic disk in memory that keeps synced and unsynced content apart and fails on demand. For the fault suites
-// and the simulation; the same seed gives the same losses.
+// A deterministic disk in memory that keeps synced and unsynced content apart and fails on demand. For the
+// fault suites and the simulation; the same seed gives the same losses.
 //
-// What a crash may do, per unsynced write: nothing of it is on the disk, all of it, a prefix that ends at any byte, or
-// any subset of its 512-byte sectors. Unsynced truncations, preallocations and directory entries happened or did not;
-// of operations on the same name a later one never survives an earlier one that was lost.
+// What a crash may do, per unsynced write: nothing of it is on the disk, all of it, a prefix that ends at any
+// byte, or any subset of its 512-byte sectors. Unsynced truncations, preallocations and directory entries
+// happened or did not; of operations on the same name a later one never survives an earlier one that was
+// lost.
 //
-// A failed sync behaves like the worst known file systems: what was unsynced stays readable but will never become
-// durable by a later sync, only by being written again.
+// A failed sync behaves like the worst known file systems: what was unsynced stays readable but will never
+// become durable by a later sync, only by being written again.
 //
 // Thread-safe. Files and locks may outlive a crash; they then answer IO_FAILED.
 #pragma once
@@ -39,17 +40,17 @@ class FakeDisk final : public Disk {
 
   // The machine loses power: unsynced content is lost or torn by the seed, locks and open files end.
   void crash();
-  // The same, but of the unsynced writes exactly the first `bytes` bytes are kept, in the order of writing; directory
-  // entries, truncations and preallocations are all kept.
+  // The same, but of the unsynced writes exactly the first `bytes` bytes are kept, in the order of writing;
+  // directory entries, truncations and preallocations are all kept.
   void crash_keeping(std::uint64_t bytes);
   // The process dies (kill -9): locks and open files end, the contents stay, synced or not.
   void kill();
 
-  // The operation `countdown` from now (1: the next one) fails once with that code (IoFailed or DiskFull). A failing
-  // pwrite leaves a random prefix behind.
+  // The operation `countdown` from now (1: the next one) fails once with that code (IoFailed or DiskFull). A
+  // failing pwrite leaves a random prefix behind.
   void fail_operation(std::uint64_t countdown, Code code);
-  // At the operation `countdown` from now everything stops: it takes effect in part, and it and all later ones fail
-  // until crash() or kill().
+  // At the operation `countdown` from now everything stops: it takes effect in part, and it and all later
+  // ones fail until crash() or kill().
   void stop_at_operation(std::uint64_t countdown);
   // Total room; files count with their length. The default is 1 TiB.
   void set_capacity(std::uint64_t bytes);

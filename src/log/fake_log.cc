@@ -27,9 +27,9 @@ class FakeLog final : public Log {
   Status start(LogIndex applied, LogListener& listener) override {
     EZ_CHECK(listener_ == nullptr, "start() of a log that was started");
     if (applied.value + 1 < cluster_.first_index_ || applied.value > cluster_.last_index()) {
-      return Error(Code::LogDamaged, "the log holds records " + std::to_string(cluster_.first_index_) + " to " +
-                                         std::to_string(cluster_.last_index()) + ", the state is that of record " +
-                                         std::to_string(applied.value));
+      return Error(Code::LogDamaged, "the log holds records " + std::to_string(cluster_.first_index_) +
+                                         " to " + std::to_string(cluster_.last_index()) +
+                                         ", the state is that of record " + std::to_string(applied.value));
     }
     listener_ = &listener;
     delivered_ = applied.value;
@@ -59,7 +59,8 @@ class FakeLog final : public Log {
     if (work()) return;
     {
       std::unique_lock lock(wake_mutex_);
-      wake_ready_.wait_for(lock, wait, [&] { return woken_; });
+      wake_ready_.wait_for(lock, std::min<std::chrono::microseconds>(wait, std::chrono::hours(1)),
+                           [&] { return woken_; });
       woken_ = false;
     }
     work();
@@ -118,8 +119,9 @@ class FakeLog final : public Log {
     return bytes;
   }
 
-  // Ends this handle's leadership because another one has a larger epoch. Of what is in flight a prefix appears later
-  // (without its tickets), the rest never; what never appears may also be known to be rejected, from the end.
+  // Ends this handle's leadership because another one has a larger epoch. Of what is in flight a prefix
+  // appears later (without its tickets), the rest never; what never appears may also be known to be rejected,
+  // from the end.
   void depose(bool another_handle) {
     if (another_handle) wants_to_lead_ = false;
     const std::uint64_t appear = cluster_.random_.below(proposals_.size() + 1);
@@ -147,7 +149,9 @@ class FakeLog final : public Log {
   void end_proposals(AppendOutcome outcome, std::uint64_t rejected_at_end) {
     for (std::size_t i = 0; i < proposals_.size(); ++i) {
       const bool rejected = i + rejected_at_end >= proposals_.size();
-      events_.push_back({{{proposals_[i].ticket, rejected ? AppendOutcome::kRejected : outcome}}, {}, cluster_.last_index()});
+      events_.push_back({{{proposals_[i].ticket, rejected ? AppendOutcome::kRejected : outcome}},
+                         {},
+                         cluster_.last_index()});
     }
     proposals_.clear();
     outstanding_bytes_ = 0;
@@ -321,11 +325,13 @@ Result<std::unique_ptr<SnapshotWriter>> FakeLog::begin_snapshot(LogIndex index, 
   if (index.value > delivered_) return Error(Code::InvalidArgument, "that record is not committed yet");
   std::lock_guard lock(cluster_.snapshots_mutex_);
   if (cluster_.writing_) return Error(Code::Overloaded, "another snapshot is being written");
-  if (index.value == 0 || (!cluster_.snapshots_.empty() && index.value <= cluster_.snapshots_.rbegin()->first)) {
+  if (index.value == 0 ||
+      (!cluster_.snapshots_.empty() && index.value <= cluster_.snapshots_.rbegin()->first)) {
     return Error(Code::InvalidArgument, "the snapshot is not newer than the newest one");
   }
   cluster_.writing_ = true;
-  return std::unique_ptr<SnapshotWriter>(std::make_unique<FakeCluster::Writer>(cluster_, index.value, epoch.value));
+  return std::unique_ptr<SnapshotWriter>(
+      std::make_unique<FakeCluster::Writer>(cluster_, index.value, epoch.value));
 }
 
 FakeCluster::FakeCluster(std::uint64_t seed, FakeLogOptions options) : random_(seed), options_(options) {}
@@ -350,7 +356,9 @@ void FakeCluster::set_disk_full(bool full) { disk_full_ = full; }
 void FakeCluster::fail() { failed_ = true; }
 void FakeCluster::set_options(FakeLogOptions options) { options_ = options; }
 
-void FakeCluster::commit(std::uint64_t epoch, std::string bytes) { entries_.push_back({epoch, std::move(bytes)}); }
+void FakeCluster::commit(std::uint64_t epoch, std::string bytes) {
+  entries_.push_back({epoch, std::move(bytes)});
+}
 
 void FakeCluster::add_snapshot(std::uint64_t index, Snapshot snapshot) {
   std::lock_guard lock(snapshots_mutex_);

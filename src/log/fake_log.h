@@ -1,9 +1,10 @@
-// A log in memory for simulations: it does, by a seed, everything that a replicated log may do to the engine. It loses
-// leadership at any moment, answers kUnknown for appends that appear later and for appends that never do, rejects,
-// lets another leader's records in between, delays commits, and keeps snapshots.
+// A log in memory for simulations: it does, by a seed, everything that a replicated log may do to the engine.
+// It loses leadership at any moment, answers kUnknown for appends that appear later and for appends that
+// never do, rejects, lets another leader's records in between, delays commits, and keeps snapshots.
 //
-// FakeCluster owns what is committed; FakeLog handles (made by open()) come and go like processes. Opening a handle
-// takes leadership from the one before. Destroying a handle is a crash: what it had in flight appears later or never.
+// FakeCluster owns what is committed; FakeLog handles (made by open()) come and go like processes. Opening a
+// handle takes leadership from the one before. Destroying a handle is a crash: what it had in flight appears
+// later or never.
 //
 // Threads. As log.h says; the cluster is used from the thread of its handles, except snapshot writers.
 // The cluster outlives its handles, readers and writers.
@@ -25,7 +26,7 @@ namespace ez::log {
 struct FakeLogOptions {
   // Chances of 1000, drawn at every poll of the leader.
   std::uint64_t lose_leadership = 0;
-  std::uint64_t foreign_record = 0;  // another leader takes over and commits a record of foreign_bytes()
+  std::uint64_t foreign_record = 0;   // another leader takes over and commits a record of foreign_bytes()
   std::uint64_t max_delay_polls = 0;  // a proposal commits at the latest after so many polls
   std::uint64_t max_election_polls = 0;
 };
@@ -37,7 +38,8 @@ class FakeCluster {
 
   [[nodiscard]] std::unique_ptr<Log> open();
 
-  // Another leader takes over now and commits these records in its epoch; the present handle has to win a new one.
+  // Another leader takes over now and commits these records in its epoch; the present handle has to win a new
+  // one.
   void take_over(std::vector<std::string> records);
   // What foreign records hold; default: empty bytes. The engine's tests set valid commands here.
   void set_foreign(std::vector<std::string> choices);

@@ -1,5 +1,6 @@
-// Faults against the local log on the fake disk. The rule behind every test: whatever happens, opening again gives the
-// right state or a named refusal; an acknowledged record is never missing or changed without an error.
+// Faults against the local log on the fake disk. The rule behind every test: whatever happens, opening again
+// gives the right state or a named refusal; an acknowledged record is never missing or changed without an
+// error.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -9,7 +10,6 @@
 #include "log/fake_disk.h"
 #include "log/format.h"
 #include "log/local_log.h"
-#include "log/log_conformance.h"
 #include "log/testing.h"
 
 namespace ez::log {
@@ -30,8 +30,8 @@ class World {
   std::set<std::string> rejected;
   std::optional<Error> refusal;  // why the last life ended early
 
-  // One life: open, replay, lead, `rounds` rounds of appends, a snapshot and a trim now and then. Ends early at the
-  // first error. `applied` comes from the newest snapshot, as the engine does it.
+  // One life: open, replay, lead, `rounds` rounds of appends, a snapshot and a trim now and then. Ends early
+  // at the first error. `applied` comes from the newest snapshot, as the engine does it.
   bool live(int rounds, OpenReport* report = nullptr) {
     refusal.reset();
     auto opened = open_local_log(disk, kDirectory, small_options(clock, random), report);
@@ -104,7 +104,8 @@ class World {
     const LogIndex index = log.last_index();
     auto writer = log.begin_snapshot(index, listener.epoch);
     if (writer.ok()) {
-      const bool written = (*writer)->write("state " + std::to_string(index.value)).ok() && (*writer)->commit().ok();
+      const bool written =
+          (*writer)->write("state " + std::to_string(index.value)).ok() && (*writer)->commit().ok();
       if (!written) return true;  // no snapshot this time, the log goes on
     }
     if (const Status trimmed = log.trim(index); !trimmed.ok()) log.poll(microseconds(0));
@@ -132,7 +133,8 @@ std::uint64_t operations_of_two_lives() {
 
 void expect_good_life(World& world, const std::string& when) {
   SCOPED_TRACE(when);
-  EXPECT_TRUE(world.live(2)) << (world.refusal ? world.refusal->to_string() : std::string("it does not lead"));
+  EXPECT_TRUE(world.live(2)) << (world.refusal ? world.refusal->to_string()
+                                               : std::string("it does not lead"));
 }
 
 TEST(LocalLogFaults, ACrashAtEveryOperationLosesNothing) {
@@ -218,9 +220,10 @@ TEST(LocalLogFaults, ATailTornAtEveryByteIsCutAndReported) {
   for (std::uint64_t kept = 0; kept <= bytes; ++kept) {
     SCOPED_TRACE("kept " + std::to_string(kept));
     World world(5);
-    ASSERT_TRUE(world.live(2));
+    ASSERT_TRUE(world.live(1));
     const std::size_t before = world.acknowledged.size();
-    // Opening writes the last batch again; the epoch's batch and the appends' batch follow, a write and a sync each.
+    // Opening writes the last batch again; the epoch's batch and the appends' batch follow, a write and a
+    // sync each.
     auto opened = open_local_log(world.disk, kDirectory, small_options(world.clock, world.random));
     ASSERT_TRUE(opened.ok());
     RecordingListener listener;
@@ -369,11 +372,43 @@ TEST_F(DamagedDirectory, ASectorInTheWrongPlaceIsRefused) {
   expect_refused(Code::LogDamaged, segments_[0]);
 }
 
-TEST_F(DamagedDirectory, AZeroedSectorBeforeTheLastBatchIsRefused) {
-  std::string contents = world_.disk.contents(segments_.back());
+TEST(LocalLogFaults, ZeroedSectorsBeforeTheLastBatchAreRefused) {
+  World world(23);
+  ASSERT_TRUE(world.live(2));
+  const std::string path = std::string(kDirectory) + "/log-0000000001.seg";
+  std::string contents = world.disk.contents(path);
   contents.replace(512, 512, std::string(512, '\0'));
-  world_.disk.set_contents(segments_.back(), contents);
-  expect_refused(Code::LogDamaged, segments_.back() + " at byte 512");
+  world.disk.set_contents(path, contents);
+  ASSERT_FALSE(world.live(0));
+  EXPECT_EQ(world.refusal->code(), Code::LogDamaged);
+  EXPECT_NE(world.refusal->message().find(path + " at byte 512"), std::string::npos)
+      << world.refusal->to_string();
+}
+
+// After a clean stop nothing of the records is unproven: zeroes in place of the last batch of records are
+// seen as well.
+TEST(LocalLogFaults, AfterACleanStopALostLastBatchIsRefused) {
+  FakeDisk disk(24);
+  ManualClock clock;
+  SeededRandom random(3);
+  {
+    auto log = open_local_log(disk, kDirectory, small_options(clock, random));
+    ASSERT_TRUE(log.ok());
+    RecordingListener listener;
+    ASSERT_TRUE((*log)->start(LogIndex{0}, listener).ok());
+    ASSERT_TRUE(poll_until(**log, [&] { return listener.leading; }));
+    ASSERT_TRUE((*log)->append(listener.epoch, Ticket{1}, "acknowledged").ok());
+    (*log)->poll(microseconds(0));
+    ASSERT_EQ(listener.records.size(), 1U);
+    ASSERT_TRUE((*log)->seal(listener.epoch).ok());
+  }
+  const std::string path = std::string(kDirectory) + "/log-0000000001.seg";
+  std::string contents = disk.contents(path);
+  contents.replace(1024, 512, std::string(512, '\0'));
+  disk.set_contents(path, contents);
+  const auto opened = open_local_log(disk, kDirectory, small_options(clock, random));
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.error().code(), Code::LogDamaged);
 }
 
 TEST_F(DamagedDirectory, ADamagedNewestSnapshotMayBeMovedAway) {

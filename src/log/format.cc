@@ -53,7 +53,8 @@ void put_u64(std::string& out, std::uint64_t value) {
 
 std::uint32_t get_u32(std::string_view bytes, std::size_t at) {
   std::uint32_t value = 0;
-  for (std::size_t i = 0; i < 4; ++i) value |= std::uint32_t{static_cast<unsigned char>(bytes[at + i])} << (8 * i);
+  for (std::size_t i = 0; i < 4; ++i)
+    value |= std::uint32_t{static_cast<unsigned char>(bytes[at + i])} << (8 * i);
   return value;
 }
 
@@ -65,8 +66,8 @@ std::string encode(const SegmentHeader& header) {
   std::string out(kMagic);
   put_u32(out, kVersion);
   put_u32(out, kSectorBytes);
-  for (const std::uint64_t value : {header.log_id, header.sequence, header.first_index, header.first_batch, header.epoch,
-                                    header.allocated_bytes, header.previous_end}) {
+  for (const std::uint64_t value : {header.log_id, header.sequence, header.first_index, header.first_batch,
+                                    header.epoch, header.allocated_bytes, header.previous_end}) {
     put_u64(out, value);
   }
   out.resize(kHeaderCrcAt);
@@ -83,8 +84,8 @@ Result<SegmentHeader> decode_segment_header(std::string_view sector) {
   }
   const std::uint32_t version = get_u32(sector, 8);
   if (version > kVersion) {
-    return Error(Code::LogFormatNewer, "format version " + std::to_string(version) + "; this ez reads up to " +
-                                           std::to_string(kVersion));
+    return Error(Code::LogFormatNewer, "format version " + std::to_string(version) +
+                                           "; this ez reads up to " + std::to_string(kVersion));
   }
   SegmentHeader header;
   std::size_t at = 16;
@@ -93,8 +94,8 @@ Result<SegmentHeader> decode_segment_header(std::string_view sector) {
     *value = get_u64(sector, at);
     at += 8;
   }
-  if (version != kVersion || get_u32(sector, 12) != kSectorBytes || header.sequence == 0 || header.first_index == 0 ||
-      header.first_batch == 0 || header.allocated_bytes % kSectorBytes != 0 ||
+  if (version != kVersion || get_u32(sector, 12) != kSectorBytes || header.sequence == 0 ||
+      header.first_index == 0 || header.first_batch == 0 || header.allocated_bytes % kSectorBytes != 0 ||
       header.capacity_sectors() > kMaxSectors || header.previous_end % kSectorBytes != 0) {
     return damaged("the header holds impossible numbers");
   }
@@ -133,7 +134,8 @@ Sector read_sector(std::uint32_t seed, std::uint64_t number, std::string_view by
     const bool blank = std::all_of(bytes.begin(), bytes.end(), [](char byte) { return byte == 0; });
     return {blank ? SectorState::kBlank : SectorState::kTorn, false, false, 0, {}};
   }
-  const bool valid = (mark & ~(kFirst | kLast)) == kMark && sector_crc(seed, bytes.data()) == get_u32(bytes, kCrcAt) &&
+  const bool valid = (mark & ~(kFirst | kLast)) == kMark &&
+                     sector_crc(seed, bytes.data()) == get_u32(bytes, kCrcAt) &&
                      (get_u32(bytes, kNumberAt) & 0xffffff) == number;
   if (!valid) return {SectorState::kDamaged, false, false, 0, {}};
   return {SectorState::kValid, (mark & kFirst) != 0, (mark & kLast) != 0, get_u64(bytes, kBatchAt),

@@ -1,10 +1,12 @@
-// The bytes of the log on the disk: segments, batches, records. docs/formats/log.md describes them one by one; golden
-// files in tests/golden/log keep them readable for ever. Pure functions, no I/O. All integers are little-endian.
+// The bytes of the log on the disk: segments, batches, records. docs/formats/log.md describes them one by
+// one; golden files in tests/golden/log keep them readable for ever. Pure functions, no I/O. All integers are
+// little-endian.
 //
-// A segment is a file of 512-byte sectors: one header, then batches. A batch is what one write and one sync carried; it
-// owns whole sectors. Each sector ends with a trailer (batch number, checksum, sector number, mark), so that after a
-// crash every sector tells whether it was written (kValid), never written (kBlank), written in part (kTorn) or changed
-// afterwards (kDamaged). A batch is written only after the one before is durable: any trace of batch n proves n-1.
+// A segment is a file of 512-byte sectors: one header, then batches. A batch is what one write and one sync
+// carried; it owns whole sectors. Each sector ends with a trailer (batch number, checksum, sector number,
+// mark), so that after a crash every sector tells whether it was written (kValid), never written (kBlank),
+// written in part (kTorn) or changed afterwards (kDamaged). A batch is written only after the one before is
+// durable: any trace of batch n proves n-1.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +24,8 @@ inline constexpr std::size_t kSectorBytes = 512;
 inline constexpr std::size_t kSectorPayload = 496;
 inline constexpr std::size_t kBatchHeaderBytes = 8;
 inline constexpr std::size_t kRecordHeaderBytes = 32;
-inline constexpr std::uint64_t kMaxSectors = 1ULL << 24;  // sector numbers have 24 bits: a segment is below 8 GiB
+inline constexpr std::uint64_t kMaxSectors = 1ULL
+                                             << 24;  // sector numbers have 24 bits: a segment is below 8 GiB
 
 // Little-endian integers.
 void put_u32(std::string& out, std::uint32_t value);
@@ -92,8 +95,9 @@ struct RecordView {
 void begin_stream(std::string& stream);
 void append_record(std::string& stream, const RecordView& record);  // also keeps length and count right
 
-// Calls `visit` for each record of a stream (which may have padding behind it). LOG_DAMAGED when lengths, counts or
-// checksums do not fit; records before the damage were visited then.
-[[nodiscard]] Status read_stream(std::string_view stream, const std::function<void(const RecordView&)>& visit);
+// Calls `visit` for each record of a stream (which may have padding behind it). LOG_DAMAGED when lengths,
+// counts or checksums do not fit; records before the damage were visited then.
+[[nodiscard]] Status read_stream(std::string_view stream,
+                                 const std::function<void(const RecordView&)>& visit);
 
 }  // namespace ez::log::format

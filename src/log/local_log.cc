@@ -15,6 +15,7 @@ namespace ez::log {
 namespace {
 
 constexpr std::int64_t kRefusingCheckMs = 100;
+constexpr std::chrono::hours kLongestWait{1};
 
 struct KnownSegment {
   std::string path;
@@ -40,8 +41,8 @@ class LocalLog final : public Log {
       segments_.push_back({segment.path, segment.header.first_index, segment.header.previous_end});
     }
     note_segment();
-    snapshots_ =
-        std::make_shared<SnapshotStore>(disk_, directory_, opened.survey.log_id, opened.survey.snapshots);
+    snapshots_ = std::make_shared<SnapshotStore>(disk_, directory_, opened.survey.log_id,
+                                                 opened.survey.snapshots, lock_);
   }
 
   Result<std::unique_ptr<SnapshotReader>> newest_snapshot() override { return snapshots_->newest(); }
@@ -55,8 +56,9 @@ class LocalLog final : public Log {
                                          ", but record " + std::to_string(applied.value + 1) + " is needed");
     }
     if (applied.value > durable_index_) {
-      return Error(Code::LogDamaged, directory_ + ": the log ends with record " + std::to_string(durable_index_) +
-                                         ", but the state is that of record " + std::to_string(applied.value));
+      return Error(Code::LogDamaged,
+                   directory_ + ": the log ends with record " + std::to_string(durable_index_) +
+                       ", but the state is that of record " + std::to_string(applied.value));
     }
     listener_ = &listener;
     delivered_index_ = applied.value;
@@ -76,8 +78,9 @@ class LocalLog final : public Log {
       return Error(Code::NotLeader, "epoch " + std::to_string(epoch.value) + " does not lead this log");
     }
     if (bytes.size() > kMaxRecordBytes) {
-      return Error(Code::PayloadTooLarge, "a record has " + std::to_string(bytes.size()) + " bytes, at most " +
-                                              std::to_string(kMaxRecordBytes) + " are possible");
+      return Error(Code::PayloadTooLarge, "a record has " + std::to_string(bytes.size()) +
+                                              " bytes, at most " + std::to_string(kMaxRecordBytes) +
+                                              " are possible");
     }
     const std::uint64_t counted = counted_bytes(bytes.size());
     if (outstanding_bytes_ + counted > kMaxOutstandingBytes) {
@@ -149,7 +152,8 @@ class LocalLog final : public Log {
       segments_.erase(segments_.begin());
     }
     const std::uint64_t first = segments_.front().first_index;
-    const auto kept = std::find_if(marks_.begin(), marks_.end(), [&](const auto& mark) { return mark.first >= first; });
+    const auto kept =
+        std::find_if(marks_.begin(), marks_.end(), [&](const auto& mark) { return mark.first >= first; });
     // The last mark before `first` stays: it says how many bytes were before the first record.
     if (kept - marks_.begin() > 1) marks_.erase(marks_.begin(), kept - 1);
     return {};
@@ -160,8 +164,9 @@ class LocalLog final : public Log {
 
   [[nodiscard]] std::uint64_t bytes_since_snapshot() const override {
     const std::uint64_t index = snapshots_->newest_index();
-    const auto after = std::upper_bound(marks_.begin(), marks_.end(), index,
-                                        [](std::uint64_t value, const auto& mark) { return value < mark.first; });
+    const auto after =
+        std::upper_bound(marks_.begin(), marks_.end(), index,
+                         [](std::uint64_t value, const auto& mark) { return value < mark.first; });
     return record_bytes_ - (after == marks_.begin() ? 0 : (after - 1)->second);
   }
 
@@ -192,6 +197,7 @@ class LocalLog final : public Log {
   }
 
   void sleep(std::chrono::microseconds wait) {
+    wait = std::min<std::chrono::microseconds>(wait, kLongestWait);  // a clock's sum must not overflow
     if (phase_ == Phase::kAcquiring) wait = std::min<std::chrono::microseconds>(wait, retry_distance());
     std::unique_lock lock(wake_mutex_);
     wake_ready_.wait_for(lock, wait, [&] { return woken_; });
@@ -237,7 +243,8 @@ class LocalLog final : public Log {
         if (record.kind != format::RecordKind::kData) continue;
         outstanding_bytes_ -= counted_bytes(record.body_bytes);
         delivered_index_ = record.index;
-        const std::string_view body = std::string_view(batch.stream).substr(record.body_at, record.body_bytes);
+        const std::string_view body =
+            std::string_view(batch.stream).substr(record.body_at, record.body_bytes);
         listener_->committed({LogIndex{record.index}, Epoch{record.epoch}, body, record.ticket});
       }
       any = true;
@@ -278,7 +285,8 @@ class LocalLog final : public Log {
                                            ": a batch that was whole when the log was opened has changed");
       }
       const Status read = format::read_stream((*batch)->stream, [&](const format::RecordView& record) {
-        if (record.kind != format::RecordKind::kData || record.index != delivered_index_ + 1 || failure_) return;
+        if (record.kind != format::RecordKind::kData || record.index != delivered_index_ + 1 || failure_)
+          return;
         delivered_index_ = record.index;
         listener_->committed({LogIndex{record.index}, Epoch{record.epoch}, record.body, Ticket{}});
       });
@@ -294,8 +302,7 @@ class LocalLog final : public Log {
   bool acquire() {
     const std::int64_t now_us = clock_.monotonic_us();
     if (acquire_refused_ && now_us - last_acquire_us_ < kRefusingCheckMs * 1000) return false;
-    const Status staged =
-        writer_->stage({format::RecordKind::kEpoch, next_index_, epoch_ + 1, {}}, Ticket{});
+    const Status staged = writer_->stage({format::RecordKind::kEpoch, next_index_, epoch_ + 1, {}}, Ticket{});
     if (!staged.ok()) {
       acquire_refused_ = staged.error().code() == Code::DiskFull;
       last_acquire_us_ = now_us;
@@ -311,7 +318,8 @@ class LocalLog final : public Log {
     return true;
   }
 
-  // Proves to the next start that the last records were synced; see docs/formats/log.md. Without room it is left out.
+  // Proves to the next start that the last records were synced; see docs/formats/log.md. Without room it is
+  // left out.
   void mark_closed() {
     const Status staged = writer_->stage({format::RecordKind::kClosed, next_index_, epoch_, {}}, Ticket{});
     if (staged.ok()) {
@@ -372,7 +380,7 @@ class LocalLog final : public Log {
   const std::string directory_;
   const LocalLogOptions options_;
   Clock& clock_;
-  std::unique_ptr<DiskLock> lock_;  // released after everything below has ended
+  std::shared_ptr<DiskLock> lock_;  // shared with snapshot writers; released after everything below has ended
   std::unique_ptr<SegmentWriter> writer_;
   std::shared_ptr<SnapshotStore> snapshots_;  // shared with writers in other threads
   std::vector<KnownSegment> segments_;
@@ -413,8 +421,8 @@ class LocalLog final : public Log {
 
 }  // namespace
 
-Result<std::unique_ptr<Log>> open_local_log(Disk& disk, const std::string& directory, const LocalLogOptions& options,
-                                            OpenReport* report) {
+Result<std::unique_ptr<Log>> open_local_log(Disk& disk, const std::string& directory,
+                                            const LocalLogOptions& options, OpenReport* report) {
   EZ_ASSIGN(OpenedDirectory opened, open_directory(disk, directory, options));
   if (report != nullptr) *report = opened.report;
   return std::unique_ptr<Log>(std::make_unique<LocalLog>(disk, directory, options, std::move(opened)));

@@ -21,8 +21,9 @@ Status probe(Disk& disk, const std::string& directory) {
   return disk.unlink(path);
 }
 
-// Writes the last batch again and syncs it: the process before may have died between write and sync, or its sync may
-// have failed and left the pages marked as clean. Only the last batch can be concerned (see segment_writer.h).
+// Writes the last batch again and syncs it: the process before may have died between write and sync, or its
+// sync may have failed and left the pages marked as clean. Only the last batch can be concerned (see
+// segment_writer.h).
 Status make_durable(const SegmentSummary& segment, File& file) {
   if (segment.last_batch_offset == 0) return file.sync();
   std::string bytes(segment.end_offset - segment.last_batch_offset, '\0');
@@ -38,8 +39,8 @@ Status resume(Disk& disk, const std::string& directory, OpenedDirectory& out) {
   const bool has_predecessor = survey.segments.size() > 1;
   if (has_predecessor && last.batches == 0) {
     const SegmentSummary& before = survey.segments[survey.segments.size() - 2];
-    EZ_TRY(SegmentWriter::seal(disk, before.path, before.header, last.header.previous_end, last.header.first_batch,
-                               last.header.first_index, last.header.epoch));
+    EZ_TRY(SegmentWriter::seal(disk, before.path, before.header, last.header.previous_end,
+                               last.header.first_batch, last.header.first_index, last.header.epoch));
   }
   EZ_ASSIGN(auto file, disk.open(last.path, true));
   EZ_TRY(make_durable(last, *file));
@@ -53,8 +54,8 @@ Status resume(Disk& disk, const std::string& directory, OpenedDirectory& out) {
   return out.writer->roll(survey.last_index + 1);
 }
 
-// Snapshots that an unfinished removal left behind: the log does not reach back to them any more, or newer ones make
-// them superfluous.
+// Snapshots that an unfinished removal left behind: the log does not reach back to them any more, or newer
+// ones make them superfluous.
 Status drop_old_snapshots(Disk& disk, const std::string& directory, Survey& survey) {
   bool removed = false;
   while (!survey.snapshots.empty()) {
@@ -71,16 +72,23 @@ Status drop_old_snapshots(Disk& disk, const std::string& directory, Survey& surv
 
 Error writing_error(const Error& error) {
   switch (error.code()) {
-    case Code::DiskFull: return Error(Code::LogDiskFull, error.message());
-    case Code::IoFailed: return Error(Code::LogWriteFailed, error.message());
-    default: return error;
+    case Code::DiskFull:
+      return Error(Code::LogDiskFull, error.message());
+    case Code::IoFailed:
+      return Error(Code::LogWriteFailed, error.message());
+    default:
+      return error;
   }
 }
 
-Result<OpenedDirectory> open_directory(Disk& disk, const std::string& directory, const LocalLogOptions& options) {
+Result<OpenedDirectory> open_directory(Disk& disk, const std::string& directory,
+                                       const LocalLogOptions& options) {
   if (options.segment_bytes < kMinSegmentBytes || options.segment_bytes > kMaxSegmentBytes) {
     return Error(Code::InvalidArgument, "segment_bytes is " + std::to_string(options.segment_bytes) +
                                             "; it has to be 4 KiB to 4 GiB");
+  }
+  if (options.max_batch_bytes > kMaxOutstandingBytes) {
+    return Error(Code::InvalidArgument, "max_batch_bytes is more than can be outstanding");
   }
   OpenedDirectory out;
   EZ_TRY(disk.make_directory(directory));
@@ -94,8 +102,8 @@ Result<OpenedDirectory> open_directory(Disk& disk, const std::string& directory,
   EZ_TRY(drop_old_snapshots(disk, directory, found));
 
   SegmentWriter::Options writing;
-  writing.segment_bytes = (options.segment_bytes + format::kSectorBytes - 1) / format::kSectorBytes *
-                          format::kSectorBytes;
+  writing.segment_bytes =
+      (options.segment_bytes + format::kSectorBytes - 1) / format::kSectorBytes * format::kSectorBytes;
   writing.max_batch_bytes = options.max_batch_bytes;
   writing.zero_fill = options.zero_fill;
   writing.background = options.background_prepare;
@@ -113,7 +121,8 @@ Result<OpenedDirectory> open_directory(Disk& disk, const std::string& directory,
   out.report.first_index = LogIndex{found.first_index};
   out.report.last_index = LogIndex{found.last_index};
   out.report.epoch = Epoch{found.epoch};
-  out.report.segments = std::max<std::size_t>(1, found.segments.size()) + (out.report.torn_bytes != 0 ? 1 : 0);
+  out.report.segments =
+      std::max<std::size_t>(1, found.segments.size()) + (out.report.torn_bytes != 0 ? 1 : 0);
   return out;
 }
 

@@ -10,7 +10,8 @@
 
 namespace ez::log {
 
-// A directory that is locked, verified, and durable up to its last batch; the writer stands where the log goes on.
+// A directory that is locked, verified, and durable up to its last batch; the writer stands where the log
+// goes on.
 struct OpenedDirectory {
   std::unique_ptr<DiskLock> lock;
   Survey survey;
@@ -21,7 +22,8 @@ struct OpenedDirectory {
 [[nodiscard]] Result<OpenedDirectory> open_directory(Disk& disk, const std::string& directory,
                                                      const LocalLogOptions& options);
 
-// The code under which a failure of the disk is reported while the log is written: LOG_DISK_FULL or LOG_WRITE_FAILED.
+// The code under which a failure of the disk is reported while the log is written: LOG_DISK_FULL or
+// LOG_WRITE_FAILED.
 [[nodiscard]] Error writing_error(const Error& error);
 
 }  // namespace ez::log

@@ -59,7 +59,7 @@ class LogListener {
   virtual void append_ended(Ticket ticket, AppendOutcome outcome) = 0;
   // Leadership changed. epoch is the newest known; leading says whether this process may append in it.
   virtual void leadership(Epoch epoch, bool leading) = 0;
-  // Final; see above.
+  // Final; see above. What was in flight has been answered with append_ended() before.
   virtual void failed(const Error& error) = 0;
 };
 
@@ -97,7 +97,7 @@ class Log {
   [[nodiscard]] virtual Status start(LogIndex applied, LogListener& listener) = 0;
 
   // Proposes one record in `epoch`. Accepted: answered by committed() or append_ended() with that ticket. Refused
-  // (nothing was proposed): NOT_LEADER, OVERLOADED, LOG_DISK_FULL, PAYLOAD_TOO_LARGE, SHUTTING_DOWN.
+  // (nothing was proposed): NOT_LEADER, OVERLOADED, LOG_DISK_FULL, PAYLOAD_TOO_LARGE, SHUTTING_DOWN (it failed).
   [[nodiscard]] virtual Status append(Epoch epoch, Ticket ticket, std::string bytes) = 0;
 
   // Runs callbacks; with nothing to do waits up to `wait` for something or for wake(). Everything appended since the
@@ -110,13 +110,16 @@ class Log {
   // committed). Used for a clean stop and for hand-over.
   [[nodiscard]] virtual Status seal(Epoch epoch) = 0;
 
-  // A snapshot of the state after `index` (already committed). Written by another thread while the loop goes on.
+  // A snapshot of the state after `index` (already committed). Written by another thread while the loop goes on. One
+  // at a time: OVERLOADED while another writer lives; INVALID_ARGUMENT unless `index` is committed and newer than the
+  // newest snapshot.
   [[nodiscard]] virtual Result<std::unique_ptr<SnapshotWriter>> begin_snapshot(LogIndex index, Epoch epoch) = 0;
   // Removes records up to and including `index`; only what the oldest kept snapshot covers is really removed.
   [[nodiscard]] virtual Status trim(LogIndex index) = 0;
 
   [[nodiscard]] virtual LogIndex first_index() const = 0;  // oldest record that can be read; last_index() + 1 if none
   [[nodiscard]] virtual LogIndex last_index() const = 0;
+  // Bytes of the records after the newest snapshot, with their headers; up to 128 KiB too many.
   [[nodiscard]] virtual std::uint64_t bytes_since_snapshot() const = 0;
 };
 

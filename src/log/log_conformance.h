@@ -1,5 +1,6 @@
-// The conformance suite of Log: what every provider has to do, whatever stands behind it. A provider's test program
-// derives a LogHarness and instantiates LogConformance with it.
+// The conformance suite of Log: what every provider has to do, whatever stands behind it. A provider's test
+// program derives a LogHarness and instantiates LogConformance with it. One source file of a program includes
+// it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,10 +14,9 @@
 #include <vector>
 
 #include "log/log.h"
+#include "log/testing.h"
 
 namespace ez::log {
-
-using std::chrono::microseconds;
 
 // One place where a log lives; opened several times in the course of a test, one handle at a time.
 class LogHarness {
@@ -29,66 +29,6 @@ struct HarnessFactory {
   std::string name;
   std::function<std::unique_ptr<LogHarness>()> make;
 };
-
-// Keeps everything it is told and checks what must hold for any log at any moment.
-class RecordingListener : public LogListener {
- public:
-  struct Kept {
-    std::uint64_t index;
-    std::uint64_t epoch;
-    std::string bytes;
-    std::uint64_t ticket;
-  };
-
-  explicit RecordingListener(std::uint64_t applied = 0) : applied_(applied) {}
-
-  void committed(const Record& record) override {
-    EXPECT_EQ(record.index.value, applied_ + 1) << "records come in order and without gaps";
-    EXPECT_GE(record.epoch.value, record_epoch_) << "epochs of records never go back";
-    applied_ = record.index.value;
-    record_epoch_ = record.epoch.value;
-    records.push_back({record.index.value, record.epoch.value, std::string(record.bytes), record.ticket.value});
-    if (on_committed) on_committed(record);
-  }
-  void append_ended(Ticket ticket, AppendOutcome outcome) override { ended.emplace_back(ticket.value, outcome); }
-  void leadership(Epoch now, bool is_leading) override {
-    EXPECT_GE(now.value, epoch.value);
-    epoch = now;
-    leading = is_leading;
-    records_when_led = records.size();
-  }
-  void failed(const Error& error) override {
-    EXPECT_FALSE(failure.has_value()) << "failed() comes once";
-    failure = error;
-  }
-
-  [[nodiscard]] std::vector<std::string> bodies() const {
-    std::vector<std::string> out;
-    for (const Kept& record : records) out.push_back(record.bytes);
-    return out;
-  }
-
-  std::vector<Kept> records;
-  std::vector<std::pair<std::uint64_t, AppendOutcome>> ended;
-  Epoch epoch;
-  bool leading = false;
-  std::size_t records_when_led = 0;
-  std::optional<Error> failure;
-  std::function<void(const Record&)> on_committed;
-
- private:
-  std::uint64_t applied_;
-  std::uint64_t record_epoch_ = 0;
-};
-
-// Polls without waiting until `done`; false when it does not happen within many polls.
-inline bool poll_until(Log& log, const std::function<bool()>& done) {
-  for (int i = 0; i < 100'000; ++i) {
-    if (done()) return true;
-    log.poll(microseconds(0));
-  }
-  return done();
-}
 
 class LogConformance : public testing::TestWithParam<HarnessFactory> {
  protected:
@@ -177,7 +117,8 @@ TEST_P(LogConformance, AnyBytesComeBackFromAnyPoint) {
   const Epoch before = listener_->epoch;
   for (std::uint64_t applied = 0; applied <= expected_.size(); ++applied) {
     lead(applied);
-    const std::vector<std::string> rest(expected_.begin() + static_cast<std::ptrdiff_t>(applied), expected_.end());
+    const std::vector<std::string> rest(expected_.begin() + static_cast<std::ptrdiff_t>(applied),
+                                        expected_.end());
     EXPECT_EQ(listener_->bodies(), rest) << "after " << applied;
     EXPECT_EQ(listener_->records_when_led, rest.size()) << "leadership comes after the last replayed record";
     for (const auto& record : listener_->records) {
@@ -268,7 +209,8 @@ TEST_P(LogConformance, SealEndsLeadershipAndAnswersEverything) {
   EXPECT_EQ(refusal(epoch, "late"), Code::NotLeader);
   ASSERT_TRUE(poll_until(*log_, [&] { return !listener_->leading; }));
   ASSERT_TRUE(poll_until(*log_, [&] { return listener_->records.size() + listener_->ended.size() == 11; }));
-  for (const auto& [ticket, outcome] : listener_->ended) EXPECT_EQ(outcome, AppendOutcome::kUnknown) << ticket;
+  for (const auto& [ticket, outcome] : listener_->ended)
+    EXPECT_EQ(outcome, AppendOutcome::kUnknown) << ticket;
   EXPECT_EQ(log_->last_index().value, last) << "nothing commits after seal()";
   ASSERT_TRUE(log_->seal(epoch).ok()) << "sealing twice is no error";
   const std::vector<std::string> committed = listener_->bodies();

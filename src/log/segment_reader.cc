@@ -7,7 +7,8 @@ constexpr std::size_t kWindowBytes = 256 * 1024;
 
 }  // namespace
 
-SegmentReader::SegmentReader(std::unique_ptr<File> file, format::SegmentHeader header, std::uint64_t file_bytes)
+SegmentReader::SegmentReader(std::unique_ptr<File> file, format::SegmentHeader header,
+                             std::uint64_t file_bytes)
     : file_(std::move(file)),
       header_(header),
       file_bytes_(file_bytes),

@@ -1,5 +1,5 @@
-// Reads one segment file batch by batch and judges what stands after the last complete batch. Used for opening,
-// replaying and inspecting. Memory: one batch and a window of 256 KiB.
+// Reads one segment file batch by batch and judges what stands after the last complete batch. Used for
+// opening, replaying and inspecting. Memory: one batch and a window of 256 KiB.
 #pragma once
 
 #include <cstdint>
@@ -46,8 +46,9 @@ class SegmentReader {
   // The next complete batch, or nullopt when there is none at position(); tail() then says why.
   [[nodiscard]] Result<std::optional<Batch>> next();
 
-  // Judges everything from position() to the end of the file. A torn write can leave blank, torn and whole sectors of
-  // batch n; a changed sector, or one of another batch, proves that batch n had been synced and is damaged.
+  // Judges everything from position() to the end of the file. A torn write can leave blank, torn and whole
+  // sectors of batch n; a changed sector, or one of another batch, proves that batch n had been synced and is
+  // damaged.
   [[nodiscard]] Result<Tail> tail();
 
   // After a damage: goes on at the next sector that begins a later batch; false when there is none.

@@ -82,7 +82,10 @@ class SegmentWriter::Preparer {
 };
 
 SegmentWriter::SegmentWriter(Disk& disk, std::string directory, Options options)
-    : disk_(disk), directory_(std::move(directory)), options_(options), preparer_(std::make_unique<Preparer>()) {}
+    : disk_(disk),
+      directory_(std::move(directory)),
+      options_(options),
+      preparer_(std::make_unique<Preparer>()) {}
 
 SegmentWriter::~SegmentWriter() {
   preparer_->stop();
@@ -138,13 +141,15 @@ Status SegmentWriter::roll(std::uint64_t first_index) {
   return {};
 }
 
-Status SegmentWriter::seal(Disk& disk, const std::string& path, const format::SegmentHeader& header, std::uint64_t end,
-                           std::uint64_t batch, std::uint64_t next_index, std::uint64_t epoch) {
+Status SegmentWriter::seal(Disk& disk, const std::string& path, const format::SegmentHeader& header,
+                           std::uint64_t end, std::uint64_t batch, std::uint64_t next_index,
+                           std::uint64_t epoch) {
   std::string stream;
   format::begin_stream(stream);
   format::append_record(stream, {format::RecordKind::kSealed, next_index, epoch, {}});
   std::string sectors;
-  format::append_sectors(sectors, format::sector_seed(header.log_id, header.sequence), end / kSectorBytes, batch, stream);
+  format::append_sectors(sectors, format::sector_seed(header.log_id, header.sequence), end / kSectorBytes,
+                         batch, stream);
   EZ_ASSIGN(const auto file, disk.open(path, true));
   EZ_TRY(file->pwrite(end, sectors));
   EZ_TRY(file->truncate(end + sectors.size()));
@@ -171,7 +176,8 @@ Status SegmentWriter::ensure_spare(std::size_t position, std::uint64_t bytes) {
   const std::string path = directory_ + "/spare-" + std::to_string(++spares_made_) + ".tmp";
   // Here somebody waits, so no zeros are written unless everything happens in this thread by choice.
   const bool zero_fill = options_.zero_fill && (!options_.background || place_.file == nullptr);
-  EZ_ASSIGN(Spare spare, make_spare(disk_, path, std::max(bytes, options_.segment_bytes), zero_fill, kNeverStop));
+  EZ_ASSIGN(Spare spare,
+            make_spare(disk_, path, std::max(bytes, options_.segment_bytes), zero_fill, kNeverStop));
   spares_.push_back(std::move(spare));
   return {};
 }
@@ -198,7 +204,8 @@ Status SegmentWriter::stage(const format::RecordView& record, Ticket ticket) {
   if (!staged_.empty()) {
     StagedBatch& last = staged_.back();
     const std::size_t grown = last.stream.size() + bytes;
-    if (grown <= options_.max_batch_bytes && last.sector + format::sectors_for(grown) <= capacity(last.slot)) {
+    if (grown <= options_.max_batch_bytes &&
+        last.sector + format::sectors_for(grown) <= capacity(last.slot)) {
       add(last);
       return {};
     }
@@ -220,8 +227,8 @@ Status SegmentWriter::write_next() {
   if (batch.slot != slot_) EZ_TRY(roll(batch.records.front().index));
   EZ_CHECK(batch.slot == slot_ && batch.sector == place_.sector, "a batch goes where its place was reserved");
   buffer_.clear();
-  format::append_sectors(buffer_, format::sector_seed(place_.header.log_id, place_.header.sequence), place_.sector,
-                         place_.batch, batch.stream);
+  format::append_sectors(buffer_, format::sector_seed(place_.header.log_id, place_.header.sequence),
+                         place_.sector, place_.batch, batch.stream);
   EZ_TRY(place_.file->pwrite(place_.sector * kSectorBytes, buffer_));
   EZ_TRY(place_.file->sync());
   place_.sector += buffer_.size() / kSectorBytes;
@@ -237,7 +244,8 @@ StagedBatch SegmentWriter::take_written() { return std::exchange(written_, {}); 
 std::deque<StagedBatch> SegmentWriter::take_staged() { return std::exchange(staged_, {}); }
 
 void SegmentWriter::recycle(std::string stream) {
-  if (stream.capacity() <= kRecycledBytes && stream.capacity() > recycled_.capacity()) recycled_ = std::move(stream);
+  if (stream.capacity() <= kRecycledBytes && stream.capacity() > recycled_.capacity())
+    recycled_ = std::move(stream);
 }
 
 Status SegmentWriter::prepare_ahead() {
@@ -246,15 +254,16 @@ Status SegmentWriter::prepare_ahead() {
     if (made->ok()) {
       spares_.push_back(std::move(*made).value());
     } else if (made->error().code() == Code::DiskFull) {
-      ahead_refused_slot_ = slot_;  // no thread after thread on a full disk; stage() tries when it needs the room
+      ahead_refused_slot_ =
+          slot_;  // no thread after thread on a full disk; stage() tries when it needs the room
     } else {
       return made->error();
     }
   }
   const bool early = place_.sector * kSectorBytes * 2 < place_.header.allocated_bytes;
   if (early || preparer_->busy() || !spares_.empty() || ahead_refused_slot_ == slot_) return {};
-  preparer_->start(disk_, directory_ + "/spare-" + std::to_string(++spares_made_) + ".tmp", options_.segment_bytes,
-                   options_.zero_fill);
+  preparer_->start(disk_, directory_ + "/spare-" + std::to_string(++spares_made_) + ".tmp",
+                   options_.segment_bytes, options_.zero_fill);
   return {};
 }
 

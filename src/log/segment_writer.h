@@ -1,10 +1,10 @@
-// The writing end of the log: stages records into batches, reserves their place before they are accepted, writes and
-// syncs batch after batch, and moves on to the next segment. Used from one thread; it may prepare the next segment's
-// file (room and zeros) in a thread of its own.
+// The writing end of the log: stages records into batches, reserves their place before they are accepted,
+// writes and syncs batch after batch, and moves on to the next segment. Used from one thread; it may prepare
+// the next segment's file (room and zeros) in a thread of its own.
 //
-// Order on the disk, on which recovery relies: batch n is synced before a byte of batch n+1 is written. A new segment
-// is prepared as spare-<n>.tmp, gets its header, is synced and renamed, the directory is synced; then the segment before
-// gets its seal and is synced; only then the first batch is written.
+// Order on the disk, on which recovery relies: batch n is synced before a byte of batch n+1 is written. A new
+// segment is prepared as spare-<n>.tmp, gets its header, is synced and renamed, the directory is synced; then
+// the segment before gets its seal and is synced; only then the first batch is written.
 #pragma once
 
 #include <cstdint>
@@ -71,18 +71,20 @@ class SegmentWriter {
   // Exactly one of these first. create() makes segment 1 of a new log; resume() goes on in an existing one.
   [[nodiscard]] Status create(std::uint64_t log_id);
   void resume(Place place);
-  // Ends the present segment where `place` stands and goes on in a new one, whose first record is `first_index`.
+  // Ends the present segment where `place` stands and goes on in a new one, whose first record is
+  // `first_index`.
   [[nodiscard]] Status roll(std::uint64_t first_index);
   // Writes the seal of a segment that ends at that byte and cuts what stands behind it.
   [[nodiscard]] static Status seal(Disk& disk, const std::string& path, const format::SegmentHeader& header,
                                    std::uint64_t end, std::uint64_t batch, std::uint64_t next_index,
                                    std::uint64_t epoch);
 
-  // Gives the record a place in a batch. DISK_FULL: there is no room for another segment, nothing was changed; any
-  // other error is final.
+  // Gives the record a place in a batch. DISK_FULL: there is no room for another segment, nothing was
+  // changed; any other error is final.
   [[nodiscard]] Status stage(const format::RecordView& record, Ticket ticket);
   [[nodiscard]] std::size_t staged_batches() const { return staged_.size(); }
-  // Writes and syncs the oldest staged batch. Every error is final; the batch is then still the oldest staged one.
+  // Writes and syncs the oldest staged batch. Every error is final; the batch is then still the oldest staged
+  // one.
   [[nodiscard]] Status write_next();
   // What write_next() wrote last, or what will never be written.
   [[nodiscard]] StagedBatch take_written();
@@ -115,10 +117,10 @@ class SegmentWriter {
   std::uint64_t slot_ = 0;
   std::uint64_t spares_made_ = 0;
   std::optional<std::uint64_t> ahead_refused_slot_;  // the disk was full when preparing ahead in that segment
-  std::deque<Spare> spares_;  // for slot_ + 1, slot_ + 2, …
+  std::deque<Spare> spares_;                         // for slot_ + 1, slot_ + 2, …
   std::deque<StagedBatch> staged_;
   StagedBatch written_;
-  std::string buffer_;   // sectors of the batch being written
+  std::string buffer_;  // sectors of the batch being written
   std::string recycled_;
   std::unique_ptr<Preparer> preparer_;
 };

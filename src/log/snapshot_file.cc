@@ -21,7 +21,8 @@ constexpr std::size_t kHeaderCrcAt = 60;
 constexpr std::size_t kChunkHeaderBytes = 8;
 constexpr std::size_t kEndBytes = 24;
 constexpr std::size_t kMaxChunkBytes = 16 * 1024 * 1024;
-// A large snapshot is synced piece by piece, so that its commit does not hold up the log's own syncs for long.
+// A large snapshot is synced piece by piece, so that its commit does not hold up the log's own syncs for
+// long.
 constexpr std::uint64_t kSyncEveryBytes = 8 * 1024 * 1024;
 
 struct Header {
@@ -173,8 +174,8 @@ Result<std::optional<std::uint64_t>> snapshot_log_id(Disk& disk, const std::stri
   return status.error();
 }
 
-Result<std::unique_ptr<SnapshotReader>> open_snapshot(Disk& disk, const std::string& path, std::uint64_t log_id,
-                                                      std::uint64_t index) {
+Result<std::unique_ptr<SnapshotReader>> open_snapshot(Disk& disk, const std::string& path,
+                                                      std::uint64_t log_id, std::uint64_t index) {
   EZ_ASSIGN(auto file, disk.open(path, false));
   auto reader = std::make_unique<Reader>(std::move(file), path);
   EZ_TRY(reader->read_header());
@@ -276,8 +277,12 @@ class SnapshotStore::Writer final : public SnapshotWriter {
 };
 
 SnapshotStore::SnapshotStore(Disk& disk, std::string directory, std::uint64_t log_id,
-                             std::vector<std::uint64_t> indexes)
-    : disk_(disk), directory_(std::move(directory)), log_id_(log_id), indexes_(std::move(indexes)) {}
+                             std::vector<std::uint64_t> indexes, std::shared_ptr<DiskLock> lock)
+    : disk_(disk),
+      directory_(std::move(directory)),
+      log_id_(log_id),
+      lock_(std::move(lock)),
+      indexes_(std::move(indexes)) {}
 
 Result<std::unique_ptr<SnapshotReader>> SnapshotStore::newest() {
   const std::uint64_t index = newest_index();
@@ -315,9 +320,10 @@ Result<std::unique_ptr<SnapshotWriter>> SnapshotStore::begin(LogIndex index, Epo
     std::lock_guard lock(mutex_);
     if (writing_) return Error(Code::Overloaded, "another snapshot is being written");
     if (index.value == 0 || (!indexes_.empty() && index.value <= indexes_.back())) {
-      return Error(Code::InvalidArgument, "a snapshot of record " + std::to_string(index.value) + " is not newer than " +
-                                              (indexes_.empty() ? std::string("an empty log")
-                                                                : "that of " + std::to_string(indexes_.back())));
+      return Error(Code::InvalidArgument,
+                   "a snapshot of record " + std::to_string(index.value) + " is not newer than " +
+                       (indexes_.empty() ? std::string("an empty log")
+                                         : "that of " + std::to_string(indexes_.back())));
     }
     writing_ = true;
   }
@@ -345,7 +351,8 @@ Status SnapshotStore::committed(std::uint64_t index) {
       indexes_.erase(indexes_.begin());
     }
   }
-  // The new snapshot stands, whatever happens to the old files: one that stays behind is kept as one more previous one.
+  // The new snapshot stands, whatever happens to the old files: one that stays behind is kept as one more
+  // previous one.
   for (const std::uint64_t old : removed) {
     if (!disk_.unlink(directory_ + "/" + snapshot_name(old)).ok()) return {};
   }

@@ -9,7 +9,8 @@ namespace ez::log {
 namespace {
 
 const char* const kRestore =
-    "Keep a copy of the directory as it is, run `ez doctor --data DIR`, then restore the directory from a backup.";
+    "Keep a copy of the directory as it is, run `ez doctor --data DIR`, then restore the directory from a "
+    "backup.";
 const char* const kMissing =
     "Put the missing file back if it was moved; otherwise restore the directory from a backup.";
 
@@ -38,7 +39,8 @@ class Surveyor {
   }
   void add(const std::string& path, std::uint64_t offset, std::string message, const char* advice = kRestore,
            Code code = Code::LogDamaged) {
-    if (out_.damage.size() < kMaxDamages) out_.damage.push_back({path, offset, code, std::move(message), advice});
+    if (out_.damage.size() < kMaxDamages)
+      out_.damage.push_back({path, offset, code, std::move(message), advice});
   }
   [[nodiscard]] std::string path_of(std::uint64_t sequence) const {
     return directory_ + "/" + format::segment_name(sequence);
@@ -89,9 +91,10 @@ class Surveyor {
     const format::SegmentHeader& header = segment.header;
     if (header.first_index != out_.last_index + 1 || header.first_batch != out_.next_batch ||
         header.epoch != out_.epoch) {
-      add(segment.path, 32, "the segment does not continue the one before: it begins with record " +
-                                std::to_string(header.first_index) + ", the one before ends with " +
-                                std::to_string(out_.last_index));
+      add(segment.path, 32,
+          "the segment does not continue the one before: it begins with record " +
+              std::to_string(header.first_index) + ", the one before ends with " +
+              std::to_string(out_.last_index));
       out_.last_index = header.first_index - 1;
       out_.next_batch = header.first_batch;
       out_.epoch = std::max(out_.epoch, header.epoch);
@@ -104,10 +107,6 @@ class Surveyor {
     const SegmentSummary* next = i + 1 < out_.segments.size() ? &out_.segments[i + 1] : nullptr;
     if (next != nullptr && next->header.sequence != segment.header.sequence + 1) next = nullptr;
     if (i > 0) check_chain(segment);
-    if (last && segment.file_bytes < segment.header.allocated_bytes) {
-      add(segment.path, segment.file_bytes,
-          "the file was made " + std::to_string(segment.header.allocated_bytes) + " bytes long and has been cut");
-    }
     auto opened = SegmentReader::open(disk_, segment.path);
     if (!opened.ok()) return opened.error().in(segment.path);
     SegmentReader& reader = **opened;
@@ -125,8 +124,8 @@ class Surveyor {
     }
     if (enough()) return {};
     if (last && sealed) {
-      add(path_of(last_sequence_ + 1), 0, "the segment is missing: the one before says that the log goes on in it",
-          kMissing);
+      add(path_of(last_sequence_ + 1), 0,
+          "the segment is missing: the one before says that the log goes on in it", kMissing);
     }
     if (next != nullptr) return check_end(segment, *next, reader, sealed);
     return {};
@@ -136,6 +135,12 @@ class Surveyor {
   Result<bool> stopped(SegmentSummary& segment, SegmentReader& reader, bool last) {
     auto judged = reader.tail();
     if (!judged.ok()) return judged.error().in(segment.path);
+    if (last && segment.file_bytes < segment.header.allocated_bytes) {
+      add(segment.path, segment.file_bytes,
+          "the file was made " + std::to_string(segment.header.allocated_bytes) +
+              " bytes long and has been cut");
+      return false;
+    }
     if (last && judged->state != Tail::State::kDamaged) {
       out_.tail = std::move(*judged);
       return false;
@@ -143,7 +148,8 @@ class Surveyor {
     if (judged->state == Tail::State::kDamaged) {
       add(segment.path, judged->damage_offset, judged->message);
     } else {
-      add(segment.path, judged->offset, "the segment ends too early: a later one continues after more than this");
+      add(segment.path, judged->offset,
+          "the segment ends too early: a later one continues after more than this");
     }
     auto more = reader.skip_damage();
     if (!more.ok()) return more.error().in(segment.path);
@@ -152,10 +158,11 @@ class Surveyor {
   }
 
   // A segment with a successor: it has to end exactly where the successor says, with a seal.
-  Status check_end(const SegmentSummary& segment, const SegmentSummary& next, SegmentReader& reader, bool sealed) {
+  Status check_end(const SegmentSummary& segment, const SegmentSummary& next, SegmentReader& reader,
+                   bool sealed) {
     if (sealed || reader.position() != next.header.previous_end) {
-      add(segment.path, segment.end_offset, "the segment ends here, but the next one says at " +
-                                                std::to_string(next.header.previous_end));
+      add(segment.path, segment.end_offset,
+          "the segment ends here, but the next one says at " + std::to_string(next.header.previous_end));
       return {};
     }
     auto seal = reader.next();
@@ -175,8 +182,9 @@ class Surveyor {
 
   static bool is_seal(const Batch& batch) {
     bool seal = false;
-    const Status read = format::read_stream(
-        batch.stream, [&](const format::RecordView& record) { seal = record.kind == format::RecordKind::kSealed; });
+    const Status read = format::read_stream(batch.stream, [&](const format::RecordView& record) {
+      seal = record.kind == format::RecordKind::kSealed;
+    });
     return read.ok() && seal;
   }
 
@@ -207,7 +215,8 @@ class Surveyor {
       ++out_.records;
       out_.record_bytes += counted_bytes(record.body.size());
       const std::uint64_t marked = out_.marks.empty() ? 0 : out_.marks.back().second;
-      if (out_.record_bytes >= marked + kByteMarkDistance) out_.marks.emplace_back(record.index, out_.record_bytes);
+      if (out_.record_bytes >= marked + kByteMarkDistance)
+        out_.marks.emplace_back(record.index, out_.record_bytes);
     });
     if (!read.ok()) wrong = read.error().message();
     if (!wrong.empty()) add(segment.path, batch.offset, wrong);
@@ -224,7 +233,8 @@ class Surveyor {
       const std::string path = directory_ + "/" + snapshot_name(index);
       if (index > out_.last_index) {
         add(path, 0,
-            "the log ends with record " + std::to_string(out_.last_index) + " before this snapshot: its end is missing",
+            "the log ends with record " + std::to_string(out_.last_index) +
+                " before this snapshot: its end is missing",
             kMissing);
       }
       EZ_ASSIGN(const auto log_id, snapshot_log_id(disk_, path));
@@ -237,7 +247,8 @@ class Surveyor {
     });
     if (out_.first_index > 1 && !covered) {
       add(out_.segments.front().path, 32,
-          "the log begins with record " + std::to_string(out_.first_index) + " and no snapshot holds what was before",
+          "the log begins with record " + std::to_string(out_.first_index) +
+              " and no snapshot holds what was before",
           kMissing);
     }
     return {};

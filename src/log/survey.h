@@ -1,5 +1,5 @@
-// Reads a whole log directory and says what is there and what is wrong: the common part of opening a log (which refuses
-// at the first damage) and inspecting it (which goes on). Changes nothing.
+// Reads a whole log directory and says what is there and what is wrong: the common part of opening a log
+// (which refuses at the first damage) and inspecting it (which goes on). Changes nothing.
 #pragma once
 
 #include <cstdint>
@@ -39,11 +39,14 @@ struct SegmentSummary {
   std::uint64_t last_index = 0;  // header.first_index - 1 when it holds no data record
 };
 
-// How many record bytes stand in the log up to an index; one entry per 64 KiB, so that bytes_since_snapshot() is cheap.
+// How many record bytes stand in the log up to an index; one entry per 64 KiB, so that bytes_since_snapshot()
+// is cheap.
 using ByteMarks = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
 inline constexpr std::uint64_t kByteMarkDistance = 64 * 1024;
 // What one record counts for in ByteMarks.
-[[nodiscard]] constexpr std::uint64_t counted_bytes(std::size_t body) { return body + format::kRecordHeaderBytes; }
+[[nodiscard]] constexpr std::uint64_t counted_bytes(std::size_t body) {
+  return body + format::kRecordHeaderBytes;
+}
 
 struct Survey {
   std::vector<SegmentSummary> segments;  // in order; only those whose header could be read
@@ -56,8 +59,8 @@ struct Survey {
   std::uint64_t records = 0;
   std::uint64_t record_bytes = 0;
   ByteMarks marks;
-  Tail tail;                             // of the last segment; only when it is not damaged
-  bool seal_missing = false;             // of the last but one; the last holds no batch yet, so a crash explains it
+  Tail tail;                  // of the last segment; only when it is not damaged
+  bool seal_missing = false;  // of the last but one; the last holds no batch yet, so a crash explains it
   std::vector<std::uint64_t> snapshots;  // indexes by file name, ascending
   std::vector<std::string> leftovers;    // names of unfinished files (*.tmp)
   std::vector<Damage> damage;

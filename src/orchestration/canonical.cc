@@ -1,6 +1,6 @@
-// The canonical form: format 1, compact JSON. Settings that many tasks share (agents, retries, timeouts, sandboxes)
-// stand once in a table and tasks name them by index; dependencies are indexes of tasks. docs/formats/workflow.md
-// lists the members.
+// The canonical form: format 1, compact JSON. Settings that many tasks share (agents, retries, timeouts,
+// sandboxes) stand once in a table and tasks name them by index; dependencies are indexes of tasks.
+// docs/formats/workflow.md lists the members.
 #include <algorithm>
 #include <map>
 #include <span>
@@ -112,18 +112,21 @@ void write_task(std::string& out, const Task& task, Tables& tables) {
   });
   o.source("verify", task.verify);
   o.text("workspace", to_text(task.workspace));
-  write_list(o.key("artifacts"), task.artifacts, [&](const std::string& glob) { append_json_string(out, glob); });
+  write_list(o.key("artifacts"), task.artifacts,
+             [&](const std::string& glob) { append_json_string(out, glob); });
   if (task.concurrency) {
     ObjectWriter c(o.key("concurrency"));
     c.text("key", task.concurrency->key.source());
     c.number("limit", task.concurrency->limit);
   }
   o.number("retry", static_cast<std::int64_t>(tables.retries.index_of(task.retry, key_of(task.retry))));
-  o.number("timeout", static_cast<std::int64_t>(tables.timeouts.index_of(task.timeout, key_of(task.timeout))));
+  o.number("timeout",
+           static_cast<std::int64_t>(tables.timeouts.index_of(task.timeout, key_of(task.timeout))));
   o.text("on_failure", to_text(task.on_failure));
   o.boolean("checkpoint", task.checkpoint);
   if (task.priority) o.text("priority", to_text(*task.priority));
-  o.number("sandbox", static_cast<std::int64_t>(tables.sandboxes.index_of(task.sandbox, key_of(task.sandbox))));
+  o.number("sandbox",
+           static_cast<std::int64_t>(tables.sandboxes.index_of(task.sandbox, key_of(task.sandbox))));
   if (task.approval) {
     ObjectWriter a(o.key("approval"));
     a.text("role", task.approval->role);
@@ -135,7 +138,8 @@ void write_tables(ObjectWriter& o, std::string& out, const Tables& tables) {
   write_list(o.key("agents"), tables.agents.items(), [&](const AgentNeed* agent) {
     ObjectWriter a(out);
     a.text("type", agent->type);
-    write_list(a.key("capabilities"), agent->capabilities, [&](const std::string& c) { append_json_string(out, c); });
+    write_list(a.key("capabilities"), agent->capabilities,
+               [&](const std::string& c) { append_json_string(out, c); });
   });
   write_list(o.key("retries"), tables.retries.items(), [&](const Retry* retry) {
     ObjectWriter r(out);
@@ -237,7 +241,8 @@ class CanonicalReader {
 
  private:
   static Error wrong(std::string_view member) {
-    return Error(Code::WorkflowInvalid, "the canonical form of a workflow is damaged or newer: " + std::string(member));
+    return Error(Code::WorkflowInvalid,
+                 "the canonical form of a workflow is damaged or newer: " + std::string(member));
   }
   void fail(std::string_view member) {
     if (problem_.empty()) problem_ = member;
@@ -376,7 +381,8 @@ class CanonicalReader {
         fail("env");
         continue;
       }
-      out.env.emplace_back(variable.as_list()[0].as_string(), a_template(variable.as_list()[1].as_string(), "env"));
+      out.env.emplace_back(variable.as_list()[0].as_string(),
+                           a_template(variable.as_list()[1].as_string(), "env"));
     }
     out.verify = optional_template(item, "verify");
     out.workspace = word(text(item, "workspace"), "workspace", WorkspaceMode::kWrite);

@@ -20,7 +20,8 @@ std::vector<Task> random_dag(Random& random, std::uint32_t count) {
   std::vector<Task> tasks(count);
   for (std::uint32_t i = 1; i < count; ++i) {
     std::set<std::uint32_t> chosen;
-    for (std::uint64_t k = random.below(4); k > 0; --k) chosen.insert(static_cast<std::uint32_t>(random.below(i)));
+    for (std::uint64_t k = random.below(4); k > 0; --k)
+      chosen.insert(static_cast<std::uint32_t>(random.below(i)));
     tasks[i].dependencies.assign(chosen.begin(), chosen.end());
   }
   return tasks;

@@ -12,9 +12,9 @@ namespace {
 using Names = std::span<const std::string_view>;
 
 constexpr std::array<std::string_view, 20> kTaskKeys{
-    "id",       "name",   "dependencies", "when",        "for_each", "max_parallel", "agent",
-    "run",      "prompt", "env",          "verify",      "workspace", "artifacts",   "concurrency",
-    "retry",    "timeout", "on_failure",  "checkpoint",  "priority", "sandbox"};
+    "id",    "name",    "dependencies", "when",       "for_each",  "max_parallel", "agent",
+    "run",   "prompt",  "env",          "verify",     "workspace", "artifacts",    "concurrency",
+    "retry", "timeout", "on_failure",   "checkpoint", "priority",  "sandbox"};
 constexpr std::array<std::string_view, 21> kAllTaskKeys = [] {
   std::array<std::string_view, 21> keys{};
   std::copy(kTaskKeys.begin(), kTaskKeys.end(), keys.begin());
@@ -22,19 +22,20 @@ constexpr std::array<std::string_view, 21> kAllTaskKeys = [] {
   return keys;
 }();
 // What a task that only waits for a person has no use for.
-constexpr std::array<std::string_view, 11> kRunOnlyKeys{"for_each", "max_parallel", "agent",     "env",
-                                                        "verify",   "workspace",    "artifacts", "concurrency",
-                                                        "retry",    "priority",     "sandbox"};
+constexpr std::array<std::string_view, 11> kRunOnlyKeys{
+    "for_each",  "max_parallel", "agent", "env",      "verify", "workspace",
+    "artifacts", "concurrency",  "retry", "priority", "sandbox"};
 constexpr std::array<std::string_view, 5> kDefaultsKeys{"retry", "timeout", "sandbox", "agent", "on_failure"};
-constexpr std::array<std::string_view, 5> kRetryKeys{"max_attempts", "backoff", "max_backoff", "multiplier", "jitter"};
-constexpr std::array<std::string_view, 4> kTimeoutKeys{"schedule_to_start", "start_to_close", "schedule_to_close",
-                                                       "heartbeat"};
-constexpr std::array<std::string_view, 6> kSandboxKeys{"network", "memory_mb", "processes",
-                                                       "output_mb", "disk_mb", "cpu_s"};
+constexpr std::array<std::string_view, 5> kRetryKeys{"max_attempts", "backoff", "max_backoff", "multiplier",
+                                                     "jitter"};
+constexpr std::array<std::string_view, 4> kTimeoutKeys{"schedule_to_start", "start_to_close",
+                                                       "schedule_to_close", "heartbeat"};
+constexpr std::array<std::string_view, 6> kSandboxKeys{"network",   "memory_mb", "processes",
+                                                       "output_mb", "disk_mb",   "cpu_s"};
 constexpr std::array<std::string_view, 2> kAgentKeys{"type", "capabilities"};
 constexpr std::array<std::string_view, 2> kConcurrencyKeys{"key", "limit"};
 constexpr std::array<std::string_view, 2> kApprovalKeys{"role", "message"};
-constexpr std::array<std::string_view, 4> kPolicies{"pause", "fail", "continue", "rollback"};
+constexpr std::array<std::string_view, 3> kPolicies{"pause", "fail", "continue"};
 constexpr std::array<std::string_view, 3> kModes{"none", "read", "write"};
 constexpr std::array<std::string_view, 5> kPriorities{"critical", "high", "normal", "low", "deferred"};
 
@@ -74,8 +75,9 @@ void read_retry(Decoder& decoder, const Fields& fields, Settings& settings) {
   retry->read_permille("jitter", out.jitter_permille, 0, 1'000);
   if (out.backoff_ms <= out.max_backoff_ms) return;
   if (settings.has_max_backoff) {
-    decoder.error(retry->node(), "`backoff` (" + format_duration_ms(out.backoff_ms) +
-                                     ") is longer than `max_backoff` (" + format_duration_ms(out.max_backoff_ms) + ")",
+    decoder.error(retry->node(),
+                  "`backoff` (" + format_duration_ms(out.backoff_ms) + ") is longer than `max_backoff` (" +
+                      format_duration_ms(out.max_backoff_ms) + ")",
                   "Raise `max_backoff`.");
   } else {
     out.max_backoff_ms = out.backoff_ms;  // nobody asked for the built-in ceiling
@@ -92,7 +94,8 @@ void read_timeout(Decoder& decoder, const Fields& fields, Timeouts& out) {
 }
 
 void read_sandbox(Decoder& decoder, const Fields& fields, Sandbox& out) {
-  const auto sandbox = submap(decoder, fields, "sandbox", kSandboxKeys, "sandbox: {network: false, memory_mb: 2048}");
+  const auto sandbox =
+      submap(decoder, fields, "sandbox", kSandboxKeys, "sandbox: {network: false, memory_mb: 2048}");
   if (!sandbox) return;
   sandbox->read_bool("network", out.network);
   sandbox->read_uint("memory_mb", out.memory_mb, 16, 4'194'304);
@@ -117,18 +120,18 @@ void read_agent(Decoder& decoder, const Fields& fields, AgentNeed& out) {
     }
   }
   std::sort(out.capabilities.begin(), out.capabilities.end());
-  out.capabilities.erase(std::unique(out.capabilities.begin(), out.capabilities.end()), out.capabilities.end());
+  out.capabilities.erase(std::unique(out.capabilities.begin(), out.capabilities.end()),
+                         out.capabilities.end());
 }
 
 void read_policy(Decoder& decoder, const Fields& fields, OnFailure& out) {
-  const auto word = fields.read_word("on_failure", kPolicies);
-  if (!word) return;
-  if (*word == 3) {
-    decoder.error(*fields.get("on_failure"), "`on_failure: rollback` is not available in this version",
+  const auto node = fields.get("on_failure");
+  if (node && decoder.tree.text(*node) == "rollback") {
+    decoder.error(*node, "`on_failure: rollback` is not available in this version",
                   "Write pause, fail or continue.");
     return;
   }
-  out = static_cast<OnFailure>(*word);
+  if (const auto word = fields.read_word("on_failure", kPolicies)) out = static_cast<OnFailure>(*word);
 }
 
 void read_settings(Decoder& decoder, const Fields& fields, Settings& out) {
@@ -141,7 +144,8 @@ void read_settings(Decoder& decoder, const Fields& fields, Settings& out) {
 
 class TaskReader {
  public:
-  TaskReader(Decoder& decoder, const Workflow& workflow, NodeId node, std::uint32_t index, const Settings& defaults)
+  TaskReader(Decoder& decoder, const Workflow& workflow, NodeId node, std::uint32_t index,
+             const Settings& defaults)
       : decoder_(decoder),
         workflow_(workflow),
         fields_(decoder, node, "a task", kAllTaskKeys),
@@ -155,7 +159,8 @@ class TaskReader {
     task.name = task.id;
     fields_.read_text("name", task.name, 200);
     const bool has_item = fields_.get("for_each").has_value();
-    if (const auto node = fields_.get("when")) task.when = decoder_.read_expression(*node, scope("`when`", false));
+    if (const auto node = fields_.get("when"))
+      task.when = decoder_.read_expression(*node, scope("`when`", false));
     fields_.read_template("run", task.run, scope("`run`", has_item));
     fields_.read_template("prompt", task.prompt, scope("`prompt`", has_item));
     fields_.read_bool("checkpoint", task.checkpoint);
@@ -173,7 +178,8 @@ class TaskReader {
     read_environment(has_item);
     read_workspace(has_item);
     read_concurrency(has_item);
-    if (const auto word = fields_.read_word("priority", kPriorities)) task.priority = static_cast<Priority>(*word);
+    if (const auto word = fields_.read_word("priority", kPriorities))
+      task.priority = static_cast<Priority>(*word);
     return std::move(task);
   }
 
@@ -184,7 +190,8 @@ class TaskReader {
   }
 
   void read_approval(bool has_item) {
-    const auto approval = submap(decoder_, fields_, "approval", kApprovalKeys, "approval: {role: maintainer}");
+    const auto approval =
+        submap(decoder_, fields_, "approval", kApprovalKeys, "approval: {role: maintainer}");
     if (!approval) return;
     Approval out;
     approval->read_name("role", out.role);
@@ -192,7 +199,8 @@ class TaskReader {
     settings_.values.approval = std::move(out);
   }
 
-  // A task that only waits for a person: nothing of a run applies, neither from the task nor from the defaults.
+  // A task that only waits for a person: nothing of a run applies, neither from the task nor from the
+  // defaults.
   void read_waiting() {
     Task& task = settings_.values;
     for (const std::string_view key : kRunOnlyKeys) {
@@ -227,13 +235,15 @@ class TaskReader {
     if (has_run && has_prompt) {
       decoder_.error(*prompt, "a task has either `run` or `prompt`, not both", "Make two tasks of it.");
     } else if (!has_run && !has_prompt) {
-      decoder_.error(fields_.node(), "the task has nothing to do",
-                     "Give it `run` (a shell script), `prompt` (for an agent) or `approval` (wait for a person).");
+      decoder_.error(
+          fields_.node(), "the task has nothing to do",
+          "Give it `run` (a shell script), `prompt` (for an agent) or `approval` (wait for a person).");
     } else if (has_run && task.agent.type != "exec") {
       decoder_.error(*run, "`run` is for agents of the type exec, not " + quoted(task.agent.type),
                      "Write `prompt` for this agent, or remove `agent.type`.");
     } else if (has_prompt && task.agent.type == "exec") {
-      decoder_.error(*prompt, "`prompt` needs an agent that is not exec", "Write for example `agent: {type: claude}`.");
+      decoder_.error(*prompt, "`prompt` needs an agent that is not exec",
+                     "Write for example `agent: {type: claude}`.");
     }
     const auto empty = [&](std::string_view key) {
       const auto node = fields_.get(key);
@@ -256,8 +266,9 @@ class TaskReader {
       }
       return;
     }
-    static constexpr std::string_view kHint = "Write an expression that gives a list: `${{ inputs.languages }}` or "
-                                              "`${{ ['a', 'b'] }}`.";
+    static constexpr std::string_view kHint =
+        "Write an expression that gives a list: `${{ inputs.languages }}` or "
+        "`${{ ['a', 'b'] }}`.";
     if (!decoder_.tree.is_scalar(*node)) {
       decoder_.error(*node, "`for_each` is a constant", std::string(kHint));
       return;
@@ -267,8 +278,10 @@ class TaskReader {
     const std::string_view text = decoder_.tree.text(*node);
     if (task.for_each->is_constant()) {
       decoder_.error(*node, "`for_each` is a constant", std::string(kHint));
-    } else if (task.for_each->expressions().size() != 1 || !text.starts_with("${{") || !text.ends_with("}}")) {
-      decoder_.error(*node, "`for_each` must be a single `${{ }}`, without a text around it", std::string(kHint));
+    } else if (task.for_each->expressions().size() != 1 || !text.starts_with("${{") ||
+               !text.ends_with("}}")) {
+      decoder_.error(*node, "`for_each` must be a single `${{ }}`, without a text around it",
+                     std::string(kHint));
     }
     fields_.read_uint("max_parallel", task.max_parallel, 1, static_cast<std::uint32_t>(kMaxForEach));
   }
@@ -300,7 +313,8 @@ class TaskReader {
         continue;
       }
       if (tree.kind(value) == SourceTree::Kind::kList || tree.kind(value) == SourceTree::Kind::kMap) {
-        decoder_.error(value, "the value of " + quoted(name) + " must be a text", "Write `" + std::string(name) + ": value`.");
+        decoder_.error(value, "the value of " + quoted(name) + " must be a text",
+                       "Write `" + std::string(name) + ": value`.");
         continue;
       }
       auto read = decoder_.read_template(value, scope("`env`", has_item));
@@ -321,7 +335,8 @@ class TaskReader {
     }
     fields_.read_template("verify", task.verify, scope("`verify`", has_item));
     if (fields_.get("verify") && task.workspace != WorkspaceMode::kWrite) {
-      decoder_.error(*fields_.key("verify"), "`verify` checks what a task changed, but this task has no workspace to write",
+      decoder_.error(*fields_.key("verify"),
+                     "`verify` checks what a task changed, but this task has no workspace to write",
                      "Set `workspace: write` (with a top-level `repository`), or put the check into `run`.");
     }
     for (const NodeId node : fields_.read_list("artifacts", kMaxArtifacts, "artifacts: [report/*.md]")) {
@@ -334,7 +349,8 @@ class TaskReader {
       }
     }
     if (!task.artifacts.empty() && task.workspace == WorkspaceMode::kNone) {
-      decoder_.error(*fields_.key("artifacts"), "`artifacts` names files of the workspace, but this task has none",
+      decoder_.error(*fields_.key("artifacts"),
+                     "`artifacts` names files of the workspace, but this task has none",
                      "Copy the files into the folder $EZ_ARTIFACTS instead.");
     }
   }
@@ -347,14 +363,16 @@ class TaskReader {
   }
 
   void read_concurrency(bool has_item) {
-    const auto map = submap(decoder_, fields_, "concurrency", kConcurrencyKeys, "concurrency: {key: deploy, limit: 1}");
+    const auto map =
+        submap(decoder_, fields_, "concurrency", kConcurrencyKeys, "concurrency: {key: deploy, limit: 1}");
     if (!map) return;
     std::optional<Template> key;
     map->read_template("key", key, scope("`concurrency.key`", has_item));
     std::uint32_t limit = 1;
     map->read_uint("limit", limit, 1, 100'000);
     if (!map->get("key")) {
-      decoder_.error(map->node(), "`concurrency` needs a `key`", "Write `concurrency: {key: deploy, limit: 1}`.");
+      decoder_.error(map->node(), "`concurrency` needs a `key`",
+                     "Write `concurrency: {key: deploy, limit: 1}`.");
     }
     if (key) settings_.values.concurrency = Concurrency{std::move(*key), limit};
   }
@@ -389,7 +407,8 @@ bool read_dependencies(Decoder& decoder, const std::vector<NodeId>& nodes, Workf
         decoder.error(node, "the dependency " + quoted(id) + " is not a task" + did_you_mean(id, ids),
                       "List ids of tasks of this file.");
       } else if (*index == i) {
-        decoder.error(node, "the task " + quoted(id) + " depends on itself", "Remove it from `dependencies`.");
+        decoder.error(node, "the task " + quoted(id) + " depends on itself",
+                      "Remove it from `dependencies`.");
       } else if (seen[*index] == i) {
         decoder.error(node, "the dependency " + quoted(id) + " is listed twice", "Remove one of the two.");
       } else {
@@ -435,8 +454,9 @@ bool decode_tasks(Decoder& decoder, NodeId list, std::optional<NodeId> defaults,
     if (id.empty() || workflow.tasks[workflow.by_id[i - 1]].id != id) continue;
     const auto first = tree.find(nodes[workflow.by_id[i - 1]], "id");
     const auto second = tree.find(nodes[workflow.by_id[i]], "id");
-    decoder.error(*second, "the id " + quoted(id) + " is taken by the task in line " +
-                               std::to_string(tree.position(*first).line),
+    decoder.error(*second,
+                  "the id " + quoted(id) + " is taken by the task in line " +
+                      std::to_string(tree.position(*first).line),
                   "Give each task an id of its own.");
   }
   return read_dependencies(decoder, nodes, workflow);

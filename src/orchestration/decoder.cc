@@ -77,7 +77,8 @@ std::optional<std::string_view> Fields::scalar(std::string_view key, std::string
   if (!node) return std::nullopt;
   if (decoder_.tree.is_scalar(*node)) return decoder_.tree.text(*node);
   const bool is_list = decoder_.tree.kind(*node) == SourceTree::Kind::kList;
-  decoder_.error(*node, quoted(key) + " must be " + std::string(expected) + ", not a " + (is_list ? "list" : "map"));
+  decoder_.error(*node,
+                 quoted(key) + " must be " + std::string(expected) + ", not a " + (is_list ? "list" : "map"));
   return std::nullopt;
 }
 
@@ -96,9 +97,10 @@ void Fields::read_name(std::string_view key, std::string& out) const {
   const auto text = scalar(key, "a name");
   if (!text) return;
   if (!is_name(*text)) {
-    decoder_.error(*get(key), quoted(key) + " cannot be " + quoted(*text),
-                   "A name starts with a-z or 0-9, goes on with a-z, 0-9, `_` or `-` and has at most 63 characters, "
-                   "for example `build-all`.");
+    decoder_.error(
+        *get(key), quoted(key) + " cannot be " + quoted(*text),
+        "A name starts with a-z or 0-9, goes on with a-z, 0-9, `_` or `-` and has at most 63 characters, "
+        "for example `build-all`.");
     return;
   }
   out = *text;
@@ -108,7 +110,8 @@ void Fields::read_bool(std::string_view key, bool& out) const {
   const auto text = scalar(key, "true or false");
   if (!text) return;
   const NodeId node = *get(key);
-  const Value value = decoder_.tree.kind(node) == SourceTree::Kind::kPlain ? plain_scalar_value(*text) : Value();
+  const Value value =
+      decoder_.tree.kind(node) == SourceTree::Kind::kPlain ? plain_scalar_value(*text) : Value();
   if (value.is_bool()) {
     out = value.as_bool();
     return;
@@ -127,13 +130,14 @@ void Fields::read_uint(std::string_view key, std::uint32_t& out, std::uint32_t m
     return;
   }
   decoder_.error(*get(key),
-                 quoted(key) + " must be a whole number from " + std::to_string(min) + " to " + std::to_string(max) +
-                     ", not " + quoted(*text),
+                 quoted(key) + " must be a whole number from " + std::to_string(min) + " to " +
+                     std::to_string(max) + ", not " + quoted(*text),
                  "Write for example `" + std::string(key) + ": " +
                      std::to_string(out >= min && out <= max ? out : min) + "`.");
 }
 
-void Fields::read_duration(std::string_view key, std::int64_t& out_ms, std::int64_t min_ms, bool zero_is_none) const {
+void Fields::read_duration(std::string_view key, std::int64_t& out_ms, std::int64_t min_ms,
+                           bool zero_is_none) const {
   const auto text = scalar(key, "a duration");
   if (!text) return;
   const auto ms = parse_duration_ms(*text);
@@ -143,7 +147,8 @@ void Fields::read_duration(std::string_view key, std::int64_t& out_ms, std::int6
   }
   const std::string example = "Write for example `500ms`, `30s`, `5m`, `1h30m` or `2d`.";
   if (!ms) {
-    decoder_.error(*get(key), quoted(key) + " must be a duration of at most ten years, not " + quoted(*text), example);
+    decoder_.error(*get(key), quoted(key) + " must be a duration of at most ten years, not " + quoted(*text),
+                   example);
     return;
   }
   decoder_.error(*get(key),
@@ -151,7 +156,8 @@ void Fields::read_duration(std::string_view key, std::int64_t& out_ms, std::int6
                  zero_is_none ? "`0s` means no limit." : example);
 }
 
-void Fields::read_permille(std::string_view key, std::uint32_t& out, std::uint32_t min, std::uint32_t max) const {
+void Fields::read_permille(std::string_view key, std::uint32_t& out, std::uint32_t min,
+                           std::uint32_t max) const {
   const auto text = scalar(key, "a number");
   if (!text) return;
   const auto permille = parse_permille(*text);
@@ -172,7 +178,8 @@ void Fields::read_template(std::string_view key, std::optional<Template>& out, c
   if (read) out = std::move(read);
 }
 
-std::optional<std::size_t> Fields::read_word(std::string_view key, std::span<const std::string_view> words) const {
+std::optional<std::size_t> Fields::read_word(std::string_view key,
+                                             std::span<const std::string_view> words) const {
   const auto text = scalar(key, "one word");
   if (!text) return std::nullopt;
   const auto found = std::find(words.begin(), words.end(), *text);
@@ -187,7 +194,8 @@ std::optional<std::size_t> Fields::read_word(std::string_view key, std::span<con
   return std::nullopt;
 }
 
-std::vector<NodeId> Fields::read_list(std::string_view key, std::size_t max_items, std::string_view example) const {
+std::vector<NodeId> Fields::read_list(std::string_view key, std::size_t max_items,
+                                      std::string_view example) const {
   const auto node = get(key);
   if (!node) return {};
   const SourceTree& tree = decoder_.tree;
@@ -196,8 +204,9 @@ std::vector<NodeId> Fields::read_list(std::string_view key, std::size_t max_item
     return {};
   }
   if (tree.size(*node) > max_items) {
-    decoder_.error(*node, quoted(key) + " has " + std::to_string(tree.size(*node)) + " items; " +
-                              std::to_string(max_items) + " are allowed",
+    decoder_.error(*node,
+                   quoted(key) + " has " + std::to_string(tree.size(*node)) + " items; " +
+                       std::to_string(max_items) + " are allowed",
                    {}, Code::WorkflowTooLarge);
     return {};
   }

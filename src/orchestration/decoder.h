@@ -1,7 +1,8 @@
-// Reads typed values out of a SourceTree and collects what is wrong with them. Internal to the workflow decoder.
+// Reads typed values out of a SourceTree and collects what is wrong with them. Internal to the workflow
+// decoder.
 //
-// Every reader leaves its target as it was when the key is absent, null or wrong, and reports the mistake; decoding
-// goes on, so that one look at a file shows all of its mistakes.
+// Every reader leaves its target as it was when the key is absent, null or wrong, and reports the mistake;
+// decoding goes on, so that one look at a file shows all of its mistakes.
 #pragma once
 
 #include <cstdint>
@@ -62,8 +63,8 @@ class Decoder {
   void expression_error(NodeId node, const Error& failure, const Scope& scope);
   void check_references(const Expression& expression, NodeId node, std::size_t offset, const Scope& scope);
   void check_variable(const std::string& name, const std::string& source, Position at, const Scope& scope);
-  void check_path(const std::vector<std::string>& path, const std::string& source, NodeId node, std::size_t offset,
-                  const Scope& scope);
+  void check_path(const std::vector<std::string>& path, const std::string& source, NodeId node,
+                  std::size_t offset, const Scope& scope);
 };
 
 // The keys of one map.
@@ -85,7 +86,8 @@ class Fields {
   void read_name(std::string_view key, std::string& out) const;
   void read_bool(std::string_view key, bool& out) const;
   void read_uint(std::string_view key, std::uint32_t& out, std::uint32_t min, std::uint32_t max) const;
-  void read_duration(std::string_view key, std::int64_t& out_ms, std::int64_t min_ms, bool zero_is_none) const;
+  void read_duration(std::string_view key, std::int64_t& out_ms, std::int64_t min_ms,
+                     bool zero_is_none) const;
   void read_permille(std::string_view key, std::uint32_t& out, std::uint32_t min, std::uint32_t max) const;
   void read_template(std::string_view key, std::optional<Template>& out, const Scope& scope) const;
   // The index of the word in `words`, or nullopt after a report.
@@ -108,10 +110,13 @@ class Fields {
 // A text of the file for a message: in backquotes, shortened, control characters replaced.
 [[nodiscard]] std::string quoted(std::string_view text);
 
-// decode_task.cc: the tasks of `list`, with `defaults` (may be absent) under each. False when dependencies were wrong.
-[[nodiscard]] bool decode_tasks(Decoder& decoder, NodeId list, std::optional<NodeId> defaults, Workflow& workflow);
-// references.cc: dependencies form a DAG and `tasks.x` is upstream; fills dependents and depth_below. `list` is the
-// node of the tasks; with `is_complete` false some dependencies were wrong, and what is upstream cannot be told.
+// decode_task.cc: the tasks of `list`, with `defaults` (may be absent) under each. False when dependencies
+// were wrong.
+[[nodiscard]] bool decode_tasks(Decoder& decoder, NodeId list, std::optional<NodeId> defaults,
+                                Workflow& workflow);
+// references.cc: dependencies form a DAG and `tasks.x` is upstream; fills dependents and depth_below. `list`
+// is the node of the tasks; with `is_complete` false some dependencies were wrong, and what is upstream
+// cannot be told.
 void check_graph(Decoder& decoder, NodeId list, bool is_complete, Workflow& workflow);
 // inputs.cc: a value as an input of that type: texts become what is declared. Errors: INPUT_INVALID.
 [[nodiscard]] Result<Value> convert_input(std::string_view name, InputType type, const Value& value);

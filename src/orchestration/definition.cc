@@ -22,14 +22,16 @@ std::string_view name_of(const std::array<std::string_view, n>& names, std::size
 }  // namespace
 
 std::optional<std::uint32_t> Workflow::find_task(std::string_view id) const {
-  const auto found = std::lower_bound(by_id.begin(), by_id.end(), id, [this](std::uint32_t index, std::string_view key) {
-    return tasks[index].id < key;
-  });
+  const auto found =
+      std::lower_bound(by_id.begin(), by_id.end(), id,
+                       [this](std::uint32_t index, std::string_view key) { return tasks[index].id < key; });
   if (found == by_id.end() || tasks[*found].id != id) return std::nullopt;
   return *found;
 }
 
-std::string_view to_text(Priority priority) { return name_of(kPriorities, static_cast<std::size_t>(priority)); }
+std::string_view to_text(Priority priority) {
+  return name_of(kPriorities, static_cast<std::size_t>(priority));
+}
 std::string_view to_text(OnFailure policy) { return name_of(kPolicies, static_cast<std::size_t>(policy)); }
 std::string_view to_text(WorkspaceMode mode) { return name_of(kModes, static_cast<std::size_t>(mode)); }
 std::string_view to_text(InputType type) { return name_of(kTypes, static_cast<std::size_t>(type)); }

@@ -11,8 +11,8 @@ namespace {
 
 constexpr std::array<std::string_view, 6> kWords{"build", "test", "lint", "pack", "scan", "merge-all"};
 constexpr std::array<std::string_view, 8> kTexts{
-    "plain words",      "quotes \" and 'single'", "naïve café — ünïcode 漢字 🚀", "colon: and # hash",
-    "back\\slash\\n",   "  leading space",        "{ braces } [ brackets ]",     "dollar $HOME ${X} $$"};
+    "plain words",    "quotes \" and 'single'", "naïve café — ünïcode 漢字 🚀", "colon: and # hash",
+    "back\\slash\\n", "  leading space",        "{ braces } [ brackets ]",     "dollar $HOME ${X} $$"};
 
 // A YAML text in double quotes, whatever is in it.
 std::string in_quotes(std::string_view text) {
@@ -55,7 +55,8 @@ class Generator {
   }
 
  private:
-  static constexpr std::array<std::string_view, 5> kPriorities{"critical", "high", "normal", "low", "deferred"};
+  static constexpr std::array<std::string_view, 5> kPriorities{"critical", "high", "normal", "low",
+                                                               "deferred"};
   static constexpr std::array<std::string_view, 3> kPolicies{"pause", "fail", "continue"};
 
   struct Made {
@@ -147,7 +148,8 @@ class Generator {
     if (options_.prompts && random_.chance(1, 6)) {
       ++out_.prompts;
       key("agent: {type: claude, capabilities: [cpp]}");
-      key(is_for_each ? "prompt: Improve ${{ item }} (number ${{ index }})" : "prompt: >-\n      Improve\n      it all");
+      key(is_for_each ? "prompt: Improve ${{ item }} (number ${{ index }})"
+                      : "prompt: >-\n      Improve\n      it all");
     } else {
       write_run(readable, is_for_each);
     }
@@ -190,7 +192,8 @@ class Generator {
   void write_for_each(const std::vector<const Made*>& readable) {
     ++out_.for_each;
     if (readable.empty() || random_.chance(1, 2)) {
-      key(random_.chance(1, 2) ? "for_each: ${{ inputs.names }}" : "for_each: \"${{ ['x', 'y'] + inputs.names }}\"");
+      key(random_.chance(1, 2) ? "for_each: ${{ inputs.names }}"
+                               : "for_each: \"${{ ['x', 'y'] + inputs.names }}\"");
     } else {
       const std::string output = output_of(*readable[random_.below(readable.size())]);
       // The `: ` of a conditional needs quotes in YAML.
@@ -234,17 +237,19 @@ class Generator {
   void write_limits() {
     if (random_.chance(1, 5)) {
       if (!has_anchor_ && styled(2)) {
-        key("retry: &retry {max_attempts: 4, backoff: 100ms, max_backoff: 1m, multiplier: 1.5, jitter: 0.125}");
+        key("retry: &retry {max_attempts: 4, backoff: 100ms, max_backoff: 1m, multiplier: 1.5, jitter: "
+            "0.125}");
         has_anchor_ = true;
       } else {
-        key(has_anchor_ && styled(2) ? "retry: *retry" : "retry: {max_attempts: " +
-                                                             std::to_string(1 + random_.below(6)) + "}");
+        key(has_anchor_ && styled(2) ? "retry: *retry"
+                                     : "retry: {max_attempts: " + std::to_string(1 + random_.below(6)) + "}");
       }
     }
     if (random_.chance(1, 5)) key("timeout: {schedule_to_start: 10m, start_to_close: 1h30m, heartbeat: 30s}");
     if (random_.chance(1, 8)) {
       ++out_.concurrency;
-      key("concurrency: {key: \"lane/${{ inputs.count }}\", limit: " + std::to_string(1 + random_.below(3)) + "}");
+      key("concurrency: {key: \"lane/${{ inputs.count }}\", limit: " + std::to_string(1 + random_.below(3)) +
+          "}");
     }
     if (random_.chance(1, 8)) key("sandbox: {network: true, memory_mb: 512, cpu_s: 30}");
   }

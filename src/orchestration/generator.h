@@ -1,8 +1,9 @@
-// Random workflow definitions that are valid, for tests and for the simulation. The same seed and options give the
-// same text on every machine.
+// Random workflow definitions that are valid, for tests and for the simulation. The same seed and options
+// give the same text on every machine.
 //
-// What a generated workflow expects from whoever plays its agents: a task's output is a map with the members `n` (an
-// int), `ok` (a bool) and `list` (a list of texts). Expressions cope with an output that is null (a skipped task).
+// What a generated workflow expects from whoever plays its agents: a task's output is a map with the members
+// `n` (an int), `ok` (a bool) and `list` (a list of texts). Expressions cope with an output that is null (a
+// skipped task).
 #pragma once
 
 #include <cstdint>
@@ -22,10 +23,10 @@ struct GeneratorOptions {
   bool for_each = true;
   bool conditions = true;  // `when`
   bool approvals = true;
-  bool policies = true;    // on_failure other than pause
-  bool limits = true;      // retry, timeout, concurrency, sandbox, budget
-  bool prompts = true;     // agents that are not exec
-  bool styles = true;      // comments, flow style, quotes, aliases; false: plain block style
+  bool policies = true;  // on_failure other than pause
+  bool limits = true;    // retry, timeout, concurrency, sandbox, budget
+  bool prompts = true;   // agents that are not exec
+  bool styles = true;    // comments, flow style, quotes, aliases; false: plain block style
 };
 
 struct GeneratedWorkflow {

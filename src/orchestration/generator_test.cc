@@ -121,7 +121,8 @@ TEST(Generator, DamagedWorkflowsAreAnswered) {
     const ParsedWorkflow parsed = parse_workflow(source);
     ASSERT_NE(parsed.ok(), !parsed.diagnostics.empty()) << "seed " << seed;
     bad += parsed.ok() ? 0 : 1;
-    const auto lines = 2 + std::count_if(source.begin(), source.end(), [](char c) { return c == '\n' || c == '\r'; });
+    const auto lines =
+        2 + std::count_if(source.begin(), source.end(), [](char c) { return c == '\n' || c == '\r'; });
     for (const Diagnostic& d : parsed.diagnostics) {
       EXPECT_GE(d.line, 1) << "seed " << seed << " " << d.message;
       EXPECT_LE(d.line, lines) << "seed " << seed << " " << d.message;

@@ -100,7 +100,13 @@ std::string to_mermaid(const Workflow& workflow, const Annotate& annotate) {
     if (!annotation.empty()) label += "<br/>" + mermaid_escape(annotation);
     const std::string_view open = task.is_approval_only() ? "{{" : task.for_each ? "[[" : "[";
     const std::string_view close = task.is_approval_only() ? "}}" : task.for_each ? "]]" : "]";
-    out.append("  ").append(node_name(i)).append(open).append("\"").append(label).append("\"").append(close) += '\n';
+    out.append("  ")
+        .append(node_name(i))
+        .append(open)
+        .append("\"")
+        .append(label)
+        .append("\"")
+        .append(close) += '\n';
     if (!colour_of(annotation).empty()) {
       used.insert(annotation);
       classes += "  class " + node_name(i) + " " + annotation + "\n";
@@ -118,8 +124,9 @@ std::string to_mermaid(const Workflow& workflow, const Annotate& annotate) {
 }
 
 std::string to_dot(const Workflow& workflow, const Annotate& annotate) {
-  std::string out = "digraph \"" + dot_escape(workflow.name) +
-                    "\" {\n  rankdir=TB;\n  node [shape=box, style=\"rounded,filled\", fillcolor=\"#ffffff\"];\n";
+  std::string out =
+      "digraph \"" + dot_escape(workflow.name) +
+      "\" {\n  rankdir=TB;\n  node [shape=box, style=\"rounded,filled\", fillcolor=\"#ffffff\"];\n";
   for (std::size_t i = 0; i < workflow.tasks.size(); ++i) {
     const Task& task = workflow.tasks[i];
     const std::string annotation = annotation_of(annotate, task);
@@ -147,7 +154,8 @@ void pad_to(std::string& text, std::size_t width) {
 }
 
 // "build, lint, test" or "build, +2 more".
-std::string dependency_list(const Workflow& workflow, const Task& task, std::size_t limit, std::string_view more) {
+std::string dependency_list(const Workflow& workflow, const Task& task, std::size_t limit,
+                            std::string_view more) {
   std::string out;
   for (std::size_t i = 0; i < task.dependencies.size() && out.size() <= limit; ++i) {
     out += std::string(i == 0 ? "" : ", ") + workflow.tasks[task.dependencies[i]].id;
@@ -177,13 +185,14 @@ std::string draw_layers(const Workflow& workflow, const Annotate& annotate, cons
   std::vector<std::uint32_t> layer(workflow.tasks.size(), 0);
   std::vector<std::vector<std::uint32_t>> layers;
   for (const std::uint32_t task : topological_order(workflow.tasks)) {
-    for (const std::uint32_t d : workflow.tasks[task].dependencies) layer[task] = std::max(layer[task], layer[d] + 1);
+    for (const std::uint32_t d : workflow.tasks[task].dependencies)
+      layer[task] = std::max(layer[task], layer[d] + 1);
     if (layers.size() <= layer[task]) layers.resize(layer[task] + 1);
     layers[layer[task]].push_back(task);
   }
   struct Line {
     std::uint32_t task = 0;
-    std::string left;        // number, connector, mark and id
+    std::string left;  // number, connector, mark and id
     std::string annotation;
   };
   std::vector<Line> lines;
@@ -233,8 +242,10 @@ std::string draw_layers(const Workflow& workflow, const Annotate& annotate, cons
     out += text + "\n";
   }
   if (lines.size() < workflow.tasks.size()) {
-    out += one_line(std::string(more) + " and " + std::to_string(workflow.tasks.size() - lines.size()) + " more tasks",
-                    width, more) + "\n";
+    out += one_line(std::string(more) + " and " + std::to_string(workflow.tasks.size() - lines.size()) +
+                        " more tasks",
+                    width, more) +
+           "\n";
   }
   return out;
 }

@@ -85,13 +85,15 @@ TEST(Graph, LinesStayInsideTheWidth) {
     ASSERT_TRUE(parsed.ok()) << "seed " << seed;
     for (const std::size_t width : {1U, 20U, 33U, 60U, 120U}) {
       for (const bool unicode : {true, false}) {
-        const std::string drawn = draw_layers(*parsed.workflow, [](const Task& task) { return task.name + "\tü"; },
-                                              {.width = width, .unicode = unicode});
+        const std::string drawn =
+            draw_layers(*parsed.workflow, [](const Task& task) { return task.name + "\tü"; },
+                        {.width = width, .unicode = unicode});
         std::size_t lines = 0;
         for (std::size_t start = 0; start < drawn.size(); ++lines) {
           const std::size_t end = drawn.find('\n', start);
           const std::string line = drawn.substr(start, end - start);
-          EXPECT_LE(count_code_points(line), std::max<std::size_t>(20, width)) << "seed " << seed << "\n" << line;
+          EXPECT_LE(count_code_points(line), std::max<std::size_t>(20, width)) << "seed " << seed << "\n"
+                                                                               << line;
           start = end + 1;
         }
         EXPECT_EQ(lines, parsed.workflow->tasks.size()) << "seed " << seed;

@@ -96,7 +96,8 @@ std::optional<Value> convert(InputType type, const Value& value) {
 
 Result<Value> convert_input(std::string_view name, InputType type, const Value& value) {
   if (auto converted = convert(type, value)) return std::move(*converted);
-  std::string message = "the input " + quoted(name) + " must be of the type " + std::string(to_text(type)) + ", not ";
+  std::string message =
+      "the input " + quoted(name) + " must be of the type " + std::string(to_text(type)) + ", not ";
   if (value.is_string()) {
     message += quoted(value.as_string());
   } else {
@@ -115,8 +116,8 @@ Result<Value> bind_inputs(const Workflow& workflow, const Value& given) {
       if (std::any_of(workflow.inputs.begin(), workflow.inputs.end(), is_it)) continue;
       std::vector<std::string_view> names;
       for (const Input& input : workflow.inputs) names.push_back(input.name);
-      return Error(Code::InputInvalid, "the workflow " + quoted(workflow.name) + " has no input " + quoted(name) +
-                                           did_you_mean(name, names));
+      return Error(Code::InputInvalid, "the workflow " + quoted(workflow.name) + " has no input " +
+                                           quoted(name) + did_you_mean(name, names));
     }
   }
   Value::Map bound;
@@ -135,8 +136,9 @@ Result<Value> bind_inputs(const Workflow& workflow, const Value& given) {
   }
   Value out(std::move(bound));
   if (const std::size_t bytes = to_json(out).size(); bytes > kMaxInputBytes) {
-    return Error(Code::InputInvalid, "the inputs have " + std::to_string(bytes) + " bytes; " +
-                                         std::to_string(kMaxInputBytes) + " are allowed",
+    return Error(Code::InputInvalid,
+                 "the inputs have " + std::to_string(bytes) + " bytes; " + std::to_string(kMaxInputBytes) +
+                     " are allowed",
                  "Put large data into a file or the repository.");
   }
   return out;

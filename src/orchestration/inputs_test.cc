@@ -34,8 +34,11 @@ TEST(BindInputs, FillsInFallbacks) {
 }
 
 TEST(BindInputs, TextsOfTheCommandLineBecomeWhatIsDeclared) {
-  EXPECT_EQ(bound(R"({"repo":"r","count":"-7","ratio":"2.5","flag":"true","names":"[1,2]","table":"{\"a\":1}","text":"5"})"),
-            R"({"count":-7,"flag":true,"names":[1,2],"ratio":2.5,"repo":"r","table":{"a":1},"text":"5"})");
+  EXPECT_EQ(
+      bound(
+          R"({"repo":"r","count":"-7","ratio":"2.5","flag":"true",)"
+                  R"("names":"[1,2]","table":"{\"a\":1}","text":"5"})"),
+      R"({"count":-7,"flag":true,"names":[1,2],"ratio":2.5,"repo":"r","table":{"a":1},"text":"5"})");
   EXPECT_EQ(bound(R"({"repo":"r","count":7.0})").substr(0, 10), R"({"count":7)");
 }
 
@@ -44,13 +47,17 @@ TEST(BindInputs, NamesTheInputThatIsWrong) {
       {R"({})", "INPUT_INVALID: the input `repo` is missing"},
       {R"({"repo":null})", "INPUT_INVALID: the input `repo` is missing"},
       {R"({"repo":""})", "INPUT_INVALID: the input `repo` must be of the type git, not ``"},
-      {R"({"repo":"r","cuont":1})", "INPUT_INVALID: the workflow `sample` has no input `cuont` (did you mean `count`?)"},
+      {R"({"repo":"r","cuont":1})",
+       "INPUT_INVALID: the workflow `sample` has no input `cuont` (did you mean `count`?)"},
       {R"({"repo":"r","count":"5x"})", "INPUT_INVALID: the input `count` must be of the type int, not `5x`"},
-      {R"({"repo":"r","count":1.5})", "INPUT_INVALID: the input `count` must be of the type int, not a value of the type double"},
+      {R"({"repo":"r","count":1.5})",
+       "INPUT_INVALID: the input `count` must be of the type int, not a value of the type double"},
       {R"({"repo":"r","flag":"yes"})", "INPUT_INVALID: the input `flag` must be of the type bool, not `yes`"},
-      {R"({"repo":"r","ratio":"inf"})", "INPUT_INVALID: the input `ratio` must be of the type number, not `inf`"},
+      {R"({"repo":"r","ratio":"inf"})",
+       "INPUT_INVALID: the input `ratio` must be of the type number, not `inf`"},
       {R"({"repo":"r","names":"{}"})", "INPUT_INVALID: the input `names` must be of the type list, not `{}`"},
-      {R"({"repo":"r","text":5})", "INPUT_INVALID: the input `text` must be of the type string, not a value of the type int"},
+      {R"({"repo":"r","text":5})",
+       "INPUT_INVALID: the input `text` must be of the type string, not a value of the type int"},
       {R"([1])", "INPUT_INVALID: the inputs must be a map of names and values"},
   };
   for (const auto& [given, expected] : cases) EXPECT_EQ(bound(given), expected) << given;

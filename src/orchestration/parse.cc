@@ -10,9 +10,9 @@
 namespace ez::orchestration {
 namespace {
 
-constexpr std::array<std::string_view, 12> kTopKeys{"name",  "description", "namespace", "inputs",
-                                                    "repository", "branch", "base",      "files",
-                                                    "priority",   "budget", "defaults",  "tasks"};
+constexpr std::array<std::string_view, 12> kTopKeys{"name",       "description", "namespace", "inputs",
+                                                    "repository", "branch",      "base",      "files",
+                                                    "priority",   "budget",      "defaults",  "tasks"};
 constexpr std::array<std::string_view, 3> kInputKeys{"type", "description", "default"};
 constexpr std::array<std::string_view, 2> kBudgetKeys{"cost_usd", "deadline"};
 constexpr std::array<std::string_view, 7> kTypes{"string", "int", "number", "bool", "list", "map", "git"};
@@ -32,7 +32,8 @@ class WorkflowReader {
   Workflow read() {
     fields_.read_name("name", workflow_.name);
     if (!fields_.get("name")) {
-      decoder_.error(fields_.node(), "the workflow has no `name`", "Write `name: repository-checkup` at the top.");
+      decoder_.error(fields_.node(), "the workflow has no `name`",
+                     "Write `name: repository-checkup` at the top.");
     }
     fields_.read_text("description", workflow_.description, kMaxDescription);
     fields_.read_name("namespace", workflow_.namespace_name);
@@ -61,7 +62,8 @@ class WorkflowReader {
       decoder_.error(*node, "there are more than " + std::to_string(kMaxInputs) + " inputs");
       return;
     }
-    for (std::size_t i = 0; i < tree.size(*node); i += 2) read_input(tree.child(*node, i), tree.child(*node, i + 1));
+    for (std::size_t i = 0; i < tree.size(*node); i += 2)
+      read_input(tree.child(*node, i), tree.child(*node, i + 1));
   }
 
   void read_input(NodeId key, NodeId node) {
@@ -103,7 +105,8 @@ class WorkflowReader {
     Value value = is_text && tree.is_scalar(node) ? Value(tree.text(node)) : tree.to_value(node);
     Result<Value> converted = convert_input(input.name, input.type, value);
     if (!converted.ok()) {
-      decoder_.error(node, "`default` of " + converted.error().message(), std::string(converted.error().hint()));
+      decoder_.error(node, "`default` of " + converted.error().message(),
+                     std::string(converted.error().hint()));
       return;
     }
     input.fallback = std::move(converted).value();
@@ -129,8 +132,9 @@ class WorkflowReader {
     fields_.read_text("files", path, kMaxPath);
     const auto node = fields_.get("files");
     if (!node || !decoder_.tree.is_scalar(*node)) return;
-    bool is_good = !path.empty() && path[0] != '/' && path.find('\\') == std::string::npos &&
-                   std::none_of(path.begin(), path.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+    bool is_good =
+        !path.empty() && path[0] != '/' && path.find('\\') == std::string::npos &&
+        std::none_of(path.begin(), path.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
     std::string clean;
     for (std::size_t start = 0; is_good && start <= path.size();) {
       const std::size_t end = std::min(path.find('/', start), path.size());
@@ -182,8 +186,9 @@ class WorkflowReader {
       return;
     }
     if (decoder_.tree.size(*list) > kMaxTasks) {
-      decoder_.error(*list, "there are " + std::to_string(decoder_.tree.size(*list)) + " tasks; " +
-                                std::to_string(kMaxTasks) + " are allowed",
+      decoder_.error(*list,
+                     "there are " + std::to_string(decoder_.tree.size(*list)) + " tasks; " +
+                         std::to_string(kMaxTasks) + " are allowed",
                      "Split the workflow, or use `for_each`.", Code::WorkflowTooLarge);
       return;
     }
@@ -227,8 +232,9 @@ ParsedWorkflow parse_workflow(std::string_view source) {
   auto workflow = std::make_shared<Workflow>(WorkflowReader(decoder).read());
   if (!decoder.has_errors() && source.size() > kMeasuredFromBytes) {
     if (const std::size_t size = to_canonical(*workflow).size(); size > kMaxCanonicalBytes) {
-      decoder.error(Position{}, "the workflow has " + std::to_string(size) + " bytes in its canonical form; " +
-                                    std::to_string(kMaxCanonicalBytes) + " are allowed",
+      decoder.error(Position{},
+                    "the workflow has " + std::to_string(size) + " bytes in its canonical form; " +
+                        std::to_string(kMaxCanonicalBytes) + " are allowed",
                     {}, Code::WorkflowTooLarge);
     }
   }

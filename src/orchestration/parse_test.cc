@@ -93,7 +93,8 @@ TEST(ParseWorkflow, ReadsEveryKey) {
   EXPECT_EQ(inventory.workspace, WorkspaceMode::kRead);
   EXPECT_EQ(inventory.retry.max_attempts, 5U);
   EXPECT_EQ(inventory.retry.backoff_ms, 600'000);
-  EXPECT_EQ(inventory.retry.max_backoff_ms, 600'000);  // the built-in ceiling of 5m gives way to a longer backoff
+  EXPECT_EQ(inventory.retry.max_backoff_ms,
+            600'000);  // the built-in ceiling of 5m gives way to a longer backoff
   EXPECT_EQ(inventory.timeout.start_to_close_ms, 7'200'000);
   EXPECT_EQ(inventory.on_failure, OnFailure::kContinue);
   EXPECT_EQ(inventory.agent.capabilities, (std::vector<std::string>{"cpp", "git"}));
@@ -140,9 +141,10 @@ TEST(ParseWorkflow, ReadsEveryKey) {
 }
 
 TEST(ParseWorkflow, JsonAndYamlGiveTheSameWorkflow) {
-  const auto yaml = parse_good("name: x\ntasks:\n  - id: a\n    run: |\n      one \"two\"\n      ${{ run.id }}\n");
-  const auto json = parse_good(
-      R"({"name": "x", "tasks": [{"id": "a", "run": "one \"two\"\n${{ run.id }}\n"}]})");
+  const auto yaml =
+      parse_good("name: x\ntasks:\n  - id: a\n    run: |\n      one \"two\"\n      ${{ run.id }}\n");
+  const auto json =
+      parse_good(R"({"name": "x", "tasks": [{"id": "a", "run": "one \"two\"\n${{ run.id }}\n"}]})");
   const auto flow = parse_good(R"({name: x, tasks: [{id: a, run: "one \"two\"\n${{ run.id }}\n"}]})");
   ASSERT_TRUE(yaml && json && flow);
   EXPECT_EQ(to_canonical(*yaml), to_canonical(*json));
@@ -181,7 +183,8 @@ TEST(ParseWorkflow, AliasBombsAreRefused) {
 
 TEST(ParseWorkflow, ShowsEveryMistakeInFileOrder) {
   const ParsedWorkflow parsed = parse_workflow(
-      "nam: x\ntasks:\n  - id: a\n    run: ${{ inputs.y }}\n    retry: {max_attempts: 0}\n  - id: a\n    rum: x\n");
+      "nam: x\ntasks:\n  - id: a\n    run: ${{ inputs.y }}\n    retry: {max_attempts: 0}\n  - id: a\n    "
+      "rum: x\n");
   ASSERT_FALSE(parsed.ok());
   std::vector<std::string> lines;
   for (const Diagnostic& d : parsed.diagnostics) lines.push_back(d.to_string());

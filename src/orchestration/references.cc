@@ -10,7 +10,8 @@ namespace ez::orchestration {
 namespace {
 
 constexpr std::array<std::string_view, 5> kRunFields{"id", "workflow", "version", "namespace", "created_at"};
-constexpr std::array<std::string_view, 6> kTaskFields{"state", "output", "outputs", "attempt", "error", "artifacts"};
+constexpr std::array<std::string_view, 6> kTaskFields{"state",   "output", "outputs",
+                                                      "attempt", "error",  "artifacts"};
 constexpr std::array<std::string_view, 5> kVariables{"inputs", "tasks", "run", "item", "index"};
 constexpr std::size_t kMaxCyclesShown = 10;
 constexpr std::size_t kMaxCycleTasksShown = 20;
@@ -66,7 +67,8 @@ void Decoder::expression_error(NodeId node, const Error& failure, const Scope& s
   int line = 1;
   int column = 1;
   Position at = tree.position(node);
-  if (take_place(message, line, column)) at = tree.position_in(node, offset_of(tree.text(node), line, column));
+  if (take_place(message, line, column))
+    at = tree.position_in(node, offset_of(tree.text(node), line, column));
   error(at, "in " + std::string(scope.place) + ": " + std::string(message), std::string(failure.hint()),
         failure.code());
 }
@@ -86,8 +88,10 @@ std::optional<Template> Decoder::read_template(NodeId node, const Scope& scope) 
   for (const Expression& expression : parsed->expressions()) {
     // The next opening that holds this source; escaped ones (`$${{`) are passed over.
     std::size_t open = text.find("${{", from);
-    while (open != std::string_view::npos && open > 0 && text[open - 1] == '$') open = text.find("${{", open + 3);
-    const std::size_t start = open == std::string_view::npos ? from : text.find(expression.source(), open + 3);
+    while (open != std::string_view::npos && open > 0 && text[open - 1] == '$')
+      open = text.find("${{", open + 3);
+    const std::size_t start =
+        open == std::string_view::npos ? from : text.find(expression.source(), open + 3);
     from = start == std::string_view::npos ? from : start;
     check_references(expression, node, from, scope);
     from = std::min(text.size(), from + expression.source().size());
@@ -116,16 +120,19 @@ std::optional<Expression> Decoder::read_expression(NodeId node, const Scope& sco
   return std::move(parsed).value();
 }
 
-void Decoder::check_references(const Expression& expression, NodeId node, std::size_t offset, const Scope& scope) {
+void Decoder::check_references(const Expression& expression, NodeId node, std::size_t offset,
+                               const Scope& scope) {
   const std::string& source = expression.source();
   for (const std::string& name : expression.variables()) {
     const std::size_t found = source.find(name);
-    check_variable(name, source, tree.position_in(node, offset + (found == std::string::npos ? 0 : found)), scope);
+    check_variable(name, source, tree.position_in(node, offset + (found == std::string::npos ? 0 : found)),
+                   scope);
   }
   for (const auto& path : expression.paths()) check_path(path, source, node, offset, scope);
 }
 
-void Decoder::check_variable(const std::string& name, const std::string& source, Position at, const Scope& scope) {
+void Decoder::check_variable(const std::string& name, const std::string& source, Position at,
+                             const Scope& scope) {
   const std::string in = " in " + std::string(scope.place);
   if (name == "inputs" || name == "run") return;
   if (name == "tasks") {
@@ -136,13 +143,16 @@ void Decoder::check_variable(const std::string& name, const std::string& source,
   if (name == "item" || name == "index") {
     if (scope.has_item) return;
     const bool early = scope.place == "`when`" || scope.place == "`for_each`";
-    error(at, quoted(name) + " is not known" + in,
-          early ? "It is evaluated once, before there are items; filter the list: `${{ list.filter(x, x.ok) }}`."
-                : "Only a task with `for_each` has it.");
+    error(
+        at, quoted(name) + " is not known" + in,
+        early
+            ? "It is evaluated once, before there are items; filter the list: `${{ list.filter(x, x.ok) }}`."
+            : "Only a task with `for_each` has it.");
     return;
   }
   const std::size_t dash = source.find("-" + name);
-  if (dash != std::string::npos && dash > 0 && source[dash - 1] != ' ' && source.find("tasks.") != std::string::npos) {
+  if (dash != std::string::npos && dash > 0 && source[dash - 1] != ' ' &&
+      source.find("tasks.") != std::string::npos) {
     error(at, quoted(name) + " is no variable; `-` means minus" + in,
           "Write an id that contains `-` as tasks['build-all'].");
     return;
@@ -161,14 +171,16 @@ void Decoder::check_path(const std::vector<std::string>& path, const std::string
   };
   if (root == "tasks" && scope.task != Scope::kNoTask) {
     if (path.size() == 1) {
-      error(tree.position_in(node, offset_in("")), "`tasks` needs the id of a task in " + std::string(scope.place),
+      error(tree.position_in(node, offset_in("")),
+            "`tasks` needs the id of a task in " + std::string(scope.place),
             "Write tasks.build.output or tasks['build-all'].output; the id cannot be computed.");
       return;
     }
     const std::size_t at = offset_in(path[1]);
     task_references.push_back(TaskReference{scope.task, node, at, path[1]});
     if (path.size() > 2 && !contains(kTaskFields, path[2])) {
-      error(tree.position_in(node, at), "a task has no field " + quoted(path[2]) + did_you_mean(path[2], kTaskFields),
+      error(tree.position_in(node, at),
+            "a task has no field " + quoted(path[2]) + did_you_mean(path[2], kTaskFields),
             "Fields of a task are state, output, outputs, attempt, error and artifacts.");
     }
   }
@@ -179,7 +191,8 @@ void Decoder::check_path(const std::vector<std::string>& path, const std::string
     std::vector<std::string_view> names;
     for (const Input& input : inputs) names.push_back(input.name);
     error(tree.position_in(node, offset_in(path[1])),
-          "the input " + quoted(path[1]) + " is not declared" + did_you_mean(path[1], names), input_names(inputs));
+          "the input " + quoted(path[1]) + " is not declared" + did_you_mean(path[1], names),
+          input_names(inputs));
   }
   if (root == "run" && !contains(kRunFields, path[1])) {
     error(tree.position_in(node, offset_in(path[1])),
@@ -190,7 +203,8 @@ void Decoder::check_path(const std::vector<std::string>& path, const std::string
 
 namespace {
 
-void report_cycle(Decoder& decoder, NodeId list, const Workflow& workflow, const std::vector<std::uint32_t>& cycle) {
+void report_cycle(Decoder& decoder, NodeId list, const Workflow& workflow,
+                  const std::vector<std::uint32_t>& cycle) {
   std::string names;
   for (std::size_t i = 0; i < cycle.size(); ++i) {
     if (i == kMaxCycleTasksShown) {

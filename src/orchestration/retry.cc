@@ -26,8 +26,7 @@ std::int64_t backoff_ms(const Retry& policy, std::uint32_t next_attempt, std::ui
   }
   // jitter × sample in parts of a million, so that small waits keep their jitter.
   const std::int64_t sample = std::min<std::int64_t>(1000, sample_permille);
-  const __int128 jitter =
-      static_cast<__int128>(wait) * policy.jitter_permille * sample / 1'000'000;
+  const __int128 jitter = static_cast<__int128>(wait) * policy.jitter_permille * sample / 1'000'000;
   constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
   const __int128 total = jitter + wait;
   return total > kMax ? kMax : static_cast<std::int64_t>(total);

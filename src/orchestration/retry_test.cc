@@ -8,7 +8,8 @@ namespace ez::orchestration {
 namespace {
 
 TEST(Backoff, GrowsToItsCeiling) {
-  const Retry policy{.max_attempts = 9, .backoff_ms = 1'000, .max_backoff_ms = 5'000, .multiplier_permille = 2'000};
+  const Retry policy{
+      .max_attempts = 9, .backoff_ms = 1'000, .max_backoff_ms = 5'000, .multiplier_permille = 2'000};
   EXPECT_EQ(backoff_ms(policy, 2, 0), 1'000);
   EXPECT_EQ(backoff_ms(policy, 3, 0), 2'000);
   EXPECT_EQ(backoff_ms(policy, 4, 0), 4'000);
@@ -32,10 +33,13 @@ TEST(Backoff, FractionsOfAFactorAreKept) {
 
 TEST(Backoff, SaturatesInsteadOfOverflowing) {
   constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
-  const Retry policy{.backoff_ms = kMax, .max_backoff_ms = kMax, .multiplier_permille = 100'000, .jitter_permille = 1'000};
+  const Retry policy{
+      .backoff_ms = kMax, .max_backoff_ms = kMax, .multiplier_permille = 100'000, .jitter_permille = 1'000};
   EXPECT_EQ(backoff_ms(policy, 50, 1'000), kMax);
   EXPECT_EQ(backoff_ms(Retry{.backoff_ms = 0}, 50, 1'000), 0);
-  EXPECT_EQ(backoff_ms(Retry{.backoff_ms = 700, .multiplier_permille = 1'000, .jitter_permille = 0}, 4'000'000'000U, 9), 700);
+  EXPECT_EQ(backoff_ms(Retry{.backoff_ms = 700, .multiplier_permille = 1'000, .jitter_permille = 0},
+                       4'000'000'000U, 9),
+            700);
 }
 
 }  // namespace

@@ -19,7 +19,8 @@ class JsonReader {
       for (;;) {
         skip_space();
         if (closers_.empty()) {
-          return at_ == source_.size() || builder_.fail(here(), "there is text after the end of the document");
+          return at_ == source_.size() ||
+                 builder_.fail(here(), "there is text after the end of the document");
         }
         const char closer = closers_.back();
         if (peek() == closer) {
@@ -41,7 +42,8 @@ class JsonReader {
   [[nodiscard]] char peek() const { return at_ < source_.size() ? source_[at_] : '\0'; }
 
   void skip_space() {
-    while (at_ < source_.size() && std::strchr(" \t\r\n", source_[at_]) != nullptr && source_[at_] != '\0') ++at_;
+    while (at_ < source_.size() && std::strchr(" \t\r\n", source_[at_]) != nullptr && source_[at_] != '\0')
+      ++at_;
   }
 
   // The position of at_; positions are asked for in file order, so that the whole file is walked once.
@@ -217,6 +219,8 @@ class JsonReader {
 
 }  // namespace
 
-bool build_from_json(std::string_view source, TreeBuilder& builder) { return JsonReader(source, builder).read(); }
+bool build_from_json(std::string_view source, TreeBuilder& builder) {
+  return JsonReader(source, builder).read();
+}
 
 }  // namespace ez::orchestration

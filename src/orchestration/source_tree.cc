@@ -24,7 +24,8 @@ std::size_t find_invalid_utf8(std::string_view text) {
   return std::string_view::npos;
 }
 
-// The length of the line break that `text` starts with; 0: none. YAML 1.1 also breaks at U+0085, U+2028 and U+2029.
+// The length of the line break that `text` starts with; 0: none. YAML 1.1 also breaks at U+0085, U+2028 and
+// U+2029.
 std::size_t break_length(std::string_view text, bool is_yaml) {
   if (text.starts_with("\r\n")) return 2;
   if (text.starts_with('\n') || text.starts_with('\r')) return 1;
@@ -34,7 +35,8 @@ std::size_t break_length(std::string_view text, bool is_yaml) {
   return 0;
 }
 
-// JSON starts with `{` and a quoted key or nothing; anything else is read as YAML (whose flow style looks alike).
+// JSON starts with `{` and a quoted key or nothing; anything else is read as YAML (whose flow style looks
+// alike).
 bool looks_like_json(std::string_view text) {
   const std::size_t open = text.find_first_not_of(" \t\r\n");
   if (open == std::string_view::npos || text[open] != '{') return false;
@@ -47,9 +49,11 @@ bool looks_like_json(std::string_view text) {
 std::unique_ptr<const SourceTree> SourceTree::parse(std::string_view source, SourceError& error,
                                                     const SourceLimits& limits) {
   if (source.size() > limits.max_bytes) {
-    error = SourceError{{}, "the file has " + std::to_string(source.size()) + " bytes; " +
-                                std::to_string(limits.max_bytes) + " are allowed",
-                        "Split the workflow or move long texts into files.", true};
+    error = SourceError{{},
+                        "the file has " + std::to_string(source.size()) + " bytes; " +
+                            std::to_string(limits.max_bytes) + " are allowed",
+                        "Split the workflow or move long texts into files.",
+                        true};
     return nullptr;
   }
   auto tree = std::unique_ptr<SourceTree>(new SourceTree());
@@ -66,17 +70,18 @@ std::unique_ptr<const SourceTree> SourceTree::parse(std::string_view source, Sou
     std::size_t line = tree->line_starts_.size();
     while (tree->line_starts_[line - 1] > bad) --line;
     const std::size_t start = tree->line_starts_[line - 1];
-    error = SourceError{{static_cast<int>(line),
-                         static_cast<int>(count_code_points(source.substr(start, bad - start))) + 1},
-                        "a byte that is not UTF-8",
-                        "Save the file as UTF-8.",
-                        false};
+    error = SourceError{
+        {static_cast<int>(line), static_cast<int>(count_code_points(source.substr(start, bad - start))) + 1},
+        "a byte that is not UTF-8",
+        "Save the file as UTF-8.",
+        false};
     return nullptr;
   }
   TreeBuilder builder(*tree, limits);
   if (is_json) {
     if (!build_from_json(source, builder)) {
-      // YAML's flow style may also start like that: `{"name": x}`. The JSON mistake is the one to show otherwise.
+      // YAML's flow style may also start like that: `{"name": x}`. The JSON mistake is the one to show
+      // otherwise.
       error = builder.error();
       if (error.too_large) return nullptr;
       auto again = std::unique_ptr<SourceTree>(new SourceTree());
@@ -183,12 +188,13 @@ Position SourceTree::position_in(NodeId node, std::size_t offset) const {
   const std::string_view word = value.substr(offset, end == std::string_view::npos ? end : end - offset);
   if (word.empty()) return start;
   std::size_t occurrence = 0;
-  for (std::size_t i = value.find(word); i != std::string_view::npos && i < offset; i = value.find(word, i + 1)) {
+  for (std::size_t i = value.find(word); i != std::string_view::npos && i < offset;
+       i = value.find(word, i + 1)) {
     ++occurrence;
   }
   std::size_t found = source_.find(word, line_starts_[static_cast<std::size_t>(start.line) - 1]);
-  const std::size_t node_byte = line_starts_[static_cast<std::size_t>(start.line) - 1] +
-                                skip_code_points(line, start.column - 1);
+  const std::size_t node_byte =
+      line_starts_[static_cast<std::size_t>(start.line) - 1] + skip_code_points(line, start.column - 1);
   while (found != std::string::npos && (found < node_byte || occurrence > 0)) {
     if (found >= node_byte) --occurrence;
     found = source_.find(word, found + 1);
@@ -199,7 +205,8 @@ Position SourceTree::position_in(NodeId node, std::size_t offset) const {
   const std::size_t line_start = line_starts_[number - 1];
   return Position{
       static_cast<int>(number),
-      static_cast<int>(count_code_points(std::string_view(source_).substr(line_start, found - line_start))) + 1};
+      static_cast<int>(count_code_points(std::string_view(source_).substr(line_start, found - line_start))) +
+          1};
 }
 
 Value SourceTree::to_value(NodeId node) const {

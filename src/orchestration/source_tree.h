@@ -1,10 +1,12 @@
-// The text of a YAML or JSON file as a tree of nodes that know their line and column. What a value means (a number, a
-// duration, a template) is decided by whoever reads it; the tree only tells plain scalars from quoted ones.
+// The text of a YAML or JSON file as a tree of nodes that know their line and column. What a value means (a
+// number, a duration, a template) is decided by whoever reads it; the tree only tells plain scalars from
+// quoted ones.
 //
-// YAML: one document, block and flow style, anchors and aliases (an alias shares its anchor's node; the size of the
-// expanded tree is bounded). Refused with line and column: several documents, duplicate keys, keys that are not plain
-// text, merge keys (`<<`), tags other than the core ones, recursive aliases, tabs as indentation, control characters,
-// bytes that are not UTF-8. JSON (RFC 8259) is read by a parser of its own, so that escapes and columns are right.
+// YAML: one document, block and flow style, anchors and aliases (an alias shares its anchor's node; the size
+// of the expanded tree is bounded). Refused with line and column: several documents, duplicate keys, keys
+// that are not plain text, merge keys (`<<`), tags other than the core ones, recursive aliases, tabs as
+// indentation, control characters, bytes that are not UTF-8. JSON (RFC 8259) is read by a parser of its own,
+// so that escapes and columns are right.
 //
 // Limits: SourceLimits; nothing recurses. Columns count code points from 1. Threads: immutable once parsed.
 #pragma once
@@ -44,7 +46,14 @@ using NodeId = std::uint32_t;
 
 class SourceTree {
  public:
-  enum class Kind : std::uint8_t { kNull, kPlain, kQuoted, kBlock, kList, kMap };  // kBlock: `|` and `>` scalars
+  enum class Kind : std::uint8_t {
+    kNull,
+    kPlain,
+    kQuoted,
+    kBlock,
+    kList,
+    kMap
+  };  // kBlock: `|` and `>` scalars
 
   // Never throws or aborts on any bytes. `error` is set when the result is null.
   [[nodiscard]] static std::unique_ptr<const SourceTree> parse(std::string_view source, SourceError& error,
@@ -60,14 +69,17 @@ class SourceTree {
   [[nodiscard]] std::string_view text(NodeId node) const;
   // Of a list its items, of a map key, value, key, value …; 0 for scalars.
   [[nodiscard]] std::size_t size(NodeId node) const { return is_collection(node) ? nodes_[node].count : 0; }
-  [[nodiscard]] NodeId child(NodeId node, std::size_t index) const { return children_[nodes_[node].begin + index]; }
+  [[nodiscard]] NodeId child(NodeId node, std::size_t index) const {
+    return children_[nodes_[node].begin + index];
+  }
   // The value of a map's key. Linear: maps of a workflow file are small, and large ones are walked.
   [[nodiscard]] std::optional<NodeId> find(NodeId map, std::string_view key) const;
 
   // Where byte `offset` of a scalar's text stands in the file; the scalar's own place where folding hides it.
   [[nodiscard]] Position position_in(NodeId node, std::size_t offset) const;
 
-  // What YAML's core schema reads: null, bool, int, double, string, list, map. An integer beyond int64 is a double.
+  // What YAML's core schema reads: null, bool, int, double, string, list, map. An integer beyond int64 is a
+  // double.
   [[nodiscard]] Value to_value(NodeId node) const;
 
   [[nodiscard]] std::size_t node_count() const { return nodes_.size(); }
@@ -93,7 +105,8 @@ class SourceTree {
   NodeId root_ = 0;
 };
 
-// A plain scalar as the core schema of YAML 1.2 reads it (JSON's numbers included): null, bool, int, double or string.
+// A plain scalar as the core schema of YAML 1.2 reads it (JSON's numbers included): null, bool, int, double
+// or string.
 [[nodiscard]] Value plain_scalar_value(std::string_view text);
 
 }  // namespace ez::orchestration

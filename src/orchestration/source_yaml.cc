@@ -1,5 +1,5 @@
-// YAML into a tree, over the events of libyaml (docs/adr/0101-libyaml.md says why not yaml-cpp). The only file that
-// knows the library.
+// YAML into a tree, over the events of libyaml (docs/adr/0005-libyaml.md says why not yaml-cpp). The only
+// file that knows the library.
 #include <yaml.h>
 
 #include <memory>
@@ -34,19 +34,22 @@ constexpr Explanation kExplanations[] = {
      "Put texts with special characters, such as ${{ }}, in quotes inside [ ]."},
     {"did not find expected ',' or '}'", "a map in `{ }` goes on with neither `,` nor `}`",
      "Put texts with special characters, such as ${{ }}, in quotes inside { }."},
-    {"could not find expected ':'", "a key without `:`", "Write `key: value`; use `|` for a text of several lines."},
-    {"found unexpected end of stream", "a quoted text or a bracket has no end", "Add the closing quote or bracket."},
+    {"could not find expected ':'", "a key without `:`",
+     "Write `key: value`; use `|` for a text of several lines."},
+    {"found unexpected end of stream", "a quoted text or a bracket has no end",
+     "Add the closing quote or bracket."},
     {"found unexpected document indicator", "a quoted text has no end before the document ends",
      "Add the closing quote."},
-    {"did not find expected node content", "a value is missing or starts with a character that has a meaning in YAML",
-     "Put the text in quotes."},
+    {"did not find expected node content",
+     "a value is missing or starts with a character that has a meaning in YAML", "Put the text in quotes."},
     {"block sequence entries are not allowed in this context", "a list item where none can stand",
      "Start the list on a line of its own, or write it as [a, b]."},
     {"found unknown escape character", "an unknown escape in a text in double quotes",
      "Write a backslash as \\\\, or use single quotes."},
     {"did not find expected <document start>", "a second document, or text after the end of the first",
      "A file holds one workflow; check that the whole text is indented below its key."},
-    {"control characters are not allowed", "a control character", "Remove it; write it as an escape in double quotes."},
+    {"control characters are not allowed", "a control character",
+     "Remove it; write it as an escape in double quotes."},
 };
 
 class YamlReader {
@@ -62,7 +65,8 @@ class YamlReader {
     if (yaml_parser_initialize(&parser_) == 0) return builder_.fail({}, "out of memory");
     initialized_ = true;
     yaml_parser_set_encoding(&parser_, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(source_.data()), source_.size());
+    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(source_.data()),
+                                 source_.size());
     for (;;) {
       yaml_event_t event;
       if (yaml_parser_parse(&parser_, &event) == 0) return explain();
@@ -81,7 +85,8 @@ class YamlReader {
     switch (event.type) {
       case YAML_DOCUMENT_START_EVENT:
         if (++documents_ > 1) {
-          return builder_.fail(at, "a second document starts here", "A file holds one document; remove the `---`.");
+          return builder_.fail(at, "a second document starts here",
+                               "A file holds one document; remove the `---`.");
         }
         return true;
       case YAML_SCALAR_EVENT: {
@@ -99,10 +104,12 @@ class YamlReader {
         return builder_.add_scalar(at, kind, text, to_text(scalar.anchor));
       }
       case YAML_SEQUENCE_START_EVENT:
-        if (event.data.sequence_start.tag != nullptr && !check_tag(at, event.data.sequence_start.tag)) return false;
+        if (event.data.sequence_start.tag != nullptr && !check_tag(at, event.data.sequence_start.tag))
+          return false;
         return builder_.begin(at, SourceTree::Kind::kList, to_text(event.data.sequence_start.anchor));
       case YAML_MAPPING_START_EVENT:
-        if (event.data.mapping_start.tag != nullptr && !check_tag(at, event.data.mapping_start.tag)) return false;
+        if (event.data.mapping_start.tag != nullptr && !check_tag(at, event.data.mapping_start.tag))
+          return false;
         return builder_.begin(at, SourceTree::Kind::kMap, to_text(event.data.mapping_start.anchor));
       case YAML_SEQUENCE_END_EVENT:
       case YAML_MAPPING_END_EVENT:
@@ -148,8 +155,8 @@ class YamlReader {
     if (parser_.context != nullptr && parser_.error != YAML_READER_ERROR) {
       const Position start = to_position(parser_.context_mark);
       if (start.line != at.line || start.column != at.column) {
-        message += " (" + std::string(parser_.context) + " that starts at " + std::to_string(start.line) + ":" +
-                   std::to_string(start.column) + ")";
+        message += " (" + std::string(parser_.context) + " that starts at " + std::to_string(start.line) +
+                   ":" + std::to_string(start.column) + ")";
       }
     }
     return builder_.fail(at, "YAML: " + message, hint);
@@ -188,6 +195,8 @@ class YamlReader {
 
 }  // namespace
 
-bool build_from_yaml(std::string_view source, TreeBuilder& builder) { return YamlReader(source, builder).read(); }
+bool build_from_yaml(std::string_view source, TreeBuilder& builder) {
+  return YamlReader(source, builder).read();
+}
 
 }  // namespace ez::orchestration

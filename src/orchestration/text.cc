@@ -12,7 +12,8 @@ struct Unit {
   std::int64_t ms;
 };
 // From large to small; "m" is tried after "ms" is ruled out by reading the whole run of letters.
-constexpr std::array<Unit, 5> kUnits{{{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1'000}, {"ms", 1}}};
+constexpr std::array<Unit, 5> kUnits{
+    {{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1'000}, {"ms", 1}}};
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
@@ -21,8 +22,10 @@ char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c
 std::optional<std::int64_t> parse_decimal(std::string_view text, int decimals, std::int64_t limit) {
   const std::size_t point = text.find('.');
   const std::string_view whole = text.substr(0, point);
-  const std::string_view fraction = point == std::string_view::npos ? std::string_view() : text.substr(point + 1);
-  if (whole.empty() || whole.size() > 16 || fraction.size() > static_cast<std::size_t>(decimals)) return std::nullopt;
+  const std::string_view fraction =
+      point == std::string_view::npos ? std::string_view() : text.substr(point + 1);
+  if (whole.empty() || whole.size() > 16 || fraction.size() > static_cast<std::size_t>(decimals))
+    return std::nullopt;
   if (point != std::string_view::npos && fraction.empty()) return std::nullopt;
   std::int64_t value = 0;
   const auto add = [&](char c) {
@@ -80,8 +83,12 @@ std::string format_duration_ms(std::int64_t duration_ms) {
   return out;
 }
 
-std::optional<std::int64_t> parse_microusd(std::string_view text) { return parse_decimal(text, 6, kMaxMoneyMicrousd); }
-std::optional<std::int64_t> parse_permille(std::string_view text) { return parse_decimal(text, 3, 1'000'000'000); }
+std::optional<std::int64_t> parse_microusd(std::string_view text) {
+  return parse_decimal(text, 6, kMaxMoneyMicrousd);
+}
+std::optional<std::int64_t> parse_permille(std::string_view text) {
+  return parse_decimal(text, 3, 1'000'000'000);
+}
 
 bool is_name(std::string_view text) {
   if (text.empty() || text.size() > kMaxNameLength || text[0] == '_' || text[0] == '-') return false;

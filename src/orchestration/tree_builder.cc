@@ -42,7 +42,8 @@ bool TreeBuilder::place(NodeId node, Position at, std::uint64_t weight, std::uin
   total_weight_ += weight;
   total_bytes_ += bytes;
   if (total_weight_ > limits_.max_nodes) {
-    return fail_too_large(at, "the file has more than " + std::to_string(limits_.max_nodes) + " keys and values",
+    return fail_too_large(at,
+                          "the file has more than " + std::to_string(limits_.max_nodes) + " keys and values",
                           "Split the file; aliases count as often as they are used.");
   }
   if (total_bytes_ > limits_.max_bytes) {
@@ -139,8 +140,9 @@ bool TreeBuilder::add_alias(Position at, std::string_view anchor) {
     return fail(at, "the alias `*" + std::string(anchor.substr(0, 60)) + "` stands inside its own anchor",
                 "Write the value out.");
   }
-  return fail(at, "the alias `*" + std::string(anchor.substr(0, 60)) + "` has no anchor before it",
-              "Define `&" + std::string(anchor.substr(0, 60)) + "` first, or quote a text that starts with `*`.");
+  return fail(
+      at, "the alias `*" + std::string(anchor.substr(0, 60)) + "` has no anchor before it",
+      "Define `&" + std::string(anchor.substr(0, 60)) + "` first, or quote a text that starts with `*`.");
 }
 
 bool TreeBuilder::check_keys(const Open& open) {

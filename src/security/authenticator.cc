@@ -6,8 +6,8 @@
 namespace ez::security {
 
 TokenAuthenticator::TokenAuthenticator(std::string token)
-    : TokenAuthenticator(std::move(token), Principal{"token:local", PrincipalKind::kPerson, {Grant{Role::kAdmin, "*"}}}) {
-}
+    : TokenAuthenticator(std::move(token),
+                         Principal{"token:local", PrincipalKind::kPerson, {Grant{Role::kAdmin, "*"}}}) {}
 
 TokenAuthenticator::TokenAuthenticator(std::string token, Principal principal)
     : token_(std::move(token)), principal_(std::make_shared<const Principal>(std::move(principal))) {

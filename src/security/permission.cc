@@ -8,13 +8,15 @@ namespace ez::security {
 namespace {
 
 constexpr std::string_view kPermissionNames[] = {
-    "workflow.read", "workflow.write", "run.read",   "run.start",     "run.control",    "approval.decide", "agent.read",
-    "agent.register", "agent.work",    "artifact.read", "artifact.write", "metrics.read", "admin.read",      "admin.write",
+    "workflow.read",   "workflow.write", "run.read",       "run.start",   "run.control",
+    "approval.decide", "agent.read",     "agent.register", "agent.work",  "artifact.read",
+    "artifact.write",  "metrics.read",   "admin.read",     "admin.write",
 };
 static_assert(std::size(kPermissionNames) == kPermissionCount);
 
-constexpr Permission kViewerPermissions[] = {Permission::kWorkflowRead, Permission::kRunRead, Permission::kAgentRead,
-                                             Permission::kArtifactRead, Permission::kMetricsRead};
+constexpr Permission kViewerPermissions[] = {Permission::kWorkflowRead, Permission::kRunRead,
+                                             Permission::kAgentRead, Permission::kArtifactRead,
+                                             Permission::kMetricsRead};
 constexpr Permission kOperatorPermissions[] = {Permission::kRunStart, Permission::kRunControl,
                                                Permission::kArtifactWrite};
 constexpr Permission kMaintainerPermissions[] = {Permission::kWorkflowWrite, Permission::kApprovalDecide};
@@ -69,7 +71,8 @@ std::string explain(const Principal& principal, std::string_view verb, std::stri
 }
 
 template <typename Accepts>
-Decision decide_by(const Principal& principal, std::string_view what, std::string_view name_space, Accepts accepts) {
+Decision decide_by(const Principal& principal, std::string_view what, std::string_view name_space,
+                   Accepts accepts) {
   for (const Grant& grant : principal.roles) {
     if (!covers(grant, name_space) || !accepts(grant.role)) continue;
     std::string reason = explain(principal, " has ", what, name_space);

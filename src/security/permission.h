@@ -1,7 +1,7 @@
 // Permissions and roles: who may do what, as data, and the one function that decides.
 //
-// A permission is a verb on a kind of thing. A role is a named set of permissions and inherits the sets of other roles.
-// docs/guide/api.md lists both; the text names are stable.
+// A permission is a verb on a kind of thing. A role is a named set of permissions and inherits the sets of
+// other roles. docs/guide/api.md lists both; the text names are stable.
 #pragma once
 
 #include <cstdint>
@@ -46,12 +46,14 @@ struct RoleInfo {
 [[nodiscard]] const RoleInfo* find_role(std::string_view name);
 [[nodiscard]] std::span<const RoleInfo> all_roles();
 
-// Whether `role` is `wanted` or inherits it, directly or not (an admin is a maintainer; an approval names a role).
+// Whether `role` is `wanted` or inherits it, directly or not (an admin is a maintainer; an approval names a
+// role).
 [[nodiscard]] bool includes(Role role, Role wanted);
 
 struct Decision {
   bool allowed = false;
-  std::string reason;  // names the principal, the permission, the namespace and the role that decided; never a secret
+  std::string
+      reason;  // names the principal, the permission, the namespace and the role that decided; never a secret
 };
 
 // Pure. Allowed when a grant of the principal covers the namespace and its role has the permission.

@@ -13,7 +13,8 @@ Principal with(Role role, std::string name_space = "*") {
 
 TEST(Permission, NamesAreUniqueAndReadBackAsRoles) {
   std::set<std::string_view> names;
-  for (std::size_t i = 0; i < kPermissionCount; ++i) names.insert(permission_name(static_cast<Permission>(i)));
+  for (std::size_t i = 0; i < kPermissionCount; ++i)
+    names.insert(permission_name(static_cast<Permission>(i)));
   EXPECT_EQ(names.size(), kPermissionCount);
   for (const RoleInfo& role : all_roles()) EXPECT_EQ(find_role(role.name)->role, role.role);
   EXPECT_EQ(find_role("root"), nullptr);
@@ -35,7 +36,8 @@ TEST(Permission, EachRoleHasExactlyItsPermissions) {
     }
     return out;
   };
-  const std::set<std::string_view> viewer = {"workflow.read", "run.read", "agent.read", "artifact.read", "metrics.read"};
+  const std::set<std::string_view> viewer = {"workflow.read", "run.read", "agent.read", "artifact.read",
+                                             "metrics.read"};
   EXPECT_EQ(list(Role::kViewer), viewer);
   std::set<std::string_view> wanted = viewer;
   wanted.insert({"run.start", "run.control", "artifact.write"});
@@ -55,7 +57,8 @@ TEST(Permission, GrantsHoldInTheirNamespaceOnly) {
 }
 
 TEST(Permission, NobodyHasNothing) {
-  const Decision refused = decide(Principal{"token:empty", PrincipalKind::kService, {}}, Permission::kRunRead, "default");
+  const Decision refused =
+      decide(Principal{"token:empty", PrincipalKind::kService, {}}, Permission::kRunRead, "default");
   EXPECT_FALSE(refused.allowed);
   EXPECT_EQ(refused.reason, "token:empty lacks run.read in namespace default: it has no role");
 }

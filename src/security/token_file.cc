@@ -67,7 +67,8 @@ Status write_all(int fd, std::string_view bytes, const std::string& name) {
   return {};
 }
 
-// Written aside and linked into place: link(2) refuses an existing name, so the first of several writers wins.
+// Written aside and linked into place: link(2) refuses an existing name, so the first of several writers
+// wins.
 Status create(const std::filesystem::path& file) {
   const std::string aside = file.string() + "." + std::to_string(::getpid()) + "-" +
                             std::to_string(system_random().next()) + ".tmp";
@@ -94,14 +95,15 @@ bool is_base64url(std::string_view text) {
 Result<std::string> read_open(int fd, const std::string& name) {
   struct stat facts {};
   if (::fstat(fd, &facts) != 0) return failed("stat " + name);
-  if (!S_ISREG(facts.st_mode)) return unsafe(name + " is not a regular file", "Remove it; ez makes a new token file.");
+  if (!S_ISREG(facts.st_mode))
+    return unsafe(name + " is not a regular file", "Remove it; ez makes a new token file.");
   if (facts.st_uid != ::geteuid() && facts.st_uid != 0) {
     return unsafe(name + " belongs to another user (uid " + std::to_string(facts.st_uid) + ")",
                   "Remove it; ez makes a new token file.");
   }
   if ((facts.st_mode & 077) != 0) {
-    return unsafe(name + " can be read or written by other users", "Run `chmod 600 " + name +
-                                                                        "`, or remove it for a new token.");
+    return unsafe(name + " can be read or written by other users",
+                  "Run `chmod 600 " + name + "`, or remove it for a new token.");
   }
   char buffer[kTokenCharacters + 2];
   std::size_t size = 0;
@@ -126,7 +128,8 @@ Result<std::string> read_token(const std::filesystem::path& file) {
   // O_NONBLOCK: a pipe in its place must not block us; O_NOFOLLOW: nor may a link lead to another file.
   const Descriptor in(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (in.get() < 0) {
-    if (errno == ELOOP) return unsafe(file.string() + " is a symbolic link", "Remove it; ez makes a new token file.");
+    if (errno == ELOOP)
+      return unsafe(file.string() + " is a symbolic link", "Remove it; ez makes a new token file.");
     return failed("open " + file.string());
   }
   return read_open(in.get(), file.string());

@@ -41,7 +41,8 @@ TEST_F(TokenFile, IsMadeOnceWithTightModeAndReadBack) {
   ASSERT_TRUE(second.ok());
   EXPECT_EQ(*first, *second);
   // Nothing is left aside.
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), std::filesystem::directory_iterator()), 1);
+  EXPECT_EQ(
+      std::distance(std::filesystem::directory_iterator(folder_), std::filesystem::directory_iterator()), 1);
 }
 
 TEST_F(TokenFile, ConcurrentStartsAgree) {
@@ -70,12 +71,14 @@ TEST_F(TokenFile, OneThatOthersCanReadIsRefusedWithTheRemedy) {
 }
 
 TEST_F(TokenFile, WrongContentIsRefused) {
-  for (const std::string& text : {std::string(), std::string("short\n"), std::string(43, '/'), std::string(60, 'a')}) {
+  for (const std::string& text :
+       {std::string(), std::string("short\n"), std::string(43, '/'), std::string(60, 'a')}) {
     write(text, 0600);
     const auto loaded = load_or_create_token(file_);
     ASSERT_FALSE(loaded.ok()) << text;
     EXPECT_EQ(loaded.error().code(), Code::TokenFileUnsafe);
-    EXPECT_EQ(loaded.error().message().find(text.empty() ? "?" : text), std::string::npos) << "content leaked";
+    EXPECT_EQ(loaded.error().message().find(text.empty() ? "?" : text), std::string::npos)
+        << "content leaked";
   }
 }
 
@@ -93,7 +96,8 @@ TEST_F(TokenFile, MissingFolderAndMissingFileAreIoErrors) {
   EXPECT_EQ(read_token(file_).error().code(), Code::IoFailed);
 }
 
-TEST(Secrets, Base64UrlVectors) {  // RFC 4648 section 10, without padding, and the two characters of base64url
+TEST(Secrets,
+     Base64UrlVectors) {  // RFC 4648 section 10, without padding, and the two characters of base64url
   EXPECT_EQ(base64url(""), "");
   EXPECT_EQ(base64url("f"), "Zg");
   EXPECT_EQ(base64url("fo"), "Zm8");

@@ -32,7 +32,8 @@ bool digits(std::string_view text) {
 // [a-z0-9][a-z0-9_-]{0,62} and, for an instance, .<up to 9 digits>: never a slash or two dots.
 bool is_task(std::string_view task) {
   const auto dot = task.find('.');
-  if (dot != std::string_view::npos && (!digits(task.substr(dot + 1)) || task.size() - dot > 10)) return false;
+  if (dot != std::string_view::npos && (!digits(task.substr(dot + 1)) || task.size() - dot > 10))
+    return false;
   task = task.substr(0, dot);
   return !task.empty() && task.size() <= 63 && task[0] != '_' && task[0] != '-' &&
          task.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-") == std::string_view::npos;
@@ -141,7 +142,8 @@ struct AttemptLogs::State {
   std::array<Shard, kShards> shards;
 
   Shard& shard(const AttemptId& id) {
-    const std::size_t hash = std::hash<std::string>()(id.task) ^ (id.run.value * 0x9e3779b97f4a7c15ULL) ^ id.attempt;
+    const std::size_t hash =
+        std::hash<std::string>()(id.task) ^ (id.run.value * 0x9e3779b97f4a7c15ULL) ^ id.attempt;
     return shards[(hash ^ hash >> 32) % kShards];
   }
 
@@ -151,13 +153,15 @@ struct AttemptLogs::State {
     --shard.open;
   }
 
-  // Closes the descriptors and forgets the attempts that were not used for longest, until one more of each fits.
+  // Closes the descriptors and forgets the attempts that were not used for longest, until one more of each
+  // fits.
   void make_room(Shard& shard, bool for_entry) const {
     for (auto at = shard.recent.rbegin(); shard.open >= open_per_shard && at != shard.recent.rend(); ++at) {
       close(shard, shard.entries.at(*at));
     }
     if (!for_entry) return;
-    for (auto at = shard.recent.end(); shard.entries.size() >= kMaxRemembered / kShards && at != shard.recent.begin();) {
+    for (auto at = shard.recent.end();
+         shard.entries.size() >= kMaxRemembered / kShards && at != shard.recent.begin();) {
       --at;
       Entry& entry = shard.entries.at(*at);
       entry.prune();
@@ -209,7 +213,8 @@ struct AttemptLogs::State {
   Status grow(Entry& entry, std::string_view bytes) {
     if (used.fetch_add(bytes.size()) + bytes.size() > limits.total_bytes) {
       used.fetch_sub(bytes.size());
-      return Error(Code::DiskFull, "the logs have reached their budget of " + std::to_string(limits.total_bytes) + " bytes",
+      return Error(Code::DiskFull,
+                   "the logs have reached their budget of " + std::to_string(limits.total_bytes) + " bytes",
                    "Remove old runs or raise the budget; work goes on by itself when there is room.");
     }
     const Status written = write_at(entry.fd.get(), entry.state.size, bytes, entry.path);
@@ -240,7 +245,8 @@ void notify(const Hooks& hooks, const LogState& state) {
 AttemptLogs::AttemptLogs(std::unique_ptr<State> state) : state_(std::move(state)) {}
 AttemptLogs::~AttemptLogs() = default;
 
-Result<std::unique_ptr<AttemptLogs>> AttemptLogs::open(const std::string& folder, const AttemptLogLimits& limits) {
+Result<std::unique_ptr<AttemptLogs>> AttemptLogs::open(const std::string& folder,
+                                                       const AttemptLogLimits& limits) {
   auto state = std::make_unique<State>();
   state->folder = folder + "/logs";
   state->limits = limits;
@@ -260,7 +266,8 @@ Result<std::unique_ptr<AttemptLogs>> AttemptLogs::open(const std::string& folder
 Result<AppendedLog> AttemptLogs::append(const AttemptId& id, std::uint64_t offset, std::string_view bytes) {
   EZ_TRY(check_id(id));
   if (bytes.size() > kMaxAppendBytes) {
-    return Error(Code::PayloadTooLarge, "at most " + std::to_string(kMaxAppendBytes) + " bytes of a log at once");
+    return Error(Code::PayloadTooLarge,
+                 "at most " + std::to_string(kMaxAppendBytes) + " bytes of a log at once");
   }
   AppendedLog result;
   Hooks hooks;
@@ -277,7 +284,8 @@ Result<AppendedLog> AttemptLogs::append(const AttemptId& id, std::uint64_t offse
       return Error(Code::LogGap, "the offset " + std::to_string(offset) + " is above the size " +
                                      std::to_string(entry->state.size) + " of this log");
     }
-    if (entry->state.size - offset >= bytes.size()) return AppendedLog{entry->state.size, false};  // a repetition
+    if (entry->state.size - offset >= bytes.size())
+      return AppendedLog{entry->state.size, false};  // a repetition
     if (entry->state.finished) return Error(Code::WrongState, "this log is finished");
     bytes.remove_prefix(entry->state.size - offset);
     if (entry->path.empty()) {
@@ -348,7 +356,8 @@ Status AttemptLogs::finish(const AttemptId& id) {
     if (!entry->path.empty()) {
       EZ_TRY(state_->open_file(shard, *entry));
       if (::fdatasync(entry->fd.get()) != 0) return file_error("fdatasync", entry->path, errno);
-      const std::string name = run_folder(state_->folder, id.run) + "/" + id.task + "." + std::to_string(id.attempt) + ".log";
+      const std::string name =
+          run_folder(state_->folder, id.run) + "/" + id.task + "." + std::to_string(id.attempt) + ".log";
       if (::rename(entry->path.c_str(), name.c_str()) != 0) return file_error("rename", entry->path, errno);
       entry->path = name;
       State::close(shard, *entry);
@@ -365,7 +374,8 @@ Result<LogSubscription> AttemptLogs::subscribe(const AttemptId& id, LogListener 
   EZ_TRY(check_id(id));
   if (state_->subscriptions->fetch_add(1) >= kMaxSubscriptions) {
     state_->subscriptions->fetch_sub(1);
-    return Error(Code::Overloaded, std::to_string(kMaxSubscriptions) + " followers of logs are there already");
+    return Error(Code::Overloaded,
+                 std::to_string(kMaxSubscriptions) + " followers of logs are there already");
   }
   auto hook = std::make_shared<LogSubscription::Hook>();
   hook->listener = std::move(listener);
@@ -388,7 +398,8 @@ Status AttemptLogs::remove_run(RunId run) {
     const std::string folder = run_folder(state_->folder, run);
     std::error_code error;
     fs::directory_iterator at(folder, error);
-    if (error && error != std::errc::no_such_file_or_directory) return file_error("read", folder, error.value());
+    if (error && error != std::errc::no_such_file_or_directory)
+      return file_error("read", folder, error.value());
     for (; !error && at != fs::directory_iterator(); at.increment(error)) {
       std::error_code gone;
       const auto size = at->file_size(gone);

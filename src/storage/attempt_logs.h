@@ -1,18 +1,20 @@
 // Logs of attempts: what a task's command printed, as files that agents append to and people follow.
-// <folder>/logs/<ab>/<run>/<task>.<attempt>.open, renamed to .log when it is finished (ab: low byte of the run's number in
-// hexadecimal digits). Bytes are kept as they come.
+// <folder>/logs/<ab>/<run>/<task>.<attempt>.open, renamed to .log when it is finished (ab: low byte of the
+// run's number in hexadecimal digits). Bytes are kept as they come.
 //
-// Appends are idempotent by offset: an agent that does not know whether its last append arrived sends it again.
-// Durability: an append is in the file but not synced; finish() syncs the bytes. After a power loss a live log may be
-// shorter than what was answered: the agent's next append then fails with LOG_GAP and it sends again from size(). The
-// finished flag itself may be lost then; the owner, who knows that the attempt has ended, calls finish() again.
+// Appends are idempotent by offset: an agent that does not know whether its last append arrived sends it
+// again. Durability: an append is in the file but not synced; finish() syncs the bytes. After a power loss a
+// live log may be shorter than what was answered: the agent's next append then fails with LOG_GAP and it
+// sends again from size(). The finished flag itself may be lost then; the owner, who knows that the attempt
+// has ended, calls finish() again.
 //
-// Bounds. Over max_attempt_bytes a log ends with one line that says so, and further bytes are taken and dropped
-// (truncated = true): a chatty task never fails by its log. Over total_bytes appends are refused with DISK_FULL.
-// At most max_open_files descriptors are open; at most kMaxRemembered attempts and kMaxSubscriptions followers are
-// in memory (a follower more: OVERLOADED).
+// Bounds. Over max_attempt_bytes a log ends with one line that says so, and further bytes are taken and
+// dropped (truncated = true): a chatty task never fails by its log. Over total_bytes appends are refused with
+// DISK_FULL. At most max_open_files descriptors are open; at most kMaxRemembered attempts and
+// kMaxSubscriptions followers are in memory (a follower more: OVERLOADED).
 //
-// Threads. Everything is thread-safe. Attempts are spread over kShards locks, which are held during one write or read.
+// Threads. Everything is thread-safe. Attempts are spread over kShards locks, which are held during one write
+// or read.
 #pragma once
 
 #include <cstdint>
@@ -61,9 +63,9 @@ struct LogChunk {
   LogState state;
 };
 
-// Called after a log grew, was finished or was removed (then as finished with size 0), on the thread that did it, without
-// a lock of the store. With several appending threads an older state may come after a newer one: read() has the truth.
-// It must be quick, and may not append to or end a subscription of the same log.
+// Called after a log grew, was finished or was removed (then as finished with size 0), on the thread that did
+// it, without a lock of the store. With several appending threads an older state may come after a newer one:
+// read() has the truth. It must be quick, and may not append to or end a subscription of the same log.
 using LogListener = std::function<void(const LogState&)>;
 
 // A follower; afterwards (destroyed) its listener is not running and never runs again. May outlive the store.
@@ -90,18 +92,21 @@ class AttemptLogs {
 
   // All methods refuse names that are not of the described form with INVALID_ARGUMENT, and say IO_FAILED.
 
-  // Puts `bytes` at `offset`. What lies below the present size is taken as a repetition and not written again.
-  // LOG_GAP: offset is above the present size, which the message names and size() gives. DISK_FULL: the budget or the
-  // disk is full, nothing was written. WRONG_STATE: new bytes for a finished log. PAYLOAD_TOO_LARGE: above kMaxAppendBytes.
+  // Puts `bytes` at `offset`. What lies below the present size is taken as a repetition and not written
+  // again. LOG_GAP: offset is above the present size, which the message names and size() gives. DISK_FULL:
+  // the budget or the disk is full, nothing was written. WRONG_STATE: new bytes for a finished log.
+  // PAYLOAD_TOO_LARGE: above kMaxAppendBytes.
   [[nodiscard]] Result<AppendedLog> append(const AttemptId& id, std::uint64_t offset, std::string_view bytes);
 
-  // Up to `limit` (at most kMaxLogReadBytes) bytes from `offset`. A log without an append yet is empty, not an error.
+  // Up to `limit` (at most kMaxLogReadBytes) bytes from `offset`. A log without an append yet is empty, not
+  // an error.
   [[nodiscard]] Result<LogChunk> read(const AttemptId& id, std::uint64_t offset, std::size_t limit) const;
   [[nodiscard]] Result<LogState> state(const AttemptId& id) const;
   // What the next append's offset has to be: for the answer to LOG_GAP.
   [[nodiscard]] Result<std::uint64_t> size(const AttemptId& id) const;
 
-  // No more bytes; idempotent. An attempt that never printed anything leaves no file: its flag is in memory only.
+  // No more bytes; idempotent. An attempt that never printed anything leaves no file: its flag is in memory
+  // only.
   [[nodiscard]] Status finish(const AttemptId& id);
 
   // To follow without polling: subscribe, then read until the end of the state, then read again at each call.

@@ -87,10 +87,11 @@ TEST_F(AttemptLogsTest, FinishedStaysFinished) {
 
 TEST_F(AttemptLogsTest, NamesThatLeaveTheFolderAreRefused) {
   const std::string long_name(64, 'a');
-  for (const std::string& task : {std::string(), std::string(".."), std::string("../x"), std::string("a/b"),
-                                  std::string("/etc/passwd"), std::string("a..1"), std::string("a."), std::string(".1"),
-                                  std::string("a.b"), std::string("A"), std::string("-a"), std::string("_a"),
-                                  std::string("a\0b", 3), std::string("a.1.2"), std::string("a.1234567890"), long_name}) {
+  for (const std::string& task :
+       {std::string(), std::string(".."), std::string("../x"), std::string("a/b"), std::string("/etc/passwd"),
+        std::string("a..1"), std::string("a."), std::string(".1"), std::string("a.b"), std::string("A"),
+        std::string("-a"), std::string("_a"), std::string("a\0b", 3), std::string("a.1.2"),
+        std::string("a.1234567890"), long_name}) {
     EZ_EXPECT_CODE(logs->append({RunId{1}, task, 1}, 0, "x"), InvalidArgument);
     EZ_EXPECT_CODE(logs->read({RunId{1}, task, 1}, 0, 1), InvalidArgument);
     EZ_EXPECT_CODE(logs->finish({RunId{1}, task, 1}), InvalidArgument);
@@ -98,7 +99,8 @@ TEST_F(AttemptLogsTest, NamesThatLeaveTheFolderAreRefused) {
   }
   EZ_EXPECT_CODE(logs->append({RunId{0}, "a", 1}, 0, "x"), InvalidArgument);
   EZ_EXPECT_CODE(logs->append({RunId{1}, "a", 0}, 0, "x"), InvalidArgument);
-  for (const std::string& task : {std::string("a"), std::string("0_-"), std::string("convert.0"), long_name.substr(1)}) {
+  for (const std::string& task :
+       {std::string("a"), std::string("0_-"), std::string("convert.0"), long_name.substr(1)}) {
     EZ_ASSERT_OK(logs->append({RunId{1}, task, 1}, 0, task));
     EXPECT_EQ(all({RunId{1}, task, 1}), task);
   }
@@ -152,7 +154,8 @@ TEST_F(AttemptLogsTest, TheBudgetRefusesAndComesBack) {
   EZ_EXPECT_CODE(logs->append(other, 41, std::string(kMaxAppendBytes + 1, 'y')), PayloadTooLarge);
 }
 
-// A real refusal of the kernel in the middle of a write (the limit on the size of files stands in for a full disk).
+// A real refusal of the kernel in the middle of a write (the limit on the size of files stands in for a full
+// disk).
 TEST_F(AttemptLogsTest, AFailedWriteLeavesTheLogAsItWas) {
   EZ_ASSERT_OK(logs->append(build, 0, "kept"));
   rlimit before{};
@@ -199,7 +202,8 @@ TEST_F(AttemptLogsTest, OpenFilesAreBounded) {
 
 TEST_F(AttemptLogsTest, ForgetsOldAttemptsButNotTheirBytes) {
   const std::uint32_t many = kMaxRemembered + 2000;
-  for (std::uint32_t i = 1; i <= many; ++i) EZ_ASSERT_OK(logs->append({RunId{1}, "a." + std::to_string(i), 1}, 0, "x"));
+  for (std::uint32_t i = 1; i <= many; ++i)
+    EZ_ASSERT_OK(logs->append({RunId{1}, "a." + std::to_string(i), 1}, 0, "x"));
   for (std::uint32_t i = 1; i <= many; i += 97) {
     EXPECT_EQ(logs->append({RunId{1}, "a." + std::to_string(i), 1}, 1, "y")->size, 2U);
   }
@@ -243,7 +247,8 @@ TEST_F(AttemptLogsTest, FollowersAreBoundedAndGiveTheirPlaceBack) {
   open();
 }
 
-// One thread appends, another follows to the end by notifications alone: every byte arrives, nothing is polled.
+// One thread appends, another follows to the end by notifications alone: every byte arrives, nothing is
+// polled.
 TEST_F(AttemptLogsTest, FollowingMissesNothing) {
   const std::string bytes = text_bytes(3, 300'000);
   std::mutex mutex;

@@ -45,7 +45,8 @@ bool decode_blob_header(std::string_view bytes, BlobHeader& header) {
   if (bytes.size() != kBlobHeaderBytes || !bytes.starts_with(kMagic)) return false;
   const std::string_view plain = bytes.substr(0, kBlobHeaderBytes - kCheckBytes);
   if (sha256_hex(plain).substr(0, kCheckBytes) != bytes.substr(plain.size())) return false;
-  if (static_cast<unsigned char>(bytes[4]) > 1 || bytes[5] != 0 || bytes[6] != 0 || bytes[7] != 0) return false;
+  if (static_cast<unsigned char>(bytes[4]) > 1 || bytes[5] != 0 || bytes[6] != 0 || bytes[7] != 0)
+    return false;
   header.encoding = static_cast<BlobEncoding>(bytes[4]);
   header.bytes = 0;
   for (int i = 7; i >= 0; --i) header.bytes = header.bytes << 8 | static_cast<unsigned char>(bytes[8 + i]);
@@ -55,7 +56,8 @@ bool decode_blob_header(std::string_view bytes, BlobHeader& header) {
 Status BlobStore::State::charge(std::uint64_t bytes) {
   if (used_bytes.fetch_add(bytes) + bytes <= limits.total_bytes) return {};
   used_bytes.fetch_sub(bytes);
-  return Error(Code::DiskFull, "the blobs have reached their budget of " + std::to_string(limits.total_bytes) + " bytes",
+  return Error(Code::DiskFull,
+               "the blobs have reached their budget of " + std::to_string(limits.total_bytes) + " bytes",
                "Remove old runs or raise the budget; work goes on by itself when there is room.");
 }
 
@@ -170,7 +172,8 @@ BlobWriter& BlobWriter::operator=(BlobWriter&&) noexcept = default;
 
 Result<BlobWriter> BlobStore::begin_put(std::optional<std::string> expected_sha256) {
   if (expected_sha256.has_value() && !is_sha256_hex(*expected_sha256)) {
-    return Error(Code::InvalidArgument, "the expected hash is not a SHA-256 in lower-case hexadecimal digits");
+    return Error(Code::InvalidArgument,
+                 "the expected hash is not a SHA-256 in lower-case hexadecimal digits");
   }
   EZ_TRY(state_->check_reserve());
   auto writer = std::make_unique<BlobWriter::State>();

@@ -1,5 +1,5 @@
-// The file of one blob: header, naming, and the state that writers and readers share with the store. Private to this
-// room. docs/formats/blobs.md describes the bytes.
+// The file of one blob: header, naming, and the state that writers and readers share with the store. Private
+// to this room. docs/formats/blobs.md describes the bytes.
 #pragma once
 
 #include <atomic>
@@ -40,7 +40,8 @@ struct BlobStore::State {
   std::atomic<std::uint64_t> blobs{0};
   std::atomic<std::uint64_t> next_write{0};
 
-  // Held while a blob comes into being, is found, is referenced or is removed, never while its bytes are written.
+  // Held while a blob comes into being, is found, is referenced or is removed, never while its bytes are
+  // written.
   mutable std::mutex mutex;
   std::set<std::string, std::less<>> damaged;  // seen by a reader: the next put writes them again
   std::unique_ptr<Database> references;
@@ -51,7 +52,9 @@ struct BlobStore::State {
   int collect_prefix = 0;
   std::string collect_after;
 
-  [[nodiscard]] std::string prefix_path(std::string_view prefix) const { return folder + "/" + std::string(prefix); }
+  [[nodiscard]] std::string prefix_path(std::string_view prefix) const {
+    return folder + "/" + std::string(prefix);
+  }
   [[nodiscard]] std::string path(std::string_view sha256) const {
     return prefix_path(sha256.substr(0, 2)) + "/" + std::string(sha256.substr(2));
   }
@@ -59,7 +62,8 @@ struct BlobStore::State {
   [[nodiscard]] Status charge(std::uint64_t bytes);
   void release(std::uint64_t bytes) { used_bytes.fetch_sub(bytes); }
   [[nodiscard]] Status check_reserve() const;
-  // Opens the file and checks its header and, for a raw one, its size. BLOB_NOT_FOUND, BLOB_DAMAGED, IO_FAILED.
+  // Opens the file and checks its header and, for a raw one, its size. BLOB_NOT_FOUND, BLOB_DAMAGED,
+  // IO_FAILED.
   [[nodiscard]] Result<BlobInfo> inspect(std::string_view sha256, Fd& fd, BlobHeader& header) const;
   void mark_damaged(const std::string& sha256);
   // Renews the put time when a good file of that name is there. Called with mutex held.

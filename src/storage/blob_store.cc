@@ -16,7 +16,8 @@ namespace {
 
 constexpr int kSchemaVersion = 1;
 constexpr char kSchema[] = R"sql(
-  CREATE TABLE refs(owner TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY(owner, sha256)) STRICT, WITHOUT ROWID;
+  CREATE TABLE refs(owner TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY(owner, sha256))
+    STRICT, WITHOUT ROWID;
   CREATE INDEX refs_by_blob ON refs(sha256);
   CREATE TABLE facts(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 )sql";
@@ -64,7 +65,8 @@ Status scan(BlobStore::State& state) {
     EZ_ASSIGN(const auto names, list_names(path));
     for (const std::string& name : names) {
       struct stat info {};
-      if (::lstat((path + "/" + name).c_str(), &info) != 0) return file_error("stat", path + "/" + name, errno);
+      if (::lstat((path + "/" + name).c_str(), &info) != 0)
+        return file_error("stat", path + "/" + name, errno);
       state.used_bytes += static_cast<std::uint64_t>(info.st_size);
       ++state.blobs;
     }
@@ -78,8 +80,10 @@ Status open_references(BlobStore::State& state, const std::string& path) {
   EZ_ASSIGN(state.insert_ref, state.references->prepare("INSERT OR IGNORE INTO refs VALUES(?,?)"));
   EZ_ASSIGN(state.delete_owner, state.references->prepare("DELETE FROM refs WHERE owner=?"));
   EZ_ASSIGN(state.has_ref, state.references->prepare("SELECT 1 FROM refs WHERE sha256=? LIMIT 1"));
-  EZ_ASSIGN(state.select_owner, state.references->prepare("SELECT sha256 FROM refs WHERE owner=? ORDER BY sha256"));
-  // The fact is written when the store is first opened: a new blobs.db beside existing blobs knows nothing of them.
+  EZ_ASSIGN(state.select_owner,
+            state.references->prepare("SELECT sha256 FROM refs WHERE owner=? ORDER BY sha256"));
+  // The fact is written when the store is first opened: a new blobs.db beside existing blobs knows nothing of
+  // them.
   EZ_ASSIGN(Statement insert, state.references->prepare("INSERT OR IGNORE INTO facts VALUES('trusted',?)"));
   EZ_TRY(insert.bind(1, std::int64_t{state.blobs == 0}).run());
   EZ_ASSIGN(Statement select, state.references->prepare("SELECT value FROM facts WHERE name='trusted'"));
@@ -93,7 +97,8 @@ Status open_references(BlobStore::State& state, const std::string& path) {
 BlobStore::BlobStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
 BlobStore::~BlobStore() = default;
 
-Result<std::unique_ptr<BlobStore>> BlobStore::open(const std::string& folder, const BlobLimits& limits, Clock& clock) {
+Result<std::unique_ptr<BlobStore>> BlobStore::open(const std::string& folder, const BlobLimits& limits,
+                                                   Clock& clock) {
   auto state = std::make_unique<State>();
   state->folder = folder + "/blobs";
   state->limits = limits;
@@ -145,8 +150,9 @@ Result<BlobInfo> BlobStore::stat(std::string_view sha256) const {
 Result<std::string> BlobStore::get(std::string_view sha256, std::size_t max_bytes) const {
   EZ_ASSIGN(BlobReader reader, open_blob(sha256));
   if (reader.bytes() > max_bytes) {
-    return Error(Code::PayloadTooLarge, "blob " + std::string(sha256) + " has " + std::to_string(reader.bytes()) +
-                                            " bytes, at most " + std::to_string(max_bytes) + " are taken here");
+    return Error(Code::PayloadTooLarge, "blob " + std::string(sha256) + " has " +
+                                            std::to_string(reader.bytes()) + " bytes, at most " +
+                                            std::to_string(max_bytes) + " are taken here");
   }
   std::string out;
   for (;;) {
@@ -160,7 +166,8 @@ Status BlobStore::add_refs(std::string_view owner, std::span<const std::string> 
   EZ_TRY(check_owner(owner));
   std::lock_guard lock(state_->mutex);
   for (const std::string& sha256 : sha256s) {
-    if (!is_sha256_hex(sha256)) return Error(Code::InvalidArgument, "not a SHA-256 in lower-case hexadecimal digits");
+    if (!is_sha256_hex(sha256))
+      return Error(Code::InvalidArgument, "not a SHA-256 in lower-case hexadecimal digits");
     struct stat info {};
     if (::lstat(state_->path(sha256).c_str(), &info) == 0) continue;
     if (errno == ENOENT) return Error(Code::BlobNotFound, "no blob " + sha256);
@@ -200,7 +207,8 @@ Result<CollectResult> BlobStore::collect(std::int64_t now_ms, std::int64_t grace
   State& s = *state_;
   std::lock_guard collecting(s.collect_mutex);
   if (!references_trusted()) {
-    return Error(Code::WrongState, "blobs.db was made new beside existing blobs: which ones are used is not known",
+    return Error(Code::WrongState,
+                 "blobs.db was made new beside existing blobs: which ones are used is not known",
                  "Restore blobs.db from a backup, or start the server so that it adds the references again.");
   }
   const auto old_enough = [&](const struct stat& info) {

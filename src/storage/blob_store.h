@@ -1,20 +1,24 @@
-// Blobs: immutable bytes by their SHA-256, for payloads that are too large for the log, artifacts and transcripts.
+// Blobs: immutable bytes by their SHA-256, for payloads that are too large for the log, artifacts and
+// transcripts.
 //
-// Files. <folder>/blobs/ab/cdef…: a 24-byte header and the bytes, raw or as a zstd frame (docs/formats/blobs.md).
-// A blob is written aside, synced, renamed and the folder synced: after commit() it is durable and whole, or not there.
-// References are rows of <folder>/blobs.db (SQLite, synchronous=FULL).
+// Files. <folder>/blobs/ab/cdef…: a 24-byte header and the bytes, raw or as a zstd frame
+// (docs/formats/blobs.md). A blob is written aside, synced, renamed and the folder synced: after commit() it
+// is durable and whole, or not there. References are rows of <folder>/blobs.db (SQLite, synchronous=FULL).
 //
-// Life of a blob. A put makes it without references; its put time is the file's time. collect() removes a blob only when it
-// has no reference and was last put more than `grace` ago: put, then add_ref within the grace period. A put of an
-// existing blob renews its put time. A crash anywhere leaves at most unreferenced files, which a later collect() removes.
-// When blobs.db was absent although blobs are there, references are not known: collect() refuses with WRONG_STATE until
-// the owner has added them again and said so with trust_references().
+// Life of a blob. A put makes it without references; its put time is the file's time. collect() removes a
+// blob only when it has no reference and was last put more than `grace` ago: put, then add_ref within the
+// grace period. A put of an existing blob renews its put time. A crash anywhere leaves at most unreferenced
+// files, which a later collect() removes. When blobs.db was absent although blobs are there, references are
+// not known: collect() refuses with WRONG_STATE until the owner has added them again and said so with
+// trust_references().
 //
-// Threads. Everything is thread-safe except that one BlobWriter or BlobReader belongs to one thread at a time. Both keep
-// working while the store lives; the store must outlive them. One process at a time uses a folder.
+// Threads. Everything is thread-safe except that one BlobWriter or BlobReader belongs to one thread at a
+// time. Both keep working while the store lives; the store must outlive them. One process at a time uses a
+// folder.
 //
-// Flow control. Puts over max_blob_bytes are refused with PAYLOAD_TOO_LARGE; puts that would pass total_bytes or leave
-// less than reserve_bytes free on the disk are refused with DISK_FULL. Memory: about 1 MiB a writer or reader.
+// Flow control. Puts over max_blob_bytes are refused with PAYLOAD_TOO_LARGE; puts that would pass total_bytes
+// or leave less than reserve_bytes free on the disk are refused with DISK_FULL. Memory: about 1 MiB a writer
+// or reader.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +36,8 @@ namespace ez::storage {
 
 struct BlobLimits {
   std::uint64_t max_blob_bytes = 1ULL << 30;
-  std::uint64_t total_bytes = 64ULL << 30;      // of all files as stored
-  std::uint64_t reserve_bytes = 256ULL << 20;   // free space of the disk that is left to the log
+  std::uint64_t total_bytes = 64ULL << 30;     // of all files as stored
+  std::uint64_t reserve_bytes = 256ULL << 20;  // free space of the disk that is left to the log
 };
 
 struct BlobInfo {
@@ -57,7 +61,8 @@ class BlobWriter {
   BlobWriter& operator=(BlobWriter&&) noexcept;
   // Errors: PAYLOAD_TOO_LARGE, DISK_FULL, IO_FAILED. After an error only destruction is left.
   [[nodiscard]] Status write(std::string_view bytes);
-  // Errors: BLOB_MISMATCH when an expected hash was given and the bytes have another one, and those of write().
+  // Errors: BLOB_MISMATCH when an expected hash was given and the bytes have another one, and those of
+  // write().
   [[nodiscard]] Result<BlobInfo> commit();
 
  private:
@@ -67,8 +72,9 @@ class BlobWriter {
   std::unique_ptr<State> state_;
 };
 
-// Reads a blob from front to end. What read() returns has been checked as far as it goes; that the whole is right is
-// known only when it returns the empty string: a server that passes bytes on must break its answer off on an error.
+// Reads a blob from front to end. What read() returns has been checked as far as it goes; that the whole is
+// right is known only when it returns the empty string: a server that passes bytes on must break its answer
+// off on an error.
 class BlobReader {
  public:
   ~BlobReader();
@@ -89,8 +95,8 @@ class BlobStore {
  public:
   // Opens or creates, removes unfinished writes, and adds up the stored sizes (one stat a blob).
   // Errors: IO_FAILED, DISK_FULL, BLOB_REFERENCES_FAILED (blobs.db damaged or newer).
-  [[nodiscard]] static Result<std::unique_ptr<BlobStore>> open(const std::string& folder, const BlobLimits& limits,
-                                                               Clock& clock);
+  [[nodiscard]] static Result<std::unique_ptr<BlobStore>> open(const std::string& folder,
+                                                               const BlobLimits& limits, Clock& clock);
   ~BlobStore();
 
   // Puts are idempotent: the same bytes again are not written again.
@@ -105,16 +111,18 @@ class BlobStore {
   [[nodiscard]] Result<std::string> get(std::string_view sha256, std::size_t max_bytes) const;
   [[nodiscard]] Result<BlobReader> open_blob(std::string_view sha256) const;
 
-  // The owner (for example "run/r12", 1 to 256 bytes) keeps these blobs; idempotent; all or none, durable on return.
-  // BLOB_NOT_FOUND when one of them is not there.
+  // The owner (for example "run/r12", 1 to 256 bytes) keeps these blobs; idempotent; all or none, durable on
+  // return. BLOB_NOT_FOUND when one of them is not there.
   [[nodiscard]] Status add_refs(std::string_view owner, std::span<const std::string> sha256s);
   [[nodiscard]] Status add_ref(std::string_view owner, const std::string& sha256);
   // Removes all references of the owner; without effect when it has none.
   [[nodiscard]] Status drop_owner(std::string_view owner);
   [[nodiscard]] Result<std::vector<std::string>> refs(std::string_view owner) const;
 
-  // Examines up to max_blobs blobs from where the last call stopped. One caller at a time does work, others wait.
-  [[nodiscard]] Result<CollectResult> collect(std::int64_t now_ms, std::int64_t grace_ms, std::size_t max_blobs);
+  // Examines up to max_blobs blobs from where the last call stopped. One caller at a time does work, others
+  // wait.
+  [[nodiscard]] Result<CollectResult> collect(std::int64_t now_ms, std::int64_t grace_ms,
+                                              std::size_t max_blobs);
   [[nodiscard]] bool references_trusted() const;
   [[nodiscard]] Status trust_references();
 

@@ -30,7 +30,8 @@ class BlobStoreTest : public testing::Test {
   }
   [[nodiscard]] std::size_t files() const {
     std::size_t count = 0;
-    for (const auto& entry : fs::recursive_directory_iterator(folder / "blobs")) count += entry.is_regular_file();
+    for (const auto& entry : fs::recursive_directory_iterator(folder / "blobs"))
+      count += entry.is_regular_file();
     return count;
   }
   // Walks the whole store once, in steps of one blob.

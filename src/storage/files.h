@@ -1,5 +1,5 @@
-// The few file operations that the stores share. Errors name the path and the reason: IO_FAILED, or DISK_FULL when the
-// disk or the quota is full. Thread-safe: no state.
+// The few file operations that the stores share. Errors name the path and the reason: IO_FAILED, or DISK_FULL
+// when the disk or the quota is full. Thread-safe: no state.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,8 @@ class Fd {
 [[nodiscard]] Status sync_folder(const std::string& path);
 [[nodiscard]] Status write_all(int fd, std::string_view bytes, const std::string& path);
 // Up to `limit` bytes at `offset`; fewer only at the end of the file.
-[[nodiscard]] Result<std::string> read_at(int fd, std::uint64_t offset, std::size_t limit, const std::string& path);
+[[nodiscard]] Result<std::string> read_at(int fd, std::uint64_t offset, std::size_t limit,
+                                          const std::string& path);
 // Bytes that an ordinary user may still write on the file system of `path`.
 [[nodiscard]] Result<std::uint64_t> free_bytes(const std::string& path);
 

@@ -38,7 +38,8 @@ constexpr std::size_t kPackAbove = 512;
 constexpr std::int64_t kRaw = 0;
 constexpr std::int64_t kZstd = 1;
 constexpr std::string_view kRebuildHint =
-    "Check it with `ez doctor`. When it is damaged, stop ez and move history.db, history.db-wal and history.db-shm away: "
+    "Check it with `ez doctor`. When it is damaged, stop ez and move history.db, history.db-wal and "
+    "history.db-shm away: "
     "it is rebuilt from the log.";
 
 // SQLite has signed integers; ids and indexes keep their bits.
@@ -81,8 +82,8 @@ Result<std::string> unpack_record(std::int64_t encoding, std::string_view bytes,
     if (record.ok()) return record;
     return record.error().in("the record of run " + to_text(id));
   }
-  return Error(Code::HistoryFailed, "the record of run " + to_text(id) + " has the unknown encoding " +
-                                        std::to_string(encoding));
+  return Error(Code::HistoryFailed,
+               "the record of run " + to_text(id) + " has the unknown encoding " + std::to_string(encoding));
 }
 
 struct Place {
@@ -264,7 +265,8 @@ Result<HistoryRow> History::get(RunId id) const {
   return got;
 }
 
-Result<HistoryPage> History::list(const HistoryFilter& filter, std::size_t limit, std::string_view cursor) const {
+Result<HistoryPage> History::list(const HistoryFilter& filter, std::size_t limit,
+                                  std::string_view cursor) const {
   Place after;
   if (!cursor.empty()) {
     EZ_ASSIGN(after, decode_cursor(cursor));

@@ -1,14 +1,17 @@
-// History: finished runs, in SQLite (<folder>/history.db; docs/formats/history.md). A projection of the log: derived from
-// it, with the position up to which it was applied, and rebuilt from it when the file is absent (position 0).
+// History: finished runs, in SQLite (<folder>/history.db; docs/formats/history.md). A projection of the log:
+// derived from it, with the position up to which it was applied, and rebuilt from it when the file is absent
+// (position 0).
 //
-// Threads. append() and remove() come from one writer thread at a time (a lock serializes them). Everything else may be
-// called from any thread at any time: up to kReaders reads run side by side on connections of their own, further ones
-// wait for a free one. A read sees whole appends only.
+// Threads. append() and remove() come from one writer thread at a time (a lock serializes them). Everything
+// else may be called from any thread at any time: up to kReaders reads run side by side on connections of
+// their own, further ones wait for a free one. A read sees whole appends only.
 //
-// Durability. An append is one transaction, durable on return (WAL, synchronous=FULL): rows and position together.
+// Durability. An append is one transaction, durable on return (WAL, synchronous=FULL): rows and position
+// together.
 //
-// Failures. HISTORY_FAILED: the file is damaged, foreign or of a newer schema, or the disk failed; DISK_FULL: nothing of
-// that append was kept, the same append may be tried again. All methods say so; further errors are named below.
+// Failures. HISTORY_FAILED: the file is damaged, foreign or of a newer schema, or the disk failed; DISK_FULL:
+// nothing of that append was kept, the same append may be tried again. All methods say so; further errors are
+// named below.
 #pragma once
 
 #include <cstdint>
@@ -73,17 +76,19 @@ class History {
   [[nodiscard]] static Result<std::unique_ptr<History>> open(const std::string& folder);
   ~History();
 
-  // Adds the rows and moves the position to `applied`, never back. A row whose run is there already replaces it, so the
-  // same append may come twice. PAYLOAD_TOO_LARGE: a record over its limit.
+  // Adds the rows and moves the position to `applied`, never back. A row whose run is there already replaces
+  // it, so the same append may come twice. PAYLOAD_TOO_LARGE: a record over its limit.
   [[nodiscard]] Status append(std::span<const HistoryRow> rows, LogIndex applied);
   // The largest `applied` so far; 0 in a new file.
   [[nodiscard]] LogIndex position() const;
 
   // RUN_NOT_FOUND when it is not there.
   [[nodiscard]] Result<HistoryRow> get(RunId id) const;
-  // Newest first by creation, then by id; at most `limit` (1 to kMaxListLimit). `cursor` is a next_cursor of a list with
-  // the same filter, or empty. Runs that are added meanwhile neither repeat nor hide others. REQUEST_INVALID: not a cursor.
-  [[nodiscard]] Result<HistoryPage> list(const HistoryFilter& filter, std::size_t limit, std::string_view cursor) const;
+  // Newest first by creation, then by id; at most `limit` (1 to kMaxListLimit). `cursor` is a next_cursor of
+  // a list with the same filter, or empty. Runs that are added meanwhile neither repeat nor hide others.
+  // REQUEST_INVALID: not a cursor.
+  [[nodiscard]] Result<HistoryPage> list(const HistoryFilter& filter, std::size_t limit,
+                                         std::string_view cursor) const;
   [[nodiscard]] Result<std::uint64_t> count(const HistoryFilter& filter) const;
   // For retention: the ids of up to `limit` runs that were created before that time, oldest first.
   [[nodiscard]] Result<std::vector<RunId>> oldest(std::int64_t created_before_ms, std::size_t limit) const;

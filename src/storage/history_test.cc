@@ -225,7 +225,8 @@ TEST_F(HistoryTest, ForeignDatabaseIsRefused) {
   EZ_EXPECT_CODE(History::open(other.path()), HistoryFailed);
 }
 
-// Flips one byte in every page: opening, reading and checking may fail, but never crash or give another record.
+// Flips one byte in every page: opening, reading and checking may fail, but never crash or give another
+// record.
 TEST_F(HistoryTest, DamageIsReportedWithAdvice) {
   EZ_ASSERT_OK(history->append(rows(1, 60), LogIndex{9}));
   history.reset();

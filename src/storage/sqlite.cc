@@ -29,7 +29,8 @@ Statement& Statement::bind(int index, std::string_view text) {
 }
 Statement& Statement::bind_blob(int index, std::string_view bytes) {
   const char* data = bytes.data() == nullptr ? "" : bytes.data();
-  EZ_CHECK(sqlite3_bind_blob64(statement_, index, data, bytes.size(), SQLITE_STATIC) == SQLITE_OK, "bind of a blob");
+  EZ_CHECK(sqlite3_bind_blob64(statement_, index, data, bytes.size(), SQLITE_STATIC) == SQLITE_OK,
+           "bind of a blob");
   return *this;
 }
 
@@ -65,9 +66,10 @@ std::string_view Statement::blob(int column) const {
 
 Result<std::unique_ptr<Database>> Database::open(const std::string& path, Mode mode, Code failure) {
   std::unique_ptr<Database> database(new Database(path, failure));
-  const int flags = mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-  const int result =
-      sqlite3_open_v2(path.c_str(), &database->handle_, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+  const int flags =
+      mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  const int result = sqlite3_open_v2(path.c_str(), &database->handle_,
+                                     flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   if (result != SQLITE_OK) return database->error(result, "open");
   if (mode == Mode::kReadWrite) ::chmod(path.c_str(), 0600);
   sqlite3_busy_timeout(database->handle_, 5000);
@@ -75,8 +77,9 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path, Mode m
   sqlite3_db_config(database->handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(database->handle_, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   if (mode == Mode::kReadWrite) {
-    EZ_TRY(database->execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF;"
-                             "PRAGMA journal_size_limit=67108864;"));
+    EZ_TRY(
+        database->execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF;"
+                          "PRAGMA journal_size_limit=67108864;"));
   }
   EZ_TRY(database->execute("PRAGMA cell_size_check=ON; PRAGMA cache_size=-8192;"));
   return database;
@@ -92,8 +95,8 @@ Status Database::execute(const char* sql) {
 
 Result<Statement> Database::prepare(std::string_view sql) {
   sqlite3_stmt* statement = nullptr;
-  const int result = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
-                                        &statement, nullptr);
+  const int result = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()),
+                                        SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
   if (result != SQLITE_OK) return error(result, "prepare");
   return Statement(this, statement);
 }
@@ -125,8 +128,10 @@ Status Database::ensure_schema(int version, const char* create_sql) {
   const std::int64_t found = select.integer(0);
   select.reset();
   if (found > version) {
-    return Error(failure_, path_ + " has schema " + std::to_string(found) + ", this ez knows " + std::to_string(version),
-                 "Start the newer ez that wrote this data directory.");
+    return Error(
+        failure_,
+        path_ + " has schema " + std::to_string(found) + ", this ez knows " + std::to_string(version),
+        "Start the newer ez that wrote this data directory.");
   }
   if (found < 1) return Error(failure_, path_ + " has the impossible schema " + std::to_string(found));
   return transaction.commit();

@@ -1,7 +1,7 @@
 // A thin owner of SQLite connections and statements for the stores of this room.
 //
-// A Database maps SQLite's result codes to the Code that its owner gives it (HISTORY_FAILED, BLOB_REFERENCES_FAILED …),
-// a full disk to DISK_FULL. Threads: one connection and its statements are used by one thread at a time.
+// A Database maps SQLite result codes to the Code that its owner gives it (HISTORY_FAILED and so on), a full
+// disk to DISK_FULL. Threads: one connection and its statements are used by one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,7 @@ class Statement {
   [[nodiscard]] Status run();
   void reset();
 
-  [[nodiscard]] std::int64_t integer(int column) const;  // column from 0
+  [[nodiscard]] std::int64_t integer(int column) const;   // column from 0
   [[nodiscard]] std::string_view text(int column) const;  // valid until the next step or reset
   [[nodiscard]] std::string_view blob(int column) const;  // likewise
 
@@ -52,7 +52,8 @@ class Database {
   enum class Mode { kReadWrite, kReadOnly };
 
   // Opens or creates with WAL and synchronous=FULL: a commit that returned is durable.
-  [[nodiscard]] static Result<std::unique_ptr<Database>> open(const std::string& path, Mode mode, Code failure);
+  [[nodiscard]] static Result<std::unique_ptr<Database>> open(const std::string& path, Mode mode,
+                                                              Code failure);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;

@@ -77,16 +77,16 @@ inline std::string text_bytes(std::uint64_t seed, std::size_t size) {
 }  // namespace ez::storage
 
 // The value of a Result, or the end of this test with its error.
-#define EZ_ASSERT_OK(expression)                                             \
-  do {                                                                       \
-    auto&& ez_asserted = (expression);                                       \
-    ASSERT_TRUE(ez_asserted.ok()) << ez_asserted.error().to_string();        \
+#define EZ_ASSERT_OK(expression)                                      \
+  do {                                                                \
+    auto&& ez_asserted = (expression);                                \
+    ASSERT_TRUE(ez_asserted.ok()) << ez_asserted.error().to_string(); \
   } while (false)
 // The expression fails with that code.
-#define EZ_EXPECT_CODE(expression, expected)                                 \
-  do {                                                                       \
-    auto&& ez_expected = (expression);                                       \
-    ASSERT_FALSE(ez_expected.ok());                                          \
-    EXPECT_EQ(ez_expected.error().name(), ::ez::info(Code::expected).name)   \
-        << ez_expected.error().to_string();                                  \
+#define EZ_EXPECT_CODE(expression, expected)                               \
+  do {                                                                     \
+    auto&& ez_expected = (expression);                                     \
+    ASSERT_FALSE(ez_expected.ok());                                        \
+    EXPECT_EQ(ez_expected.error().name(), ::ez::info(Code::expected).name) \
+        << ez_expected.error().to_string();                                \
   } while (false)

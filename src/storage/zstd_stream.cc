@@ -44,10 +44,13 @@ std::string zstd_pack(std::string_view bytes) {
 Result<std::string> zstd_unpack(std::string_view frame, std::size_t max_bytes, Code failure) {
   static thread_local Decompress context = new_decompress();
   const unsigned long long plain = ZSTD_getFrameContentSize(frame.data(), frame.size());
-  if (plain == ZSTD_CONTENTSIZE_ERROR || plain == ZSTD_CONTENTSIZE_UNKNOWN) return Error(failure, "not a zstd frame");
-  if (plain > max_bytes) return Error(failure, "a zstd frame says that it holds " + std::to_string(plain) + " bytes");
+  if (plain == ZSTD_CONTENTSIZE_ERROR || plain == ZSTD_CONTENTSIZE_UNKNOWN)
+    return Error(failure, "not a zstd frame");
+  if (plain > max_bytes)
+    return Error(failure, "a zstd frame says that it holds " + std::to_string(plain) + " bytes");
   std::string out(static_cast<std::size_t>(plain), '\0');
-  const std::size_t size = ZSTD_decompressDCtx(context.get(), out.data(), out.size(), frame.data(), frame.size());
+  const std::size_t size =
+      ZSTD_decompressDCtx(context.get(), out.data(), out.size(), frame.data(), frame.size());
   if (ZSTD_isError(size)) return Error(failure, std::string("zstd: ") + ZSTD_getErrorName(size));
   if (size != out.size()) return Error(failure, "a zstd frame ends early");
   return out;
@@ -64,7 +67,8 @@ void ZstdPacker::pack(std::string_view bytes, bool end, std::string& out) {
   for (;;) {
     char buffer[64 * 1024];
     ZSTD_outBuffer to{buffer, sizeof buffer, 0};
-    const std::size_t left = ZSTD_compressStream2(state_->context.get(), &to, &in, end ? ZSTD_e_end : ZSTD_e_continue);
+    const std::size_t left =
+        ZSTD_compressStream2(state_->context.get(), &to, &in, end ? ZSTD_e_end : ZSTD_e_continue);
     EZ_CHECK(!ZSTD_isError(left), "zstd refused to compress");
     out.append(buffer, to.pos);
     if (end ? left == 0 : in.pos == in.size) return;

@@ -1,4 +1,5 @@
-// Streaming zstd (RFC 8878) behind two small classes; frames carry a checksum. Not thread-safe, one frame each.
+// Streaming zstd (RFC 8878) behind two small classes; frames carry a checksum. Not thread-safe, one frame
+// each.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,8 @@ class ZstdUnpacker {
  public:
   ZstdUnpacker();
   ~ZstdUnpacker();
-  // Unpacks from the front of `frame` and removes what it used, at most `limit` plain bytes into `out`. False: damaged.
+  // Unpacks from the front of `frame` and removes what it used, at most `limit` plain bytes into `out`.
+  // False: damaged.
   [[nodiscard]] bool unpack(std::string_view& frame, std::size_t limit, std::string& out);
   // The frame has been read to its end.
   [[nodiscard]] bool ended() const;

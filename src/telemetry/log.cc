@@ -25,11 +25,16 @@ constexpr auto kStopWait = std::chrono::seconds(2);  // how long a blocked reade
 
 std::string_view level_name(Level level) {
   switch (level) {
-    case Level::kDebug: return "debug";
-    case Level::kInfo: return "info";
-    case Level::kWarning: return "warning";
-    case Level::kError: return "error";
-    case Level::kOff: return "off";
+    case Level::kDebug:
+      return "debug";
+    case Level::kInfo:
+      return "info";
+    case Level::kWarning:
+      return "warning";
+    case Level::kError:
+      return "error";
+    case Level::kOff:
+      return "off";
   }
   return "off";
 }
@@ -46,9 +51,12 @@ bool parse_level(std::string_view name, Level& level) {
 
 struct Logger::State {
   State(const LogOptions& o, Clock& c)
-      : options(o), clock(c), sink(o.file, o.max_file_bytes, o.max_files),
+      : options(o),
+        clock(c),
+        sink(o.file, o.max_file_bytes, o.max_files),
         // A byte may become six (\u00xx): so the message alone never fills a line.
-        limits{std::min(o.max_value_bytes, o.max_line_bytes / 8), std::max<std::size_t>(o.max_line_bytes, 1024)} {}
+        limits{std::min(o.max_value_bytes, o.max_line_bytes / 8),
+               std::max<std::size_t>(o.max_line_bytes, 1024)} {}
 
   const LogOptions options;
   Clock& clock;
@@ -83,11 +91,13 @@ struct Logger::State {
   std::atomic<bool> give_up{false};
   std::thread writer;  // started with the first line
 
-  std::string line(Level level, std::string_view component, std::string_view message, std::span<const Field> fields) {
+  std::string line(Level level, std::string_view component, std::string_view message,
+                   std::span<const Field> fields) {
     return format_line(options.format, limits, redactor, clock.now_ms(), level, component, message, fields);
   }
 
-  // Adds what was held back of the messages whose window is over (of all, at the end) to `out`. With repeat_mutex.
+  // Adds what was held back of the messages whose window is over (of all, at the end) to `out`. With
+  // repeat_mutex.
   void sweep(std::int64_t now_ms, bool all, std::vector<Repeat>& out) {
     for (auto at = repeats.begin(); at != repeats.end();) {
       if (!all && now_ms - at->second.since_ms < options.repeat_window_ms) {
@@ -161,7 +171,8 @@ struct Logger::State {
   }
 
   void run() {
-    // Signals belong to the other threads; a reader of a pipe that went away is an error of write(), not a SIGPIPE.
+    // Signals belong to the other threads; a reader of a pipe that went away is an error of write(), not a
+    // SIGPIPE.
     sigset_t every;
     sigfillset(&every);
     pthread_sigmask(SIG_BLOCK, &every, nullptr);

@@ -1,17 +1,19 @@
 // Structured logs: one line an event, as JSON for machines or as text for people.
 //
-//   {"time":"2026-11-22T16:48:00.000Z","level":"info","component":"engine","message":"run finished","run":"r1",…}
+//   {"time":"2026-11-22T16:48:00.000Z","level":"info","component":"engine","message":"run
+//   finished","run":"r1",…}
 //
-// Use. EZ_LOG(kInfo, "engine", "run finished", {"run", to_text(run)}, {"tasks", 5}): a message is a constant text, what
-// varies goes into fields (also run, task, attempt, agent, trace_id, span_id). The fields are evaluated only when the
-// level is on; when it is off the cost is one atomic load.
+// Use. EZ_LOG(kInfo, "engine", "run finished", {"run", to_text(run)}, {"tasks", 5}): a message is a constant
+// text, what varies goes into fields (also run, task, attempt, agent, trace_id, span_id). The fields are
+// evaluated only when the level is on; when it is off the cost is one atomic load.
 //
-// Bounds. A text value is cut at max_value_bytes (8 KiB), a line at max_line_bytes; up to max_pending_bytes wait for the
-// writer thread, what comes then is dropped and counted in a later line ("log lines dropped"). So a blocked terminal
-// never blocks the server. The same message of the same component is written max_repeats times in repeat_window_ms; how
-// many were held back is said once the window is over.
+// Bounds. A text value is cut at max_value_bytes (8 KiB), a line at max_line_bytes; up to max_pending_bytes
+// wait for the writer thread, what comes then is dropped and counted in a later line ("log lines dropped").
+// So a blocked terminal never blocks the server. The same message of the same component is written
+// max_repeats times in repeat_window_ms; how many were held back is said once the window is over.
 //
-// Secrets. Values of fields with a telling name and registered secret values are redacted (telemetry/redact.h).
+// Secrets. Values of fields with a telling name and registered secret values are redacted
+// (telemetry/redact.h).
 //
 // Threads. Everything is thread-safe. Errors of the sink never reach the caller; they count as dropped lines.
 #pragma once
@@ -54,8 +56,10 @@ struct Field {
  private:
   template <typename T>
   static Scalar widen(T v) {
-    if constexpr (std::is_signed_v<T>) return static_cast<std::int64_t>(v);
-    else return static_cast<std::uint64_t>(v);
+    if constexpr (std::is_signed_v<T>)
+      return static_cast<std::int64_t>(v);
+    else
+      return static_cast<std::uint64_t>(v);
   }
 };
 
@@ -106,15 +110,16 @@ class Logger {
 
 // The logger of the process. Before the first set it writes warnings and errors as text to standard error.
 [[nodiscard]] Logger& process_logger();
-// The logger must live until another one is set (nullptr: the first one again) and no thread uses it any more.
+// The logger must live until another one is set (nullptr: the first one again) and no thread uses it any
+// more.
 void set_process_logger(Logger* logger);
 
 }  // namespace ez::telemetry
 
-#define EZ_LOG(level, component, message, ...)                                                      \
-  do {                                                                                              \
-    ::ez::telemetry::Logger& ez_logger = ::ez::telemetry::process_logger();                         \
-    if (ez_logger.enabled(::ez::telemetry::Level::level)) {                                         \
-      ez_logger.write(::ez::telemetry::Level::level, component, message, {__VA_ARGS__});            \
-    }                                                                                               \
+#define EZ_LOG(level, component, message, ...)                                           \
+  do {                                                                                   \
+    ::ez::telemetry::Logger& ez_logger = ::ez::telemetry::process_logger();              \
+    if (ez_logger.enabled(::ez::telemetry::Level::level)) {                              \
+      ez_logger.write(::ez::telemetry::Level::level, component, message, {__VA_ARGS__}); \
+    }                                                                                    \
   } while (false)

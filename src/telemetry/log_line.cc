@@ -19,14 +19,19 @@ constexpr std::string_view kNoColor = "\x1b[0m";
 
 std::string_view level_color(Level level) {
   switch (level) {
-    case Level::kDebug: return "\x1b[36m";
-    case Level::kInfo: return "\x1b[32m";
-    case Level::kWarning: return "\x1b[33m";
-    default: return "\x1b[31m";
+    case Level::kDebug:
+      return "\x1b[36m";
+    case Level::kInfo:
+      return "\x1b[32m";
+    case Level::kWarning:
+      return "\x1b[33m";
+    default:
+      return "\x1b[31m";
   }
 }
 
-// A JSON string literal whose characters a terminal does not act on: also DEL and the C1 controls are escaped.
+// A JSON string literal whose characters a terminal does not act on: also DEL and the C1 controls are
+// escaped.
 void append_safe_string(std::string& out, std::string_view text) {
   std::string literal;
   append_json_string(literal, text);
@@ -66,7 +71,8 @@ void append_number(std::string& out, T value) {
 bool is_plain(std::string_view text) {
   if (text.empty()) return false;
   for (const char c : text) {
-    if (static_cast<unsigned char>(c) <= ' ' || c == '"' || c == '=' || c == '\\' || static_cast<unsigned char>(c) >= 0x7f) {
+    if (static_cast<unsigned char>(c) <= ' ' || c == '"' || c == '=' || c == '\\' ||
+        static_cast<unsigned char>(c) >= 0x7f) {
       return false;
     }
   }
@@ -80,13 +86,17 @@ bool is_reserved(std::string_view key) {
 class Line {
  public:
   Line(LogFormat format, const LineLimits& limits, const Redactor& redactor)
-      : json_(format == LogFormat::kJson), color_(format == LogFormat::kColor), limits_(limits), redactor_(redactor) {}
+      : json_(format == LogFormat::kJson),
+        color_(format == LogFormat::kColor),
+        limits_(limits),
+        redactor_(redactor) {}
 
   void head(std::int64_t now_ms, Level level, std::string_view component, std::string_view message) {
     const std::string name = cut(redactor_, component, kMaxComponentBytes);
     const std::string text = cut(redactor_, message, limits_.max_value_bytes);
     if (json_) {
-      out_ = "{\"time\":\"" + format_time(now_ms) + "\",\"level\":\"" + std::string(level_name(level)) + "\",\"component\":";
+      out_ = "{\"time\":\"" + format_time(now_ms) + "\",\"level\":\"" + std::string(level_name(level)) +
+             "\",\"component\":";
       append_safe_string(out_, name);
       out_ += ",\"message\":";
       append_safe_string(out_, text);
@@ -171,9 +181,9 @@ class Line {
 
 }  // namespace
 
-std::string format_line(LogFormat format, const LineLimits& limits, const Redactor& redactor, std::int64_t now_ms,
-                        Level level, std::string_view component, std::string_view message,
-                        std::span<const Field> fields) {
+std::string format_line(LogFormat format, const LineLimits& limits, const Redactor& redactor,
+                        std::int64_t now_ms, Level level, std::string_view component,
+                        std::string_view message, std::span<const Field> fields) {
   Line line(format, limits, redactor);
   line.head(now_ms, level, component, message);
   for (const Field& field : fields) line.field(field);

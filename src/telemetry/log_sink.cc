@@ -56,7 +56,8 @@ std::uint64_t LogSink::write(std::string_view lines, const std::atomic<bool>& gi
     if (!path_.empty()) {
       const std::uint64_t room = max_file_bytes_ > size_ ? max_file_bytes_ - size_ : 0;
       if (part.size() > room) {
-        const auto end = room == 0 ? std::string_view::npos : part.rfind('\n', static_cast<std::size_t>(room) - 1);
+        const auto end =
+            room == 0 ? std::string_view::npos : part.rfind('\n', static_cast<std::size_t>(room) - 1);
         if (end != std::string_view::npos) {
           part = part.substr(0, end + 1);
         } else if (size_ > 0) {
@@ -91,7 +92,8 @@ std::uint64_t LogSink::write_now(std::string_view lines, const std::atomic<bool>
       if (ready == 0 && give_up.load()) return count(lines);
       if (ready <= 0) continue;
     }
-    const ssize_t written = ::write(fd_, lines.data(), slow_ ? std::min(lines.size(), kPipeBytes) : lines.size());
+    const ssize_t written =
+        ::write(fd_, lines.data(), slow_ ? std::min(lines.size(), kPipeBytes) : lines.size());
     if (written < 0) {
       if (errno == EINTR || errno == EAGAIN) continue;
       return count(lines);

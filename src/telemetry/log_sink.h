@@ -1,4 +1,5 @@
-// Where lines go: standard error or a file with size-bounded rotation. Private to this room; one thread at a time.
+// Where lines go: standard error or a file with size-bounded rotation. Private to this room; one thread at a
+// time.
 #pragma once
 
 #include <atomic>
@@ -21,8 +22,8 @@ class LogSink {
 
   [[nodiscard]] Status open();
 
-  // Writes whole lines; returns how many of them were lost because the sink failed. Waits for a reader that is slow (a
-  // pipe, a terminal) until `give_up` is set.
+  // Writes whole lines; returns how many of them were lost because the sink failed. Waits for a reader that
+  // is slow (a pipe, a terminal) until `give_up` is set.
   [[nodiscard]] std::uint64_t write(std::string_view lines, const std::atomic<bool>& give_up);
 
  private:

@@ -80,19 +80,24 @@ class LogTest : public testing::Test {
 
 TEST_F(LogTest, WritesExactJson) {
   open();
-  logger->write(Level::kInfo, "engine", "run \"finished\"\n",
-                {{"run", "r1"}, {"tasks", 5}, {"cost_usd", 0.25}, {"ok", true}, {"fence", ~0ULL}, {"delta", -3}});
-  EXPECT_THAT(lines(), ElementsAre("{\"time\":\"2026-11-22T16:48:00.000Z\",\"level\":\"info\",\"component\":\"engine\","
-                                   "\"message\":\"run \\\"finished\\\"\\n\",\"run\":\"r1\",\"tasks\":5,\"cost_usd\":0.25,"
-                                   "\"ok\":true,\"fence\":18446744073709551615,\"delta\":-3}"));
+  logger->write(
+      Level::kInfo, "engine", "run \"finished\"\n",
+      {{"run", "r1"}, {"tasks", 5}, {"cost_usd", 0.25}, {"ok", true}, {"fence", ~0ULL}, {"delta", -3}});
+  EXPECT_THAT(
+      lines(),
+      ElementsAre("{\"time\":\"2026-11-22T16:48:00.000Z\",\"level\":\"info\",\"component\":\"engine\","
+                  "\"message\":\"run \\\"finished\\\"\\n\",\"run\":\"r1\",\"tasks\":5,\"cost_usd\":0.25,"
+                  "\"ok\":true,\"fence\":18446744073709551615,\"delta\":-3}"));
 }
 
 TEST_F(LogTest, WritesTextForPeople) {
   options.format = LogFormat::kText;
   open();
-  logger->write(Level::kWarning, "http", "slow\x1b[2Jrequest", {{"path", "/v1/runs"}, {"note", "two words"}, {"empty", ""}});
-  EXPECT_THAT(lines(), ElementsAre("2026-11-22T16:48:00.000Z WARNING http: slow\\u001b[2Jrequest path=/v1/runs "
-                                   "note=\"two words\" empty=\"\""));
+  logger->write(Level::kWarning, "http", "slow\x1b[2Jrequest",
+                {{"path", "/v1/runs"}, {"note", "two words"}, {"empty", ""}});
+  EXPECT_THAT(lines(),
+              ElementsAre("2026-11-22T16:48:00.000Z WARNING http: slow\\u001b[2Jrequest path=/v1/runs "
+                          "note=\"two words\" empty=\"\""));
 }
 
 TEST_F(LogTest, OnlyLevelsThatAreOn) {
@@ -179,10 +184,12 @@ TEST(Redactor, CountsRegistrationsAndLimits) {
   redactor.remove_secret("abcdef");
   redactor.remove_secret("abcdef");
   EXPECT_EQ(redactor.redact("abcdef abcdefghi"), "abcdef [redacted]");
-  for (std::size_t i = 1; i < kMaxSecrets; ++i) ASSERT_TRUE(redactor.add_secret("secret-number-" + std::to_string(i)));
+  for (std::size_t i = 1; i < kMaxSecrets; ++i)
+    ASSERT_TRUE(redactor.add_secret("secret-number-" + std::to_string(i)));
   EXPECT_FALSE(redactor.add_secret("one too many"));
   EXPECT_EQ(redactor.redact("a cut: abcdefghi", 10), "a cut: [redacted]");
-  EXPECT_EQ(redactor.redact("http://host:80/a@b basic Basic x ://a:b"), "http://host:80/a@b basic Basic x ://a:b");
+  EXPECT_EQ(redactor.redact("http://host:80/a@b basic Basic x ://a:b"),
+            "http://host:80/a@b basic Basic x ://a:b");
 }
 
 TEST_F(LogTest, RepeatedMessagesAreHeldBackAndCounted) {
@@ -258,8 +265,8 @@ TEST_F(LogTest, ManyThreadsWriteWholeLines) {
   EXPECT_EQ(logger->dropped_lines(), 0U);
 }
 
-// A reader that never reads: writers go on, lines are dropped and counted, the end is not held up for ever, and a
-// reader that comes back gets whole lines again.
+// A reader that never reads: writers go on, lines are dropped and counted, the end is not held up for ever,
+// and a reader that comes back gets whole lines again.
 TEST_F(LogTest, ABlockedReaderBlocksNobody) {
   options.file = folder + "/pipe";
   options.max_pending_bytes = 20'000;
@@ -268,12 +275,14 @@ TEST_F(LogTest, ABlockedReaderBlocksNobody) {
   const int reader = ::open(options.file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   ASSERT_GE(reader, 0);
   open();
-  for (int i = 0; i < 5000; ++i) logger->write(Level::kInfo, "test", "line", {{"padding", std::string(100, 'x')}});
+  for (int i = 0; i < 5000; ++i)
+    logger->write(Level::kInfo, "test", "line", {{"padding", std::string(100, 'x')}});
   EXPECT_GT(logger->dropped_lines(), 1000U);
   std::string got;
   char buffer[65536];
   const auto drain = [&] {
-    for (ssize_t n = ::read(reader, buffer, sizeof buffer); n > 0; n = ::read(reader, buffer, sizeof buffer)) {
+    for (ssize_t n = ::read(reader, buffer, sizeof buffer); n > 0;
+         n = ::read(reader, buffer, sizeof buffer)) {
       got.append(buffer, static_cast<std::size_t>(n));
     }
   };
@@ -291,7 +300,8 @@ TEST_F(LogTest, ABlockedReaderBlocksNobody) {
   EXPECT_THAT(got, HasSubstr("\"back\""));
   std::istringstream in(got);
   for (std::string line; std::getline(in, line);) EXPECT_TRUE(parse_json(line).ok()) << line;
-  for (int i = 0; i < 5000; ++i) logger->write(Level::kInfo, "test", "line", {{"padding", std::string(100, 'x')}});
+  for (int i = 0; i < 5000; ++i)
+    logger->write(Level::kInfo, "test", "line", {{"padding", std::string(100, 'x')}});
   logger.reset();  // nobody reads: gives up after its bounded wait
   ::close(reader);
 }

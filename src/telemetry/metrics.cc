@@ -70,8 +70,8 @@ void append_escaped(std::string& out, std::string_view text, bool quotes) {
 }
 
 // {a="1",b="2"}; `le` is added last when it is not empty; nothing at all without labels.
-void append_labels(std::string& out, const std::vector<std::string>& names, const std::vector<std::string>& values,
-                   std::string_view le = {}) {
+void append_labels(std::string& out, const std::vector<std::string>& names,
+                   const std::vector<std::string>& values, std::string_view le = {}) {
   if (names.empty() && le.empty()) return;
   out += '{';
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -100,7 +100,8 @@ std::vector<std::string> clean_values(std::span<const std::string_view> values) 
 std::string shape_of(std::string_view type, const std::vector<std::string>& labels, std::uint64_t divisor,
                      const std::vector<double>& bounds = {}) {
   for (const std::string& label : labels) {
-    EZ_CHECK(is_name(label, false) && !label.starts_with("__") && label != "le", "wrong name of a metric label");
+    EZ_CHECK(is_name(label, false) && !label.starts_with("__") && label != "le",
+             "wrong name of a metric label");
   }
   std::string shape(type);
   for (const std::string& label : labels) shape += "," + label;
@@ -148,9 +149,11 @@ struct Collector {
 }  // namespace
 
 Histogram::Histogram(std::vector<double> bounds)
-    : bounds_(std::move(bounds)), buckets_(std::make_unique<std::atomic<std::uint64_t>[]>(bounds_.size() + 1)) {
+    : bounds_(std::move(bounds)),
+      buckets_(std::make_unique<std::atomic<std::uint64_t>[]>(bounds_.size() + 1)) {
   for (std::size_t i = 0; i < bounds_.size(); ++i) {
-    EZ_CHECK(std::isfinite(bounds_[i]) && (i == 0 || bounds_[i - 1] < bounds_[i]), "histogram bounds must ascend");
+    EZ_CHECK(std::isfinite(bounds_[i]) && (i == 0 || bounds_[i - 1] < bounds_[i]),
+             "histogram bounds must ascend");
   }
 }
 
@@ -223,8 +226,8 @@ Registry::Entry& Registry::entry(std::string_view name, std::string_view help, s
   return *slot;
 }
 
-Family<Counter>& Registry::counters(std::string_view name, std::string_view help, std::vector<std::string> labels,
-                                    FamilyOptions options) {
+Family<Counter>& Registry::counters(std::string_view name, std::string_view help,
+                                    std::vector<std::string> labels, FamilyOptions options) {
   std::uint64_t power = 1;
   while (power < options.divisor && power < 1'000'000'000'000) power *= 10;
   EZ_CHECK(power == options.divisor, "the divisor of a counter must be a power of ten");
@@ -232,8 +235,8 @@ Family<Counter>& Registry::counters(std::string_view name, std::string_view help
   Entry& at = entry(name, help, shape_of("counter", labels, options.divisor));
   if (at.content.index() == 0) {
     at.divisor = options.divisor;
-    at.content = std::unique_ptr<Family<Counter>>(
-        new Family<Counter>(std::move(labels), options.max_series, [] { return std::make_unique<Counter>(); }));
+    at.content = std::unique_ptr<Family<Counter>>(new Family<Counter>(
+        std::move(labels), options.max_series, [] { return std::make_unique<Counter>(); }));
   }
   return *std::get<std::unique_ptr<Family<Counter>>>(at.content);
 }
@@ -249,8 +252,9 @@ Family<Gauge>& Registry::gauges(std::string_view name, std::string_view help, st
   return *std::get<std::unique_ptr<Family<Gauge>>>(at.content);
 }
 
-Family<Histogram>& Registry::histograms(std::string_view name, std::string_view help, std::vector<std::string> labels,
-                                        std::vector<double> bounds, FamilyOptions options) {
+Family<Histogram>& Registry::histograms(std::string_view name, std::string_view help,
+                                        std::vector<std::string> labels, std::vector<double> bounds,
+                                        FamilyOptions options) {
   std::lock_guard lock(mutex_);
   Entry& at = entry(name, help, shape_of("histogram", labels, 1, bounds));
   if (at.content.index() == 0) {
@@ -264,7 +268,9 @@ Family<Histogram>& Registry::histograms(std::string_view name, std::string_view 
 Counter& Registry::counter(std::string_view name, std::string_view help, std::uint64_t divisor) {
   return counters(name, help, {}, {.divisor = divisor}).with({});
 }
-Gauge& Registry::gauge(std::string_view name, std::string_view help) { return gauges(name, help, {}).with({}); }
+Gauge& Registry::gauge(std::string_view name, std::string_view help) {
+  return gauges(name, help, {}).with({});
+}
 Histogram& Registry::histogram(std::string_view name, std::string_view help, std::vector<double> bounds) {
   return histograms(name, help, {}, std::move(bounds)).with({});
 }
@@ -276,7 +282,8 @@ CollectHandle Registry::collect(std::string_view name, std::string_view help, Co
   const auto shape = shape_of(kind == CollectKind::kGauge ? "collect-gauge" : "collect-counter", labels, 1);
   Entry& at = entry(name, help, shape);
   EZ_CHECK(at.content.index() == 0, "one metric name with two callbacks");
-  at.content = std::make_unique<Collector>(Collector{kind, std::move(labels), options.max_series, std::move(collect)});
+  at.content =
+      std::make_unique<Collector>(Collector{kind, std::move(labels), options.max_series, std::move(collect)});
   return CollectHandle(this, std::string(name));
 }
 

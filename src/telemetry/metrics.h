@@ -1,14 +1,15 @@
 // Metrics: counters, gauges and histograms with labels, exposed in the Prometheus text format 0.0.4
 // (prometheus.io/docs/instrumenting/exposition_formats).
 //
-// Use. Resolve a handle once (Family::with, takes a lock), keep the reference, and count through it: increments are
-// single atomic operations without a lock. References live as long as their Registry.
+// Use. Resolve a handle once (Family::with, takes a lock), keep the reference, and count through it:
+// increments are single atomic operations without a lock. References live as long as their Registry.
 //
-// Bounds. A family holds at most `max_series` label combinations; every further one is counted in one extra series
-// whose labels are all "other", so a hostile label value costs nothing. Label values are cut at kMaxLabelBytes.
+// Bounds. A family holds at most `max_series` label combinations; every further one is counted in one extra
+// series whose labels are all "other", so a hostile label value costs nothing. Label values are cut at
+// kMaxLabelBytes.
 //
-// Units. Base units in the name (seconds, bytes, usd). Counters are integers: a family with `divisor` 1000000 counts
-// microseconds or micro-dollars and exposes seconds or dollars.
+// Units. Base units in the name (seconds, bytes, usd). Counters are integers: a family with `divisor` 1000000
+// counts microseconds or micro-dollars and exposes seconds or dollars.
 //
 // Threads. Everything is thread-safe. Errors. A wrong name or two shapes under one name are bugs and abort.
 #pragma once
@@ -60,7 +61,9 @@ class alignas(64) Histogram {
   [[nodiscard]] double sum() const { return sum_.load(std::memory_order_relaxed); }
   [[nodiscard]] const std::vector<double>& bounds() const { return bounds_; }
   // Observations in bucket i alone; i == bounds().size() is the one above every bound.
-  [[nodiscard]] std::uint64_t bucket(std::size_t i) const { return buckets_[i].load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t bucket(std::size_t i) const {
+    return buckets_[i].load(std::memory_order_relaxed);
+  }
 
  private:
   const std::vector<double> bounds_;
@@ -75,8 +78,11 @@ class alignas(64) Histogram {
 template <typename M>
 class Family {
  public:
-  // The series with these label values, in the order of the family's label names; made when it is new. O(log n).
-  M& with(std::initializer_list<std::string_view> values) { return with(std::span(values.begin(), values.size())); }
+  // The series with these label values, in the order of the family's label names; made when it is new. O(log
+  // n).
+  M& with(std::initializer_list<std::string_view> values) {
+    return with(std::span(values.begin(), values.size()));
+  }
   M& with(std::span<const std::string_view> values);
   [[nodiscard]] std::size_t size() const;
 
@@ -91,8 +97,8 @@ class Family {
   std::map<std::vector<std::string>, std::unique_ptr<M>> series_;
 };
 
-// Where a collect callback puts its samples; of equal label values the last one stays. The family's bound holds here
-// too: samples that are too many are summed up as "other".
+// Where a collect callback puts its samples; of equal label values the last one stays. The family's bound
+// holds here too: samples that are too many are summed up as "other".
 class Samples {
  public:
   virtual ~Samples() = default;
@@ -101,7 +107,8 @@ class Samples {
 
 class Registry;
 
-// Keeps a collect callback alive; afterwards (destroyed or moved over) it is not running and never runs again.
+// Keeps a collect callback alive; afterwards (destroyed or moved over) it is not running and never runs
+// again.
 class CollectHandle {
  public:
   CollectHandle() = default;
@@ -130,7 +137,8 @@ class Registry {
   Registry(const Registry&) = delete;
   Registry& operator=(const Registry&) = delete;
 
-  // The family of that name; made when it is new. The same name with another type, labels, bounds or divisor aborts.
+  // The family of that name; made when it is new. The same name with another type, labels, bounds or divisor
+  // aborts.
   Family<Counter>& counters(std::string_view name, std::string_view help, std::vector<std::string> labels,
                             FamilyOptions options = {});
   Family<Gauge>& gauges(std::string_view name, std::string_view help, std::vector<std::string> labels,
@@ -142,8 +150,8 @@ class Registry {
   Gauge& gauge(std::string_view name, std::string_view help);
   Histogram& histogram(std::string_view name, std::string_view help, std::vector<double> bounds);
 
-  // Values that are read when they are asked for. `collect` runs inside expose(), one at a time; it must be quick and
-  // may not call expose(), collect() or destroy a handle. One callback a name.
+  // Values that are read when they are asked for. `collect` runs inside expose(), one at a time; it must be
+  // quick and may not call expose(), collect() or destroy a handle. One callback a name.
   [[nodiscard]] CollectHandle collect(std::string_view name, std::string_view help, CollectKind kind,
                                       std::vector<std::string> labels, std::function<void(Samples&)> collect,
                                       FamilyOptions options = {});
@@ -167,7 +175,8 @@ class Registry {
 };
 
 // process_cpu_seconds_total, process_resident_memory_bytes, process_open_fds, process_max_fds,
-// process_start_time_seconds and process_threads, by the names of the Prometheus client conventions; read from /proc.
+// process_start_time_seconds and process_threads, by the names of the Prometheus client conventions; read
+// from /proc.
 [[nodiscard]] std::vector<CollectHandle> register_process_metrics(Registry& registry);
 
 }  // namespace ez::telemetry

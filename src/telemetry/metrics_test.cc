@@ -121,11 +121,13 @@ TEST(Metrics, CallbacksComeAndGo) {
   Registry registry;
   double depth = 3;
   {
-    auto handle = registry.collect("ez_queue_depth", "Depth.", CollectKind::kGauge, {"queue"}, [&](Samples& out) {
-      out.add({"a"}, depth);
-      out.add({"b"}, 1);
-    });
-    EXPECT_THAT(registry.expose(), HasSubstr("ez_queue_depth{queue=\"a\"} 3\nez_queue_depth{queue=\"b\"} 1\n"));
+    auto handle =
+        registry.collect("ez_queue_depth", "Depth.", CollectKind::kGauge, {"queue"}, [&](Samples& out) {
+          out.add({"a"}, depth);
+          out.add({"b"}, 1);
+        });
+    EXPECT_THAT(registry.expose(),
+                HasSubstr("ez_queue_depth{queue=\"a\"} 3\nez_queue_depth{queue=\"b\"} 1\n"));
     depth = 4;
     CollectHandle moved = std::move(handle);
     EXPECT_THAT(registry.expose(), HasSubstr("ez_queue_depth{queue=\"a\"} 4\n"));
@@ -162,7 +164,8 @@ TEST(Utf8, PrefixNeverCutsASequence) {
     EXPECT_EQ(utf8_prefix(text, limit).size(), expected[limit]) << limit;
   }
   EXPECT_EQ(utf8_prefix(std::string(20, '\x80'), 10).size(), 10U);
-  EXPECT_EQ(utf8_clean("ok\xC0\xAF\xED\xA0\x80!"), "ok\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD!");
+  EXPECT_EQ(utf8_clean("ok\xC0\xAF\xED\xA0\x80!"),
+            "ok\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD!");
 }
 
 }  // namespace

@@ -31,14 +31,17 @@ double stat_field(int number) {
 double cpu_seconds() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
 double open_fds() {
   std::error_code error;
   double count = 0;
-  for (std::filesystem::directory_iterator at("/proc/self/fd", error), end; !error && at != end; at.increment(error)) {
+  for (std::filesystem::directory_iterator at("/proc/self/fd", error), end; !error && at != end;
+       at.increment(error)) {
     ++count;
   }
   return count > 0 ? count - 1 : 0;  // without the one that this loop holds
@@ -67,13 +70,15 @@ std::vector<CollectHandle> register_process_metrics(Registry& registry) {
   const auto add = [&](std::string_view name, std::string_view help, CollectKind kind, double (*read)()) {
     handles.push_back(registry.collect(name, help, kind, {}, [read](Samples& out) { out.add({}, read()); }));
   };
-  add("process_cpu_seconds_total", "User and system CPU time of the process.", CollectKind::kCounter, cpu_seconds);
+  add("process_cpu_seconds_total", "User and system CPU time of the process.", CollectKind::kCounter,
+      cpu_seconds);
   add("process_resident_memory_bytes", "Resident memory of the process.", CollectKind::kGauge,
       [] { return stat_field(24) * static_cast<double>(sysconf(_SC_PAGESIZE)); });
   add("process_open_fds", "Open file descriptors.", CollectKind::kGauge, open_fds);
   add("process_max_fds", "Limit of open file descriptors.", CollectKind::kGauge, max_fds);
   add("process_threads", "Threads of the process.", CollectKind::kGauge, [] { return stat_field(20); });
-  add("process_start_time_seconds", "Start of the process, seconds since 1970 UTC.", CollectKind::kGauge, start_seconds);
+  add("process_start_time_seconds", "Start of the process, seconds since 1970 UTC.", CollectKind::kGauge,
+      start_seconds);
   return handles;
 }
 

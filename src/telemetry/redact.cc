@@ -14,15 +14,16 @@
 namespace ez::telemetry {
 namespace {
 
-constexpr std::string_view kSecretNames[] = {"password", "passwd",        "secret",     "api_key",     "apikey",
-                                             "token",    "authorization", "credential", "private_key", "cookie"};
+constexpr std::string_view kSecretNames[] = {"password",    "passwd", "secret",        "api_key",
+                                             "apikey",      "token",  "authorization", "credential",
+                                             "private_key", "cookie"};
 
 std::string percent_encoded(std::string_view text) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   std::string out;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '_' || c == '.' || c == '~';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '_' || c == '.' || c == '~';
     if (plain) {
       out += c;
     } else {
@@ -42,20 +43,23 @@ std::set<std::string> forms_of(std::string_view value) {
 }
 
 bool equal_no_case(std::string_view text, std::string_view lower) {
-  return text.size() == lower.size() && std::equal(text.begin(), text.end(), lower.begin(), [](char a, char b) {
+  return text.size() == lower.size() &&
+         std::equal(text.begin(), text.end(), lower.begin(), [](char a, char b) {
            return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
          });
 }
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
-// The length of the credential that starts at text[0] after "Bearer " or "Basic "; the scheme word stays readable.
-// Returns {length of the scheme with its blank, length of the credential}, or zeros.
+// The length of the credential that starts at text[0] after "Bearer " or "Basic "; the scheme word stays
+// readable. Returns {length of the scheme with its blank, length of the credential}, or zeros.
 std::pair<std::size_t, std::size_t> scheme_credential(std::string_view text) {
   for (const std::string_view scheme : {std::string_view("bearer "), std::string_view("basic ")}) {
     if (!equal_no_case(text.substr(0, scheme.size()), scheme)) continue;
     std::size_t end = scheme.size();
-    while (end < text.size() && !is_blank(text[end]) && text[end] != '"' && text[end] != '\'' && text[end] != ',') ++end;
+    while (end < text.size() && !is_blank(text[end]) && text[end] != '"' && text[end] != '\'' &&
+           text[end] != ',')
+      ++end;
     if (end - scheme.size() >= 8) return {scheme.size(), end - scheme.size()};  // shorter: an ordinary word
   }
   return {0, 0};
@@ -70,7 +74,9 @@ std::pair<std::size_t, std::size_t> url_password(std::string_view text) {
     const char c = text[i];
     if (is_blank(c) || c == '/' || c == '"' || c == '\'' || c == '?' || c == '#') return {0, 0};
     if (c == ':' && colon == 0) colon = i;
-    if (c == '@') return colon != 0 && i > colon + 1 ? std::pair(colon + 1, i - colon - 1) : std::pair<std::size_t, std::size_t>();
+    if (c == '@')
+      return colon != 0 && i > colon + 1 ? std::pair(colon + 1, i - colon - 1)
+                                         : std::pair<std::size_t, std::size_t>();
   }
   return {0, 0};
 }
@@ -101,7 +107,8 @@ struct Redactor::State {
     std::set<std::string> forms;
     for (const auto& [value, count] : secrets) forms.merge(forms_of(value));
     for (auto& list : forms_by_first_byte) list.clear();
-    for (const std::string& form : forms) forms_by_first_byte[static_cast<unsigned char>(form[0])].push_back(form);
+    for (const std::string& form : forms)
+      forms_by_first_byte[static_cast<unsigned char>(form[0])].push_back(form);
     for (auto& list : forms_by_first_byte) {
       std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
     }
@@ -124,7 +131,8 @@ bool Redactor::add_secret(std::string_view value) {
   // Added alone: building the whole index again for each of many secrets would be quadratic.
   for (const std::string& form : forms_of(value)) {
     auto& list = state_->forms_by_first_byte[static_cast<unsigned char>(form[0])];
-    const auto at = std::find_if(list.begin(), list.end(), [&](const auto& other) { return other.size() <= form.size(); });
+    const auto at = std::find_if(list.begin(), list.end(),
+                                 [&](const auto& other) { return other.size() <= form.size(); });
     list.insert(at, form);
   }
   return true;

@@ -1,12 +1,15 @@
-"""Task `build-and-test`: builds and tests the repository with one build system and records what happened as data.
+"""Task `build-and-test`: builds and tests the repository with one build system and records what happened as
+data.
 
-The item is {system, folder}. The build happens in a copy in the task's scratch folder, so that the workspace stays
-clean. All copied files get one time stamp: a checkout gives files arbitrary times, and make would then try to
-regenerate what is already there. A failing build does not fail the task: it is a finding of the checkup.
+The item is {system, folder}. The build happens in a copy in the task's scratch folder, so that the workspace
+stays clean. All copied files get one time stamp: a checkout gives files arbitrary times, and make would then
+try to regenerate what is already there. A failing build does not fail the task: it is a finding of the
+checkup.
 
-Status of a build: passed, failed (a step said no), timeout, unavailable (something that it needs is not on this
-machine, which says nothing about the repository) or not_run.
+Status of a build: passed, failed (a step said no), timeout, unavailable (something that it needs is not on
+this machine, which says nothing about the repository) or not_run.
 """
+
 import os
 import re
 import shutil
@@ -23,21 +26,39 @@ MAX_JOBS = 4
 SYNTAX_FILES = 150
 
 _UNAVAILABLE = re.compile(
-    r"Could NOT find|Could not find a (package|configuration)|No package '.*' found|Package '.*', required by .* not found"
-    r"|(required|needed) (package|library|program|tool|header)s? .{0,60}not found|Dependency \S+ not found|command not found"
-    r"|fatal error: \S+: No such file or directory|cannot find -l\S+|ModuleNotFoundError|No module named|Cannot find module"
-    r"|no matching package named|cannot find module providing package|Could not resolve host|Temporary failure in name resolution"
-    r"|network is unreachable|error: .{0,60} (not found|is missing)|is required to build|you need .{0,40} installed"
-    r"|proxyconnect|module lookup disabled|can't find crate for|C compiler cannot create|download of .* failed"
-    r"|configure: error: .*(not found|required|missing|need|cannot find|could not find)", re.IGNORECASE)
-_REASON = re.compile(r"(^|\W)(error|fatal|fail(ed|ure)?|cannot|could not|not found|undefined reference|no rule)(\W|$)", re.IGNORECASE)
-_NOISE = re.compile(r"^\s*(at |make(\[\d+\])?: \*\*\*|ninja: build stopped|FAILED: |gmake|\d+ errors? generated)|\b0 (failures|errors|failed)"
-                    r"|(^|\s)(#|--) *(FAIL|ERROR|XFAIL|XPASS): *0|checking ", re.IGNORECASE)
+    r"Could NOT find|Could not find a (package|configuration)|No package '.*' found|Package '.*', required by"
+    r" .* not found"
+    r"|(required|needed) (package|library|program|tool|header)s? .{0,60}not found|Dependency \S+ not"
+    r" found|command not found|^(ba)?sh: (line )?(\d+: )?[\w.-]+: not found"
+    r"|fatal error: \S+: No such file or directory|cannot find -l\S+|ModuleNotFoundError|No module"
+    r" named|Cannot find module"
+    r"|no matching package named|cannot find module providing package|Could not resolve host|Temporary"
+    r" failure in name resolution"
+    r"|network is unreachable|error: .{0,60} (not found|is missing)|is required to build|you need .{0,40}"
+    r" installed"
+    r"|proxyconnect|module lookup disabled|can't find crate for|C compiler cannot create|download of .*"
+    r" failed"
+    r"|configure: error: .*(not found|required|missing|need|cannot find|could not find)",
+    re.IGNORECASE,
+)
+_REASON = re.compile(
+    r"(^|\W)(error|fatal|fail(ed|ure)?|cannot|could not|not found|undefined reference|no rule)(\W|$)",
+    re.IGNORECASE,
+)
+_NOISE = re.compile(
+    r"^\s*(at |make(\[\d+\])?: \*\*\*|ninja: build stopped|FAILED: |gmake|\d+ errors? generated)|\b0"
+    r" (failures|errors|failed)"
+    r"|(^|\s)(#|--) *(FAIL|ERROR|XFAIL|XPASS): *0|checking ",
+    re.IGNORECASE,
+)
 
 
 def reason_of(tail):
     """The line of a command's output that tells best why it failed: the first that speaks of an error."""
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    for i in range(len(lines) - 1):  # CMake puts the place and the message on two lines
+        if lines[i].startswith("CMake Error") and lines[i].endswith(":"):
+            lines[i] += " " + lines[i + 1]
     for line in lines:
         if _UNAVAILABLE.search(line) and not _NOISE.search(line):
             return clip(line, 200)
@@ -68,8 +89,8 @@ def copy_tree(target):
             shutil.copyfile(file.path, destination, follow_symlinks=False)
             os.chmod(destination, 0o755 if info.st_mode & 0o100 else 0o644)
     then = int(git("log", "-1", "--format=%ct"))
-    for folder, _, names in os.walk(os.fsencode(target)):
-        for name in names:
+    for folder, folders, names in os.walk(os.fsencode(target)):
+        for name in names + [f for f in folders if os.path.islink(os.path.join(folder, f))]:
             os.utime(os.path.join(folder, name), (then, then), follow_symlinks=False)
     return ""
 
@@ -90,16 +111,30 @@ class Build:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("EZ_")}
         for folder in ("tmp", "cache"):
             os.makedirs(os.path.join(scratch, folder), exist_ok=True)
-        self.env.update(LC_ALL="C.UTF-8", CI="1", TMPDIR=os.path.join(scratch, "tmp"), GIT_TERMINAL_PROMPT="0",
-                        XDG_CACHE_HOME=os.path.join(scratch, "cache"),
-                        PYTHONDONTWRITEBYTECODE="1", CTEST_OUTPUT_ON_FAILURE="1", CTEST_PARALLEL_LEVEL=self.jobs,
-                        npm_config_offline="true", npm_config_update_notifier="false",
-                        CARGO_NET_OFFLINE="true", GOPROXY="off", GOFLAGS="-mod=mod", GOTOOLCHAIN="local",
-                        GOCACHE=os.path.join(scratch, "cache", "go"), GOPATH=os.path.join(scratch, "go"))
+        self.env.update(
+            LC_ALL="C.UTF-8",
+            CI="1",
+            TMPDIR=os.path.join(scratch, "tmp"),
+            GIT_TERMINAL_PROMPT="0",
+            XDG_CACHE_HOME=os.path.join(scratch, "cache"),
+            PYTHONDONTWRITEBYTECODE="1",
+            CTEST_OUTPUT_ON_FAILURE="1",
+            CTEST_PARALLEL_LEVEL=self.jobs,
+            npm_config_offline="true",
+            npm_config_update_notifier="false",
+            CARGO_NET_OFFLINE="true",
+            GOPROXY="off",
+            GOFLAGS="-mod=mod",
+            GOTOOLCHAIN="local",
+            GOCACHE=os.path.join(scratch, "cache", "go"),
+            GOPATH=os.path.join(scratch, "go"),
+        )
         self.env.pop("MAKEFLAGS", None)
 
     def step(self, name, *command, share=1.0, required=True):
-        """Runs one step with at most that share of the time left. Returns its outcome, or None after a failure."""
+        """Runs one step with at most that share of the time left. Returns its outcome, or None after a
+        failure.
+        """
         if self.status != "passed":
             return None
         if self.deadline.passed():
@@ -108,8 +143,14 @@ class Build:
         say("\n$ %s" % " ".join(command))
         limit = max(1.0, self.deadline.left() * share)
         outcome = run_bounded(list(command), cwd=self.root, timeout=limit, env=self.env)
-        self.steps.append({"name": name, "command": clip(" ".join(command), 160), "seconds": outcome.seconds,
-                           "status": "timeout" if outcome.timed_out else "passed" if outcome.ok else "failed"})
+        self.steps.append(
+            {
+                "name": name,
+                "command": clip(" ".join(command), 160),
+                "seconds": outcome.seconds,
+                "status": "timeout" if outcome.timed_out else "passed" if outcome.ok else "failed",
+            }
+        )
         if outcome.ok or not required:
             return outcome
         if outcome.timed_out:
@@ -143,17 +184,39 @@ def count_automake(tail):
 
 def cmake(build):
     ninja = ["-G", "Ninja"] if shutil.which("ninja") else []
-    build.step("configure", "cmake", "-S", ".", "-B", "ez-build", *ninja, "-DFETCHCONTENT_FULLY_DISCONNECTED=ON", share=0.3)
+    build.step(
+        "configure",
+        "cmake",
+        "-S",
+        ".",
+        "-B",
+        "ez-build",
+        *ninja,
+        "-DFETCHCONTENT_FULLY_DISCONNECTED=ON",
+        share=0.3
+    )
     build.step("build", "cmake", "--build", "ez-build", "--parallel", build.jobs, share=0.75)
-    outcome = build.step("test", "ctest", "--test-dir", "ez-build", "--parallel", build.jobs, "--timeout", "120",
-                         "--output-on-failure", "--no-tests=ignore")
+    outcome = build.step(
+        "test",
+        "ctest",
+        "--test-dir",
+        "ez-build",
+        "--parallel",
+        build.jobs,
+        "--timeout",
+        "120",
+        "--output-on-failure",
+        "--no-tests=ignore",
+    )
     build.tests = count_ctest(outcome.tail) if outcome else None
 
 
 def meson(build):
     build.step("configure", "meson", "setup", "ez-build", "--wrap-mode=nodownload", share=0.3)
     build.step("build", "ninja", "-C", "ez-build", "-j", build.jobs, share=0.75)
-    outcome = build.step("test", "meson", "test", "-C", "ez-build", "--num-processes", build.jobs, "--print-errorlogs")
+    outcome = build.step(
+        "test", "meson", "test", "-C", "ez-build", "--num-processes", build.jobs, "--print-errorlogs"
+    )
     numbers = dict(re.findall(r"^(Ok|Fail|Timeout): *(\d+)", outcome.tail, re.MULTILINE)) if outcome else {}
     if numbers:
         failed = int(numbers.get("Fail", 0)) + int(numbers.get("Timeout", 0))
@@ -163,7 +226,9 @@ def meson(build):
 def autotools(build):
     if not os.path.exists(os.path.join(build.root, "configure")):
         build.step("autoreconf", "autoreconf", "-fi", share=0.3)
-    build.step("configure", "sh", "./configure", "--disable-dependency-tracking", "--disable-silent-rules", share=0.4)
+    build.step(
+        "configure", "sh", "./configure", "--disable-dependency-tracking", "--disable-silent-rules", share=0.4
+    )
     build.step("build", "make", "-j" + build.jobs, share=0.75)
     outcome = build.step("test", "make", "check")
     build.tests = count_automake(outcome.tail) if outcome else None
@@ -202,8 +267,9 @@ def npm(build):
         outcome = build.step("test", "npm", "test", "--silent")
         if outcome:
             # The TAP output of node --test, and what mocha and jest print.
-            found = re.search(r"^# tests (\d+)(?:.|\n)*^# fail (\d+)", outcome.tail, re.MULTILINE) or re.search(
-                r"^ℹ tests (\d+)(?:.|\n)*^ℹ fail (\d+)", outcome.tail, re.MULTILINE)
+            found = re.search(
+                r"^# tests (\d+)(?:.|\n)*^# fail (\d+)", outcome.tail, re.MULTILINE
+            ) or re.search(r"^ℹ tests (\d+)(?:.|\n)*^ℹ fail (\d+)", outcome.tail, re.MULTILINE)
             if found:
                 build.tests = {"run": int(found.group(1)), "failed": int(found.group(2))}
 
@@ -211,7 +277,11 @@ def npm(build):
 def cargo(build):
     build.step("build", "cargo", "build", "--offline", "--all-targets", share=0.7)
     outcome = build.step("test", "cargo", "test", "--offline")
-    results = re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed", outcome.tail, re.MULTILINE) if outcome else []
+    results = (
+        re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed", outcome.tail, re.MULTILINE)
+        if outcome
+        else []
+    )
     if results:
         failed = sum(int(f) for _, f in results)
         build.tests = {"run": sum(int(p) for p, _ in results) + failed, "failed": failed}
@@ -226,7 +296,9 @@ def go(build):
     if outcome:
         passed = len(re.findall(r"^ok\s", outcome.tail, re.MULTILINE))
         failed = len(re.findall(r"^FAIL\s+\S+", outcome.tail, re.MULTILINE))
-        build.tests = {"run": passed + failed, "failed": failed, "unit": "packages"} if passed + failed else None
+        build.tests = (
+            {"run": passed + failed, "failed": failed, "unit": "packages"} if passed + failed else None
+        )
 
 
 def python(build):
@@ -234,18 +306,44 @@ def python(build):
     if not files:
         build.not_run("there is no Python file")
         return
-    build.step("compile", sys.executable, "-m", "compileall", "-q", "-x", r"/(\.git|vendor|third_party|node_modules)/", ".", share=0.4)
+    build.step(
+        "compile",
+        sys.executable,
+        "-m",
+        "compileall",
+        "-q",
+        "-x",
+        r"/(\.git|vendor|third_party|node_modules)/",
+        ".",
+        share=0.4,
+    )
     if not any(is_test(f.path) for f in files):
         build.notes.append("there are no test files")
         return
     build.env.pop("PYTHONDONTWRITEBYTECODE", None)
     source = os.path.join(build.root, "src")
     build.env["PYTHONPATH"] = os.pathsep.join([build.root, source] if os.path.isdir(source) else [build.root])
-    probe = run_bounded([sys.executable, "-c", "import pytest"], cwd=build.root, timeout=20, env=build.env, echo=False)
+    probe = run_bounded(
+        [sys.executable, "-c", "import pytest"], cwd=build.root, timeout=20, env=build.env, echo=False
+    )
     if probe.ok:
-        outcome = build.step("test", sys.executable, "-m", "pytest", "-q", "--maxfail=20", "-p", "no:cacheprovider",
-                             "--color=no", required=False)
-        counts = dict((k, int(n)) for n, k in re.findall(r"(\d+) (passed|failed|errors?)\b", outcome.tail)) if outcome else {}
+        outcome = build.step(
+            "test",
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--maxfail=20",
+            "-p",
+            "no:cacheprovider",
+            "--color=no",
+            required=False,
+        )
+        counts = (
+            dict((k, int(n)) for n, k in re.findall(r"(\d+) (passed|failed|errors?)\b", outcome.tail))
+            if outcome
+            else {}
+        )
     else:
         outcome, counts = _unittest(build, files)
     if outcome is None:
@@ -264,12 +362,25 @@ def python(build):
 
 def _unittest(build, files):
     """unittest discovery in each folder that has test_*.py files (they need not be packages)."""
-    folders = sorted({os.path.dirname(f.path) for f in files if os.path.basename(f.path).startswith(b"test_")})
+    folders = sorted(
+        {os.path.dirname(f.path) for f in files if os.path.basename(f.path).startswith(b"test_")}
+    )
     counts = {}
     last = None
     for folder in folders[:20]:
         where = os.path.join(build.root, os.fsdecode(folder)) if folder else build.root
-        outcome = build.step("test", sys.executable, "-m", "unittest", "discover", "-s", where, "-p", "test_*.py", required=False)
+        outcome = build.step(
+            "test",
+            sys.executable,
+            "-m",
+            "unittest",
+            "discover",
+            "-s",
+            where,
+            "-p",
+            "test_*.py",
+            required=False,
+        )
         if outcome is None:
             break
         ran = re.findall(r"^Ran (\d+) tests?", outcome.tail, re.MULTILINE)
@@ -282,8 +393,16 @@ def _unittest(build, files):
     return last, counts
 
 
-RECIPES = {"cmake": cmake, "meson": meson, "autotools": autotools, "make": make, "npm": npm, "cargo": cargo, "go": go,
-           "python": python}
+RECIPES = {
+    "cmake": cmake,
+    "meson": meson,
+    "autotools": autotools,
+    "make": make,
+    "npm": npm,
+    "cargo": cargo,
+    "go": go,
+    "python": python,
+}
 
 
 def build_and_test(system, folder, seconds, scratch):
@@ -300,9 +419,21 @@ def build_and_test(system, folder, seconds, scratch):
     else:
         RECIPES[system](build)
     if build.tests and build.tests["failed"] and build.status == "failed":
-        build.reason = "%d of %d tests failed (%s)" % (build.tests["failed"], build.tests["run"], build.reason)
-    return {"system": system, "folder": folder, "status": build.status, "reason": build.reason, "steps": build.steps,
-            "tests": build.tests, "notes": build.notes, "seconds": round(sum(s["seconds"] for s in build.steps), 1)}
+        build.reason = "%d of %d tests failed (%s)" % (
+            build.tests["failed"],
+            build.tests["run"],
+            build.reason,
+        )
+    return {
+        "system": system,
+        "folder": folder,
+        "status": build.status,
+        "reason": build.reason,
+        "steps": build.steps,
+        "tests": build.tests,
+        "notes": build.notes,
+        "seconds": round(sum(s["seconds"] for s in build.steps), 1),
+    }
 
 
 def main():
@@ -312,11 +443,21 @@ def main():
     if system not in RECIPES or folder.startswith("/") or ".." in folder.split("/"):
         raise SystemExit("build-and-test: the item names no build system of this checkup: %r" % (item,))
     minutes = task.input_int("build_minutes", 10, 1, 50)
-    with tempfile.TemporaryDirectory(prefix="build-", dir=os.environ.get("HOME") or None, ignore_cleanup_errors=True) \
-            if sys.version_info >= (3, 10) else tempfile.TemporaryDirectory(prefix="build-") as scratch:
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="build-", dir=os.environ.get("HOME") or None, ignore_cleanup_errors=True
+        )
+        if sys.version_info >= (3, 10)
+        else tempfile.TemporaryDirectory(prefix="build-")
+    ) as scratch:
         record = build_and_test(system, folder, minutes * 60.0, os.path.realpath(scratch))
-    say("\nbuild-and-test: %s in %s: %s%s" % (system, folder, record["status"], ": " + record["reason"] if record["reason"] else ""))
-    task.finish({k: record[k] for k in ("system", "folder", "status", "reason", "tests")}, {"build.json": record})
+    say(
+        "\nbuild-and-test: %s in %s: %s%s"
+        % (system, folder, record["status"], ": " + record["reason"] if record["reason"] else "")
+    )
+    task.finish(
+        {k: record[k] for k in ("system", "folder", "status", "reason", "tests")}, {"build.json": record}
+    )
 
 
 if __name__ == "__main__":

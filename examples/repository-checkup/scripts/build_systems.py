@@ -1,8 +1,10 @@
 """Which build systems a repository has, and which of them can be tried on this machine without a network.
 
-detect() returns two lists of {system, folder, file, …}: those to build, and those that are not tried, with the reason.
-Only the outermost place of each system counts (a CMakeLists.txt in a subfolder belongs to the one above it).
+detect() returns two lists of {system, folder, file, …}: those to build, and those that are not tried, with
+the reason. Only the outermost place of each system counts (a CMakeLists.txt in a subfolder belongs to the one
+above it).
 """
+
 import os
 import re
 import shutil
@@ -13,20 +15,57 @@ from languages import is_example, is_test, is_test_data, is_vendored
 
 MAX_BUILDS = 6
 MARKERS = {  # file name → system, in the order in which systems of one folder are preferred
-    "CMakeLists.txt": "cmake", "meson.build": "meson", "configure": "autotools", "configure.ac": "autotools",
-    "Makefile": "make", "GNUmakefile": "make", "makefile": "make", "package.json": "npm", "Cargo.toml": "cargo",
-    "go.mod": "go", "pyproject.toml": "python", "setup.py": "python", "setup.cfg": "python", "pom.xml": "maven",
-    "build.gradle": "gradle", "build.gradle.kts": "gradle", "Makefile.PL": "perl", "Build.PL": "perl", "Gemfile": "ruby",
-    "composer.json": "php", "mix.exs": "elixir", "rebar.config": "erlang", "dune-project": "dune", "stack.yaml": "haskell",
-    "build.zig": "zig", "Package.swift": "swift", "SConstruct": "scons", "WORKSPACE": "bazel", "MODULE.bazel": "bazel",
-    "build.sbt": "sbt", "pubspec.yaml": "dart", "flake.nix": "nix",
+    "CMakeLists.txt": "cmake",
+    "meson.build": "meson",
+    "configure": "autotools",
+    "configure.ac": "autotools",
+    "Makefile": "make",
+    "GNUmakefile": "make",
+    "makefile": "make",
+    "package.json": "npm",
+    "Cargo.toml": "cargo",
+    "go.mod": "go",
+    "pyproject.toml": "python",
+    "setup.py": "python",
+    "setup.cfg": "python",
+    "pom.xml": "maven",
+    "build.gradle": "gradle",
+    "build.gradle.kts": "gradle",
+    "Makefile.PL": "perl",
+    "Build.PL": "perl",
+    "Gemfile": "ruby",
+    "composer.json": "php",
+    "mix.exs": "elixir",
+    "rebar.config": "erlang",
+    "dune-project": "dune",
+    "stack.yaml": "haskell",
+    "build.zig": "zig",
+    "Package.swift": "swift",
+    "SConstruct": "scons",
+    "WORKSPACE": "bazel",
+    "MODULE.bazel": "bazel",
+    "build.sbt": "sbt",
+    "pubspec.yaml": "dart",
+    "flake.nix": "nix",
 }
 ORDER = list(dict.fromkeys(MARKERS.values()))
-NEEDS = {"cmake": ["cmake"], "meson": ["meson", "ninja"], "autotools": ["make", "cc"], "make": ["make"], "npm": ["node"],
-         "cargo": ["cargo"], "go": ["go"], "python": ["python3"]}
-NEEDS_NETWORK = {"maven": "Maven fetches its own plugins from the network", "gradle": "Gradle fetches its plugins from the network",
-                 "bazel": "Bazel fetches its rules from the network", "nix": "Nix fetches its inputs from the network",
-                 "sbt": "sbt fetches its own parts from the network"}
+NEEDS = {
+    "cmake": ["cmake"],
+    "meson": ["meson", "ninja"],
+    "autotools": ["make", "cc"],
+    "make": ["make"],
+    "npm": ["node"],
+    "cargo": ["cargo"],
+    "go": ["go"],
+    "python": ["python3"],
+}
+NEEDS_NETWORK = {
+    "maven": "Maven fetches its own plugins from the network",
+    "gradle": "Gradle fetches its plugins from the network",
+    "bazel": "Bazel fetches its rules from the network",
+    "nix": "Nix fetches its inputs from the network",
+    "sbt": "sbt fetches its own parts from the network",
+}
 
 
 def tool_works(name):
@@ -36,8 +75,14 @@ def tool_works(name):
     if name not in ("cargo", "go", "node", "meson"):
         return True
     try:
-        done = subprocess.run([name, "version" if name == "go" else "--version"], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30, check=False)
+        done = subprocess.run(
+            [name, "version" if name == "go" else "--version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=30,
+            check=False,
+        )
         return done.returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
@@ -64,11 +109,17 @@ def detect(files, has_tool=tool_works):
             if not any(k == b"" or folder == k or folder.startswith(k + b"/") for k in kept):
                 kept.append(folder)
                 found.append({"system": system, "folder": folder, "file": places[system][folder]})
-    found.sort(key=lambda b: (b["folder"].count(b"/") + (b["folder"] != b""), b["folder"], ORDER.index(b["system"])))
+    found.sort(
+        key=lambda b: (b["folder"].count(b"/") + (b["folder"] != b""), b["folder"], ORDER.index(b["system"]))
+    )
     to_build, not_tried, tools = [], [], {}
     for build in found:
         why = _obstacle(build, found, lambda name: tools.setdefault(name, has_tool(name)))
-        entry = {"system": build["system"], "folder": show(build["folder"]) or ".", "file": show(build["file"])}
+        entry = {
+            "system": build["system"],
+            "folder": show(build["folder"]) or ".",
+            "file": show(build["file"]),
+        }
         if not why and entry["folder"] != "." and os.fsencode(entry["folder"]) != build["folder"]:
             why = "the name of its folder is not plain text"
         if not why and len(to_build) >= MAX_BUILDS:
@@ -124,12 +175,20 @@ def _go_obstacle(folder):
         return ""
     text = (read_file(os.path.join(folder, b"go.mod"), 1 << 20) or b"").decode("utf-8", "replace")
     block = "\n".join(re.findall(r"^require \((.*?)^\)", text, re.MULTILINE | re.DOTALL))
-    count = len(re.findall(r"^\s+\S+ v\S+", block, re.MULTILINE)) + len(re.findall(r"^require \S+ v", text, re.MULTILINE))
-    return "it needs %d Go modules that are not in a vendor folder, and tasks run without a network" % count if count else ""
+    count = len(re.findall(r"^\s+\S+ v\S+", block, re.MULTILINE)) + len(
+        re.findall(r"^require \S+ v", text, re.MULTILINE)
+    )
+    return (
+        "it needs %d Go modules that are not in a vendor folder, and tasks run without a network" % count
+        if count
+        else ""
+    )
 
 
 def npm_needs(folder):
-    """How many packages `npm test` would need that are not in the repository; None when package.json is not readable."""
+    """How many packages `npm test` would need that are not in the repository; None when package.json is
+    not readable.
+    """
     package = read_json(os.path.join(folder, "package.json"))
     if not isinstance(package, dict):
         return None
@@ -146,5 +205,3 @@ def npm_test_script(folder):
     if not isinstance(script, str) or "no test specified" in script:
         return ""
     return script
-
-

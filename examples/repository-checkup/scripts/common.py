@@ -1,9 +1,11 @@
-"""What every task of the checkup shares: the task's environment, git, bounded commands, names that are safe to print.
+"""What every task of the checkup shares: the task's environment, git, bounded commands, names that are safe
+to print.
 
-A task reads $EZ_INPUT and $EZ_DEPENDENCIES, works in the current directory (its workspace) and leaves two things
-behind: a small JSON object in $EZ_OUTPUT (at most MAX_OUTPUT_BYTES, so that `when` and `for_each` of later tasks can
-use it) and its full result as an artifact. Python 3.9 or later, standard library only.
+A task reads $EZ_INPUT and $EZ_DEPENDENCIES, works in the current directory (its workspace) and leaves two
+things behind: a small JSON object in $EZ_OUTPUT (at most MAX_OUTPUT_BYTES, so that `when` and `for_each` of
+later tasks can use it) and its full result as an artifact. Python 3.9 or later, standard library only.
 """
+
 import json
 import os
 import re
@@ -99,7 +101,9 @@ def read_json(path):
 
 
 def show(name):
-    """A file name (bytes or str) as valid, printable UTF-8 of one line: what does not fit is written as \\xNN."""
+    """A file name (bytes or str) as valid, printable UTF-8 of one line: what does not fit is written as
+    \\xNN.
+    """
     raw = name if isinstance(name, bytes) else os.fsencode(name)
     text = raw.decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -114,7 +118,7 @@ def say(message):
     print(message, flush=True)
 
 
-# ---- git -------------------------------------------------------------------------------------------------------------
+# ---- git
 
 GIT = ["git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "log.showSignature=false"]
 
@@ -122,15 +126,24 @@ GIT = ["git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", 
 def git_environment():
     """Nothing of the caller's machine changes what git prints, and git writes nothing by the way."""
     env = dict(os.environ)
-    env.update(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", GIT_PAGER="cat", GIT_LFS_SKIP_SMUDGE="1", LC_ALL="C")
+    env.update(
+        GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", GIT_PAGER="cat", GIT_LFS_SKIP_SMUDGE="1", LC_ALL="C"
+    )
     return env
 
 
 def git(*args, stdin=None, check=True, timeout=120):
     """The bytes that a git command prints. With check=False a failing command gives None."""
     try:
-        done = subprocess.run(GIT + list(args), input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              env=git_environment(), timeout=timeout, check=False)
+        done = subprocess.run(
+            GIT + list(args),
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=git_environment(),
+            timeout=timeout,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         if check:
             raise
@@ -187,11 +200,14 @@ def read_file(path, limit):
         return None
 
 
-# ---- bounded commands ------------------------------------------------------------------------------------------------
+# ---- bounded commands
+# ------------------------------------------------------------------------------------------------
 
 
 class Outcome:
-    """How a command ended. `tail` holds the last lines of its output, `exit_code` is None when it was cut off."""
+    """How a command ended. `tail` holds the last lines of its output, `exit_code` is None when it was cut
+    off.
+    """
 
     def __init__(self, command, exit_code, timed_out, seconds, tail, truncated):
         self.command = command
@@ -206,16 +222,25 @@ class Outcome:
         return self.exit_code == 0 and not self.timed_out
 
 
-def run_bounded(command, cwd=".", timeout=60.0, env=None, echo=True, max_echo=256 * 1024, tail_bytes=64 * 1024):
+def run_bounded(
+    command, cwd=".", timeout=60.0, env=None, echo=True, max_echo=256 * 1024, tail_bytes=64 * 1024
+):
     """Runs a command in a process group of its own, without standard input.
 
-    Output is passed on (at most max_echo bytes) and its end is kept. After `timeout` seconds the whole group is
-    killed. A command that has ended but left children behind which hold its output open is not waited for.
+    Output is passed on (at most max_echo bytes) and its end is kept. After `timeout` seconds the whole group
+    is killed. A command that has ended but left children behind which hold its output open is not waited for.
     """
     started = time.monotonic()
     try:
-        process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     except OSError as error:
         return Outcome(command, 127, False, 0.0, str(error), False)
     end = started + max(0.1, timeout)
@@ -264,8 +289,3 @@ def run_bounded(command, cwd=".", timeout=60.0, env=None, echo=True, max_echo=25
     text = bytes(tail).decode("utf-8", "replace")
     exit_code = None if timed_out else process.returncode
     return Outcome(command, exit_code, timed_out, time.monotonic() - started, text, total > tail_bytes)
-
-
-def lower_bound(severity):
-    """Position of a severity, the gravest first; unknown words count as info."""
-    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES) - 1

@@ -1,7 +1,9 @@
-"""The two properties of .editorconfig that a whitespace fix must respect, after the specification (editorconfig.org).
+"""The two properties of .editorconfig that a whitespace fix must respect, after the specification
+(editorconfig.org).
 
 Files are read from the file's folder upwards until one says root = true; nearer files and later sections win.
 """
+
 import os
 import re
 
@@ -12,7 +14,9 @@ MAX_BRACE_DEPTH = 8
 
 
 def glob_to_regex(glob):
-    """A section name as a regular expression over the path relative to its .editorconfig, or None when it is invalid."""
+    """A section name as a regular expression over the path relative to its .editorconfig, or None when it
+    is invalid.
+    """
     body = _translate(glob, 0)
     if body is None:
         return None
@@ -39,15 +43,15 @@ def _translate(glob, depth):
             out, i = out + "[^/]*", i + 1
         elif c == "?":
             out, i = out + "[^/]", i + 1
-        elif c == "[" and "]" in glob[i + 1:]:
+        elif c == "[" and "]" in glob[i + 1 :]:
             end = glob.index("]", i + 1)
-            inner = glob[i + 1:end]
+            inner = glob[i + 1 : end]
             negated = inner.startswith(("!", "^"))
             inner = re.sub(r"([\\\[\]^&~|])", r"\\\1", inner[1:] if negated else inner)
             out, i = out + "[" + ("^" if negated else "") + inner + "]", end + 1
         elif c == "{" and _closing(glob, i) is not None:
             end = _closing(glob, i)
-            inner = glob[i + 1:end]
+            inner = glob[i + 1 : end]
             span = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", inner)
             if span:
                 low, high = sorted((int(span.group(1)), int(span.group(2))))

@@ -1,4 +1,5 @@
 """Task `inventory`: what the repository is made of. Its output decides what the later tasks look at."""
+
 import os
 import re
 import shutil
@@ -6,13 +7,25 @@ from collections import Counter
 
 from build_systems import detect
 from common import Deadline, Task, clip, git, read_file, say, show, stays_inside, tracked_files
-from languages import (PROGRAMMING, is_binary, is_generated, is_test, is_test_data, is_vendored, language_of, shebang)
+from languages import (
+    PROGRAMMING,
+    is_binary,
+    is_generated,
+    is_test,
+    is_test_data,
+    is_vendored,
+    language_of,
+    shebang,
+)
 
 MAX_READ_BYTES = 4 << 20  # of one file; a larger one is counted as large, not read for lines
 COUNT_SECONDS = 180
 LARGE_FILE_BYTES = 5 << 20
-CI_FILES = re.compile(r"^(\.github/workflows/.+\.ya?ml|\.gitlab-ci\.yml|\.travis\.yml|\.circleci/config\.yml|Jenkinsfile"
-                      r"|azure-pipelines\.yml|\.drone\.yml|\.cirrus\.yml|\.woodpecker(\.yml|/.+)|appveyor\.yml|debian/tests/control)$")
+CI_FILES = re.compile(
+    r"^(\.github/workflows/.+\.ya?ml|\.gitlab-ci\.yml|\.travis\.yml|\.circleci/config\.yml|Jenkinsfile"
+    r"|azure-pipelines\.yml|\.drone\.yml|\.cirrus\.yml|\.woodpecker(\.yml|/.+)"
+    r"|appveyor\.yml|debian/tests/control)$"
+)
 
 
 def survey(files, deadline):
@@ -65,9 +78,17 @@ def survey(files, deadline):
         if is_test(file.path) or is_test_data(file.path):
             entry["test_lines"] += lines
         if language == "Shell":
-            scripts.append({"file": show(file.path), "lines": lines, "interpreter": (shebang(data) or ("",))[0]})
+            scripts.append(
+                {"file": show(file.path), "lines": lines, "interpreter": (shebang(data) or ("",))[0]}
+            )
         if not is_test_data(file.path):
             analysable[language] += 1
+    if "C header" in languages:  # a header belongs to the language that the repository has more of
+        header = languages.pop("C header")
+        cpp = languages.get("C++", {"lines": 0})["lines"] > languages.get("C", {"lines": 0})["lines"]
+        entry = languages.setdefault("C++" if cpp else "C", {"files": 0, "lines": 0, "test_lines": 0})
+        for key, value in header.items():
+            entry[key] += value
     table = [dict(v, language=k, code=k in PROGRAMMING) for k, v in languages.items()]
     table.sort(key=lambda e: (not e["code"], -e["lines"], e["language"]))
     largest.sort(reverse=True)
@@ -85,14 +106,23 @@ ANALYZERS = [  # tool, languages, program that it needs, what it does
 
 
 def analyzers(analysable):
-    """Those with files to look at, split by whether their program is here. `text` looks at every repository."""
+    """Those with files to look at, split by whether their program is here. `text` looks at every
+    repository.
+    """
     present, absent = [], []
     for tool, languages, program, what in ANALYZERS:
         count = sum(analysable[language] for language in languages)
         if count and shutil.which(program):
             present.append({"tool": tool, "files": count})
         elif count:
-            absent.append({"tool": tool, "files": count, "what": what, "why": "%s is not installed on this machine" % program})
+            absent.append(
+                {
+                    "tool": tool,
+                    "files": count,
+                    "what": what,
+                    "why": "%s is not installed on this machine" % program,
+                }
+            )
     present.append({"tool": "text", "files": sum(analysable.values())})
     return present, absent
 
@@ -108,11 +138,20 @@ def history():
     roots = git("rev-list", "--max-parents=0", "-n", "1", "HEAD").decode().split()
     first = git("log", "-1", "--format=%cI", roots[0]).decode().strip() if roots else ""
     tags = git("for-each-ref", "--count=1", "--sort=-creatordate", "--format=%(refname:short)", "refs/tags")
-    return {"head": head, "shallow": shallow, "commits": commits, "contributors": len(people),
-            "first_commit": first, "last_commit": last[0], "last_subject": clip(last[1] if len(last) > 1 else "", 100),
-            "top_contributors": [{"name": clip(show(n), 60), "commits": c} for n, c in
-                                 sorted(people.items(), key=lambda p: (-p[1], p[0]))[:10]],
-            "latest_tag": show(tags.strip())}
+    return {
+        "head": head,
+        "shallow": shallow,
+        "commits": commits,
+        "contributors": len(people),
+        "first_commit": first,
+        "last_commit": last[0],
+        "last_subject": clip(last[1] if len(last) > 1 else "", 100),
+        "top_contributors": [
+            {"name": clip(show(n), 60), "commits": c}
+            for n, c in sorted(people.items(), key=lambda p: (-p[1], p[0]))[:10]
+        ],
+        "latest_tag": show(tags.strip()),
+    }
 
 
 def landmarks(paths):
@@ -122,12 +161,16 @@ def landmarks(paths):
     def has(pattern):
         return any(re.match(pattern, name) for name in top)
 
-    return {"readme": has(r"readme(\.|$)"), "licence": has(r"(licen[cs]e|copying|unlicense)") or "debian/copyright" in paths,
-            "contributing": has(r"(contributing|hacking)") or "docs/CONTRIBUTING.md" in paths,
-            "changelog": has(r"(change|news|history|releases)") or "debian/changelog" in paths,
-            "gitignore": ".gitignore" in paths, "editorconfig": ".editorconfig" in paths,
-            "security": has(r"security(\.|$)") or ".github/SECURITY.md" in paths,
-            "ci": sorted(p for p in paths if CI_FILES.match(p))[:10]}
+    return {
+        "readme": has(r"readme(\.|$)"),
+        "licence": has(r"(licen[cs]e|copying|unlicense)") or "debian/copyright" in paths,
+        "contributing": has(r"(contributing|hacking)") or "docs/CONTRIBUTING.md" in paths,
+        "changelog": has(r"(change|news|history|releases)") or "debian/changelog" in paths,
+        "gitignore": ".gitignore" in paths,
+        "editorconfig": ".editorconfig" in paths,
+        "security": has(r"security(\.|$)") or ".github/SECURITY.md" in paths,
+        "ci": sorted(p for p in paths if CI_FILES.match(p))[:10],
+    }
 
 
 def main():
@@ -140,16 +183,38 @@ def main():
     marks = landmarks({show(f.path) for f in files})
     tests = sum(1 for f in files if f.regular and is_test(f.path) and not is_vendored(f.path))
     story = history()
-    result = {"languages": table, "totals": dict(totals), "largest": [{"file": f, "bytes": s} for s, f in largest],
-              "shell_scripts": scripts[:200], "builds": builds, "builds_not_run": builds_not_run, "analyzers": present,
-              "analyzers_not_run": absent, "landmarks": marks, "test_files": tests, "history": story}
+    result = {
+        "languages": table,
+        "totals": dict(totals),
+        "largest": [{"file": f, "bytes": s} for s, f in largest],
+        "shell_scripts": scripts[:200],
+        "builds": builds,
+        "builds_not_run": builds_not_run,
+        "analyzers": present,
+        "analyzers_not_run": absent,
+        "landmarks": marks,
+        "test_files": tests,
+        "history": story,
+    }
     for entry in table[:12]:
         say("  %-14s %6d files %9d lines" % (entry["language"], entry["files"], entry["lines"]))
-    say("inventory: %d commits by %d people; to build: %s" % (
-        story["commits"], story["contributors"], ", ".join(b["system"] for b in builds) or "nothing"))
-    task.finish({"head": story["head"], "files": totals["files"], "lines": totals["lines"], "commits": story["commits"],
-                 "languages": [e["language"] for e in table if e["code"]][:20], "builds": builds, "analyzers": present,
-                 "text_files": sum(analysable.values())}, {"inventory.json": result})
+    say(
+        "inventory: %d commits by %d people; to build: %s"
+        % (story["commits"], story["contributors"], ", ".join(b["system"] for b in builds) or "nothing")
+    )
+    task.finish(
+        {
+            "head": story["head"],
+            "files": totals["files"],
+            "lines": totals["lines"],
+            "commits": story["commits"],
+            "languages": [e["language"] for e in table if e["code"]][:20],
+            "builds": builds,
+            "analyzers": present,
+            "text_files": sum(analysable.values()),
+        },
+        {"inventory.json": result},
+    )
 
 
 if __name__ == "__main__":

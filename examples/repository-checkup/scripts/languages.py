@@ -1,38 +1,121 @@
 """What a tracked file is: its language, and whether it is vendored, generated, a test or test data.
 
-Everything is decided from the path and the first bytes; nothing is executed. The rules follow the customs that
-GitHub's linguist documents (vendored folders, generated headers, minified files), cut down to what a checkup needs.
+Everything is decided from the path and the first bytes; nothing is executed. The rules follow the customs
+that GitHub's linguist documents (vendored folders, generated headers, minified files), cut down to what a
+checkup needs.
 """
+
 import os
 import re
 
 # Languages with comments and statements; the others below are data or prose.
 EXTENSIONS = {
-    "Ada": "adb ads", "Assembly": "asm s", "C": "c", "C header": "h", "C#": "cs", "C++": "cc cpp cxx c++ hpp hh hxx ipp tcc",
-    "CMake": "cmake", "CSS": "css scss sass less", "Clojure": "clj cljs", "Dart": "dart", "Elixir": "ex exs",
-    "Erlang": "erl hrl", "F#": "fs fsx", "Fortran": "f f90 f95", "Go": "go", "Groovy": "groovy gradle", "HTML": "html htm",
-    "Haskell": "hs", "Java": "java", "JavaScript": "js mjs cjs jsx", "Julia": "jl", "Kotlin": "kt kts", "Lex": "l ll",
-    "Lisp": "el lisp scm", "Lua": "lua", "M4": "m4 ac", "Makefile": "mk am", "Nim": "nim", "OCaml": "ml mli",
-    "Objective-C": "m mm", "PHP": "php", "Pascal": "pas", "Perl": "pl pm t", "PowerShell": "ps1 psm1", "Protobuf": "proto",
-    "Python": "py pyi pyx", "R": "r", "Ruby": "rb rake gemspec", "Rust": "rs", "SQL": "sql", "Scala": "scala",
-    "Shell": "sh bash zsh ksh bats", "Swift": "swift", "Tcl": "tcl", "TypeScript": "ts mts cts tsx", "Vala": "vala",
-    "Verilog": "v sv", "Vue": "vue svelte", "Yacc": "y yy", "Zig": "zig", "jq": "jq", "Meson": "",
+    "Ada": "adb ads",
+    "Assembly": "asm s",
+    "C": "c",
+    "C header": "h",
+    "C#": "cs",
+    "C++": "cc cpp cxx c++ hpp hh hxx ipp tcc",
+    "CMake": "cmake",
+    "CSS": "css scss sass less",
+    "Clojure": "clj cljs",
+    "Dart": "dart",
+    "Elixir": "ex exs",
+    "Erlang": "erl hrl",
+    "F#": "fs fsx",
+    "Fortran": "f f90 f95",
+    "Go": "go",
+    "Groovy": "groovy gradle",
+    "HTML": "html htm",
+    "Haskell": "hs",
+    "Java": "java",
+    "JavaScript": "js mjs cjs jsx",
+    "Julia": "jl",
+    "Kotlin": "kt kts",
+    "Lex": "l ll",
+    "Lisp": "el lisp scm",
+    "Lua": "lua",
+    "M4": "m4 ac",
+    "Makefile": "mk am",
+    "Nim": "nim",
+    "OCaml": "ml mli",
+    "Objective-C": "m mm",
+    "PHP": "php",
+    "Pascal": "pas",
+    "Perl": "pl pm",
+    "PowerShell": "ps1 psm1",
+    "Protobuf": "proto",
+    "Python": "py pyi pyx",
+    "R": "r",
+    "Ruby": "rb rake gemspec",
+    "Rust": "rs",
+    "SQL": "sql",
+    "Scala": "scala",
+    "Shell": "sh bash zsh ksh bats",
+    "Swift": "swift",
+    "Tcl": "tcl",
+    "TypeScript": "ts mts cts tsx",
+    "Vala": "vala",
+    "Verilog": "v sv",
+    "Vue": "vue svelte",
+    "Yacc": "y yy",
+    "Zig": "zig",
+    "jq": "jq",
+    "Meson": "",
 }
 DATA_EXTENSIONS = {
-    "JSON": "json jsonc json5 webmanifest", "YAML": "yml yaml", "TOML": "toml", "XML": "xml xsd xsl svg plist",
-    "Markdown": "md markdown mdx", "reStructuredText": "rst", "Text": "txt text", "TeX": "tex sty texi texinfo",
-    "INI": "ini cfg conf properties editorconfig", "CSV": "csv tsv", "gettext": "po pot", "Roff": "1 2 3 5 6 7 8 man",
-    "Nix": "nix", "Terraform": "tf", "Patch": "patch diff",
+    "JSON": "json jsonc json5 webmanifest",
+    "YAML": "yml yaml",
+    "TOML": "toml",
+    "XML": "xml xsd xsl svg plist",
+    "Markdown": "md markdown mdx",
+    "reStructuredText": "rst",
+    "Text": "txt text",
+    "TeX": "tex sty texi texinfo",
+    "INI": "ini cfg conf properties editorconfig",
+    "CSV": "csv tsv",
+    "gettext": "po pot",
+    "Roff": "1 2 3 5 6 7 8 man",
+    "Nix": "nix",
+    "Terraform": "tf",
+    "Patch": "patch diff",
 }
 BY_NAME = {
-    "CMakeLists.txt": "CMake", "Dockerfile": "Dockerfile", "Containerfile": "Dockerfile", "GNUmakefile": "Makefile",
-    "Makefile": "Makefile", "makefile": "Makefile", "meson.build": "Meson", "meson_options.txt": "Meson",
-    "Rakefile": "Ruby", "Gemfile": "Ruby", "Vagrantfile": "Ruby", "configure.in": "M4", "Jenkinsfile": "Groovy",
+    "CMakeLists.txt": "CMake",
+    "Dockerfile": "Dockerfile",
+    "Containerfile": "Dockerfile",
+    "GNUmakefile": "Makefile",
+    "Makefile": "Makefile",
+    "makefile": "Makefile",
+    "meson.build": "Meson",
+    "meson_options.txt": "Meson",
+    "Rakefile": "Ruby",
+    "Gemfile": "Ruby",
+    "Vagrantfile": "Ruby",
+    "configure.in": "M4",
+    "Jenkinsfile": "Groovy",
 }
 INTERPRETERS = {
-    "sh": "Shell", "bash": "Shell", "dash": "Shell", "ksh": "Shell", "zsh": "Shell", "ash": "Shell", "bats": "Shell",
-    "python": "Python", "perl": "Perl", "ruby": "Ruby", "node": "JavaScript", "deno": "TypeScript", "lua": "Lua",
-    "php": "PHP", "tclsh": "Tcl", "make": "Makefile", "awk": "Awk", "gawk": "Awk", "jq": "jq", "Rscript": "R",
+    "sh": "Shell",
+    "bash": "Shell",
+    "dash": "Shell",
+    "ksh": "Shell",
+    "zsh": "Shell",
+    "ash": "Shell",
+    "bats": "Shell",
+    "python": "Python",
+    "perl": "Perl",
+    "ruby": "Ruby",
+    "node": "JavaScript",
+    "deno": "TypeScript",
+    "lua": "Lua",
+    "php": "PHP",
+    "tclsh": "Tcl",
+    "make": "Makefile",
+    "awk": "Awk",
+    "gawk": "Awk",
+    "jq": "jq",
+    "Rscript": "R",
 }
 _BY_EXTENSION = {}
 for _table in (DATA_EXTENSIONS, EXTENSIONS):
@@ -42,25 +125,43 @@ for _table in (DATA_EXTENSIONS, EXTENSIONS):
 PROGRAMMING = frozenset(EXTENSIONS) | {"Dockerfile", "Awk"}
 
 _VENDORED = re.compile(
-    r"(^|/)(vendor|vendored|third[-_]?party|thirdparty|3rd[-_]?party|3rdparty|node_modules|bower_components|external|externals"
-    r"|extern|site-packages|\.yarn|build-aux|gnulib|gnulib-tests|autom4te\.cache|Pods|Carthage|dist|_vendor)/"
-    r"|(^|/)(jquery|bootstrap|d3|lodash|react)([-.][\w.-]+)?\.(js|css)$")
+    r"(^|/)(vendor|vendored|third[-_]?party|thirdparty|3rd[-_]?party|3rdparty|node_modules"
+    r"|bower_components|external|externals"
+    r"|extern|site-packages|\.yarn|build-aux|gnulib|gnulib-tests|autom4te\.cache|\.pc|m4"
+    r"|Pods|Carthage|dist|_vendor)/"
+    r"|(^|/)(jquery|bootstrap|d3|lodash|react)([-.][\w.-]+)?\.(js|css)$"
+)
 # Files that autotools, flex and friends copy in or write.
 _GENERATED_NAMES = re.compile(
-    r"(^|/)(configure|aclocal\.m4|config\.(guess|sub|rpath|h\.in)|install-sh|ltmain\.sh|depcomp|missing|compile|test-driver"
-    r"|mkinstalldirs|mdate-sh|texinfo\.tex|ylwrap|ar-lib|Makefile\.in|INSTALL|py-compile|elisp-comp|gradlew(\.bat)?|mvnw(\.cmd)?"
-    r"|libtool\.m4|lt[a-z~]+\.m4|package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|Cargo\.lock|go\.sum"
+    r"(^|/)(configure|aclocal\.m4|config\.(guess|sub|rpath|h\.in)|install-sh|ltmain\.sh|depcomp"
+    r"|missing|compile|test-driver"
+    r"|mkinstalldirs|mdate-sh|texinfo\.tex|ylwrap|ar-lib|Makefile\.in|INSTALL|py-compile"
+    r"|elisp-comp|gradlew(\.bat)?|mvnw(\.cmd)?"
+    r"|libtool\.m4|lt[a-z~]+\.m4|package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml"
+    r"|Cargo\.lock|go\.sum"
     r"|poetry\.lock|uv\.lock|Pipfile\.lock|composer\.lock|Gemfile\.lock|bun\.lockb?)$"
-    r"|[-.]min\.(js|css|mjs|cjs)$|\.(pb\.(cc|h|go)|_pb2\.py|map|lock|info)$|_pb2(_grpc)?\.py$|\.tab\.[ch]$|(^|/)lex\.yy\.c$")
+    r"|[-.]min\.(js|css|mjs|cjs)$|\.(pb\.(cc|h|go)|_pb2\.py|map|lock|info)$|_pb2(_grpc)?\.py$"
+    r"|\.tab\.[ch]$|(^|/)lex\.yy\.c$"
+)
 _GENERATED_TEXT = re.compile(
-    rb"Code generated .{0,80}DO NOT EDIT|DO NOT EDIT!?|@generated|Generated by (the protocol buffer compiler|Autoconf|GNU)"
-    rb"|automatically generated|auto-?generated (file|by|from)|A Bison parser, made by|A lexical scanner generated by flex"
-    rb"|This file was generated|generated automatically by", re.IGNORECASE)
-_TEST = re.compile(r"(^|/)(tests?|testing|spec|specs|__tests__|e2e|testsuite|t)/|(^|/)test_[^/]+$|(^|/)conftest\.py$"
-                   r"|[._-](test|tests|spec|unittest)\.[^/.]+$|(^|/)[^/]*Tests?\.(java|kt|cs|swift|scala)$")
-_TEST_DATA = re.compile(r"(^|/)(testdata|test[-_]data|fixtures?|golden|goldens|expected|snapshots?|__snapshots__|corpus|corpora"
-                        r"|cassettes|samples?|mocks?)/|\.(golden|expected|snap|approved\.\w+)$")
-_EXAMPLE = re.compile(r"(^|/)(examples?|samples?|demos?|docs?|documentation|tutorials?)/|\.(example|sample|template|dist)$")
+    rb"Code generated .{0,80}DO NOT EDIT|DO NOT EDIT!?|@generated|Generated by (the protocol buffer"
+    rb" compiler|Autoconf|GNU)"
+    rb"|automatically generated|auto-?generated (file|by|from)|A Bison parser, made by|A lexical scanner"
+    rb" generated by flex"
+    rb"|This file was generated|generated automatically by",
+    re.IGNORECASE,
+)
+_TEST = re.compile(
+    r"(^|/)(tests?|testing|spec|specs|__tests__|e2e|testsuite|t)/|(^|/)test_[^/]+$|(^|/)conftest\.py$"
+    r"|[._-](test|tests|spec|unittest)\.[^/.]+$|(^|/)[^/]*Tests?\.(java|kt|cs|swift|scala)$"
+)
+_TEST_DATA = re.compile(
+    r"(^|/)(testdata|test[-_]data|fixtures?|golden|goldens|expected|snapshots?|__snapshots__|corpus|corpora"
+    r"|cassettes|samples?|mocks?)/|\.(golden|expected|snap|approved\.\w+)$"
+)
+_EXAMPLE = re.compile(
+    r"(^|/)(examples?|samples?|demos?|docs?|documentation|tutorials?)/|\.(example|sample|template|dist)$"
+)
 
 
 def path_text(path):
@@ -102,7 +203,9 @@ def is_binary(head):
 
 
 def shebang(head):
-    """(interpreter, whole line) of a script's first line, or None. `env -S`, options and versions are seen through."""
+    """(interpreter, whole line) of a script's first line, or None. `env -S`, options and versions are seen
+    through.
+    """
     if not head.startswith(b"#!"):
         return None
     line = head[2:200].split(b"\n", 1)[0].decode("latin-1").strip()
@@ -128,11 +231,8 @@ def language_of(path, head=b""):
     stem, extension = os.path.splitext(name)
     extension = extension[1:]
     found = shebang(head)
-    if found and found[0] in INTERPRETERS and (not extension or extension.lower() not in _BY_EXTENSION or extension == "t"):
+    if found and found[0] in INTERPRETERS and (not extension or extension.lower() not in _BY_EXTENSION):
         return INTERPRETERS[found[0]]
     if not stem or not extension:
         return None
-    language = _BY_EXTENSION.get(extension.lower())
-    if language == "jq" or (extension == "t" and not found):
-        return language if b"\0" not in head else None
-    return language
+    return _BY_EXTENSION.get(extension.lower())

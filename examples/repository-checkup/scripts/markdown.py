@@ -1,7 +1,10 @@
-"""Writing GitHub-flavoured Markdown out of text that nobody controls: names and messages never become markup."""
+"""Writing GitHub-flavoured Markdown out of text that nobody controls: names and messages never become
+markup.
+"""
+
 import re
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~#])")
+_SPECIAL = re.compile(r"([\\`*\[\]<>|~]|(?<!\w)_|_(?!\w)|^[#+-](?=\s))")
 
 
 def plain(text):

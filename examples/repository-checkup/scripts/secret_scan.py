@@ -1,4 +1,7 @@
-"""Task `secret-scan`: secrets in tracked files and, bounded, in the history. Values are masked before they leave."""
+"""Task `secret-scan`: secrets in tracked files and, bounded, in the history. Values are masked before they
+leave.
+"""
+
 import hashlib
 import re
 import subprocess
@@ -22,8 +25,15 @@ def confidence_at(path, confidence):
 
 
 def finding(path, line, identity, what, confidence, value, commit=""):
-    return {"file": show(path), "line": line, "id": identity, "what": what, "confidence": confidence_at(path, confidence),
-            "value": masked(identity, value), "commit": commit}
+    return {
+        "file": show(path),
+        "line": line,
+        "id": identity,
+        "what": what,
+        "confidence": confidence_at(path, confidence),
+        "value": masked(identity, value),
+        "commit": commit,
+    }
 
 
 def scan_content(path, content):
@@ -33,13 +43,19 @@ def scan_content(path, content):
     lines = content.split(b"\n")
     for number, line in enumerate(lines, 1):
         if QUICK.search(line):
-            for identity, what, confidence, value in matches(line, lines[number] if number < len(lines) else b""):
+            for identity, what, confidence, value in matches(
+                line, lines[number] if number < len(lines) else b""
+            ):
                 yield finding(path, number, identity, what, confidence, value), digest(identity, value, path)
 
 
 def digest(identity, value, path):
-    """Names a value without keeping it; all private keys look alike in their first line, so their file counts too."""
-    return hashlib.sha256(b"\0".join((identity.encode(), value, path if identity == "private-key" else b""))).digest()
+    """Names a value without keeping it; all private keys look alike in their first line, so their file
+    counts too.
+    """
+    return hashlib.sha256(
+        b"\0".join((identity.encode(), value, path if identity == "private-key" else b""))
+    ).digest()
 
 
 def scan_tree(deadline):
@@ -56,8 +72,17 @@ def scan_tree(deadline):
         count += 1
         text = show(file.path)
         if SECRET_FILES.search(text) and content.strip():
-            findings.append({"file": text, "line": 0, "id": "secret-file", "what": "a file that usually holds secrets",
-                             "confidence": confidence_at(file.path, "medium"), "value": "", "commit": ""})
+            findings.append(
+                {
+                    "file": text,
+                    "line": 0,
+                    "id": "secret-file",
+                    "what": "a file that usually holds secrets",
+                    "confidence": confidence_at(file.path, "medium"),
+                    "value": "",
+                    "commit": "",
+                }
+            )
         if is_binary(content):
             continue
         for item, key in scan_content(file.path, content):
@@ -70,11 +95,30 @@ _FILE_LINE = re.compile(rb'^\+\+\+ (?:"?b/)(.*?)"?\t?\r?$')
 
 
 def scan_history(commits, known, deadline):
-    """Looks at the lines that the last commits added; a value that is still in the tree is not reported twice."""
-    command = GIT + ["log", "-n", str(commits), "-p", "-U0", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames",
-                     "--diff-filter=AM", "--format=commit %H", "HEAD"]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                               env=git_environment())
+    """Looks at the lines that the last commits added; a value that is still in the tree is not reported
+    twice.
+    """
+    command = GIT + [
+        "log",
+        "-n",
+        str(commits),
+        "-p",
+        "-U0",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-color",
+        "--no-renames",
+        "--diff-filter=AM",
+        "--format=commit %H",
+        "HEAD",
+    ]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=git_environment(),
+    )
     findings, seen_commits, size = [], 0, 0
     commit, path, pending, partial = "", b"", None, ""
     try:
@@ -119,19 +163,46 @@ def main():
     task = Task()
     commits = task.input_int("history_commits", 1000, 0, 100000)
     tree, known, files, skipped = scan_tree(Deadline(TREE_SECONDS))
-    past, scanned, partial = scan_history(commits, known, Deadline(HISTORY_SECONDS)) if commits else ([], 0, "")
+    past, scanned, partial = (
+        scan_history(commits, known, Deadline(HISTORY_SECONDS)) if commits else ([], 0, "")
+    )
     order = ("high", "medium", "low")
     tree.sort(key=lambda f: (order.index(f["confidence"]), f["file"], f["line"], f["id"]))
     past.sort(key=lambda f: (order.index(f["confidence"]), f["file"], f["commit"], f["id"]))
     for item in (tree + past)[:50]:
-        say("%s%s:%d: %s (%s) %s" % (item["commit"] + " " if item["commit"] else "", item["file"], item["line"], item["what"],
-                                     item["confidence"], item["value"]))
-    counts = {where: {c: sum(1 for f in found if f["confidence"] == c) for c in order}
-              for where, found in (("tree", tree), ("history", past))}
-    say("secret-scan: %d files and %d commits: %d in the tree, %d only in the history" % (files, scanned, len(tree), len(past)))
-    task.finish({"counts": counts}, {"secrets.json": {
-        "tree": tree[:MAX_FINDINGS], "history": past[:MAX_FINDINGS], "counts": counts, "files": files, "commits": scanned,
-        "skipped_files": skipped, "partial": partial}})
+        say(
+            "%s%s:%d: %s (%s) %s"
+            % (
+                item["commit"] + " " if item["commit"] else "",
+                item["file"],
+                item["line"],
+                item["what"],
+                item["confidence"],
+                item["value"],
+            )
+        )
+    counts = {
+        where: {c: sum(1 for f in found if f["confidence"] == c) for c in order}
+        for where, found in (("tree", tree), ("history", past))
+    }
+    say(
+        "secret-scan: files %d, commits %d: %d in the tree, %d only in the history"
+        % (files, scanned, len(tree), len(past))
+    )
+    task.finish(
+        {"counts": counts},
+        {
+            "secrets.json": {
+                "tree": tree[:MAX_FINDINGS],
+                "history": past[:MAX_FINDINGS],
+                "counts": counts,
+                "files": files,
+                "commits": scanned,
+                "skipped_files": skipped,
+                "partial": partial,
+            }
+        },
+    )
 
 
 if __name__ == "__main__":

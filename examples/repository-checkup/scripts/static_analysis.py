@@ -1,19 +1,32 @@
-"""Task `static-analysis`: one analyzer over the files of its languages; findings as {file, line, severity, id, message}.
+"""Task `static-analysis`: one analyzer over the files of its languages; findings as {file, line, severity,
+id, message}.
 
-The item is {tool}. Vendored files, generated files and test data are left out. Both the files and the time are
-bounded, and the result says how many files were looked at. What an analyzer cannot parse is its own limit, not a
-defect of the repository, and is counted apart.
+The item is {tool}. Vendored files, generated files and test data are left out. Both the files and the time
+are bounded, and the result says how many files were looked at. What an analyzer cannot parse is its own
+limit, not a defect of the repository, and is counted apart.
 """
+
 import json
 import os
 import re
 import subprocess
 import tempfile
-import tomllib_compat
 import warnings
 import xml.etree.ElementTree as ElementTree
 
-from common import SEVERITIES, Deadline, Task, clip, git_environment, read_file, say, show, stays_inside, tracked_files
+import tomllib_compat
+from common import (
+    SEVERITIES,
+    Deadline,
+    Task,
+    clip,
+    git_environment,
+    read_file,
+    say,
+    show,
+    stays_inside,
+    tracked_files,
+)
 from languages import is_binary, is_generated, is_test, is_test_data, is_vendored, language_of, shebang
 
 MAX_FILES = 4000
@@ -31,37 +44,76 @@ class Findings:
         self.items = []
         self.limits = []
         self.counts = {severity: 0 for severity in SEVERITIES}
+        self.counts_outside_tests = dict(self.counts)
         self.files = 0
         self.lines = 0
+        self.lines_outside_tests = 0
         self.partial = ""
 
     def add(self, path, line, severity, identity, message):
         self.counts[severity] += 1
-        self.items.append({"file": show(path), "line": int(line or 0), "severity": severity, "id": identity,
-                           "message": clip(message, 240), "test": is_test(path)})
+        self.counts_outside_tests[severity] += not is_test(path)
+        self.items.append(
+            {
+                "file": show(path),
+                "line": int(line or 0),
+                "severity": severity,
+                "id": identity,
+                "message": clip(message, 240),
+                "test": is_test(path),
+            }
+        )
 
-    def looked_at(self, content):
+    def looked_at(self, path, content):
+        lines = content.count(b"\n")
         self.files += 1
-        self.lines += content.count(b"\n")
+        self.lines += lines
+        self.lines_outside_tests += 0 if is_test(path) else lines
 
     def result(self, tool):
-        self.items.sort(key=lambda f: (SEVERITIES.index(f["severity"]), f["test"], f["file"], f["line"], f["id"], f["message"]))
+        self.items.sort(
+            key=lambda f: (
+                SEVERITIES.index(f["severity"]),
+                f["test"],
+                f["file"],
+                f["line"],
+                f["id"],
+                f["message"],
+            )
+        )
         kinds = {}
         for item in self.items:
-            kind = kinds.setdefault(item["id"], {"id": item["id"], "severity": item["severity"], "count": 0,
-                                                 "example": item["message"]})
+            kind = kinds.setdefault(
+                item["id"],
+                {"id": item["id"], "severity": item["severity"], "count": 0, "example": item["message"]},
+            )
             kind["count"] += 1
         top = sorted(kinds.values(), key=lambda k: (SEVERITIES.index(k["severity"]), -k["count"], k["id"]))
-        return {"tool": tool, "files": self.files, "lines": self.lines, "counts": self.counts, "kinds": top[:30],
-                "findings": self.items[:MAX_FINDINGS], "limits": self.limits[:20], "limit_count": len(self.limits),
-                "partial": self.partial}
+        return {
+            "tool": tool,
+            "files": self.files,
+            "lines": self.lines,
+            "counts": self.counts,
+            "counts_outside_tests": self.counts_outside_tests,
+            "lines_outside_tests": self.lines_outside_tests,
+            "kinds": top[:30],
+            "findings": self.items[:MAX_FINDINGS],
+            "limits": self.limits[:20],
+            "limit_count": len(self.limits),
+            "partial": self.partial,
+        }
 
 
 def candidates(languages, findings, any_language=False):
     """(path, content) of the tracked text files of these languages, own code only, at most MAX_FILES."""
     count = 0
     for file in tracked_files():
-        if not file.regular or is_vendored(file.path) or is_test_data(file.path) or not stays_inside(file.path):
+        if (
+            not file.regular
+            or is_vendored(file.path)
+            or is_test_data(file.path)
+            or not stays_inside(file.path)
+        ):
             continue
         if not any_language and not _may_be(file.path, languages):
             continue
@@ -85,14 +137,21 @@ def _may_be(path, languages):
 
 def batches(paths, size):
     for start in range(0, len(paths), size):
-        yield paths[start:start + size]
+        yield paths[start : start + size]
 
 
 def run_tool(command, timeout):
     """(exit code, stdout, stderr) or None on a timeout. The tools' output is bounded by the batch."""
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              env=git_environment(), timeout=max(1.0, timeout), check=False)
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=git_environment(),
+            timeout=max(1.0, timeout),
+            check=False,
+        )
         return done.returncode, done.stdout, done.stderr
     except subprocess.TimeoutExpired:
         return None
@@ -103,16 +162,35 @@ def safe_argument(path):
     return b"./" + path
 
 
-CPPCHECK_LIMITS = {"syntaxError", "unknownMacro", "internalAstError", "internalError", "cppcheckError", "preprocessorErrorDirective",
-                   "noValidConfiguration", "instantiationError", "unhandledChar", "toomanyconfigs", "checkersReport"}
-CPPCHECK_QUIET = {"missingInclude", "missingIncludeSystem", "unmatchedSuppression", "normalCheckLevelMaxBranches", "checkLevelNormal"}
+CPPCHECK_LIMITS = {
+    "syntaxError",
+    "unknownMacro",
+    "internalAstError",
+    "internalError",
+    "cppcheckError",
+    "preprocessorErrorDirective",
+    "noValidConfiguration",
+    "instantiationError",
+    "unhandledChar",
+    "toomanyconfigs",
+    "checkersReport",
+}
+CPPCHECK_QUIET = {
+    "missingInclude",
+    "missingIncludeSystem",
+    "unmatchedSuppression",
+    "normalCheckLevelMaxBranches",
+    "checkLevelNormal",
+}
 
 
 def cppcheck(findings, deadline):
     sources = []
     for path, content in candidates(("C", "C++"), findings):
         if b"\n" in path:
-            findings.limits.append({"file": show(path), "why": "cppcheck cannot take a file name with a line break"})
+            findings.limits.append(
+                {"file": show(path), "why": "cppcheck cannot take a file name with a line break"}
+            )
             continue
         sources.append((path, content))
     seen = set()
@@ -123,14 +201,28 @@ def cppcheck(findings, deadline):
         with tempfile.NamedTemporaryFile(prefix="cppcheck-", dir=os.environ.get("HOME") or None) as listing:
             listing.write(b"\n".join(path for path, _ in batch) + b"\n")
             listing.flush()
-            done = run_tool(["cppcheck", "--enable=warning,portability,performance", "--inline-suppr", "--quiet", "--xml",
-                             "--xml-version=2", "--max-configs=6", "-j", MAX_JOBS, "--file-list=" + listing.name],
-                            min(deadline.left(), 240))
+            done = run_tool(
+                [
+                    "cppcheck",
+                    "--enable=warning,portability,performance",
+                    "--inline-suppr",
+                    "--quiet",
+                    "--xml",
+                    "--xml-version=2",
+                    "--max-configs=6",
+                    "-j",
+                    MAX_JOBS,
+                    "--file-list=" + listing.name,
+                ],
+                min(deadline.left(), 240),
+            )
         if done is None:
-            findings.limits += [{"file": show(path), "why": "cppcheck did not end in time on its batch"} for path, _ in batch]
+            findings.limits += [
+                {"file": show(path), "why": "cppcheck did not end in time on its batch"} for path, _ in batch
+            ]
             continue
-        for _, content in batch:
-            findings.looked_at(content)
+        for path, content in batch:
+            findings.looked_at(path, content)
         _cppcheck_xml(done[2], findings, seen)
 
 
@@ -173,12 +265,15 @@ def shellcheck(findings, deadline):
                 findings.limits.append({"file": show(path), "why": "shellcheck does not know zsh"})
             else:
                 known.append(path)
-                findings.looked_at(content)
+                findings.looked_at(path, content)
         if not known:
             continue
         # SC1090, SC1091: it cannot follow a sourced file, which is not a defect.
-        done = run_tool([b"shellcheck", b"--norc", b"--format=json1", b"--exclude=SC1090,SC1091"] + [safe_argument(p) for p in known],
-                        deadline.left())
+        done = run_tool(
+            [b"shellcheck", b"--norc", b"--format=json1", b"--exclude=SC1090,SC1091"]
+            + [safe_argument(p) for p in known],
+            deadline.left(),
+        )
         try:
             comments = json.loads(done[1]).get("comments", []) if done else []
         except ValueError:
@@ -188,20 +283,26 @@ def shellcheck(findings, deadline):
             severity = {"error": "error", "warning": "warning"}.get(comment.get("level"), "info")
             if comment.get("code") in (2148, 2239):  # no or a relative shebang: a sourced file or a fragment
                 severity = "info"
-            findings.add(path, comment.get("line"), severity, "SC%s" % comment.get("code"), comment.get("message", ""))
+            findings.add(
+                path, comment.get("line"), severity, "SC%s" % comment.get("code"), comment.get("message", "")
+            )
 
 
 _BARE_EXCEPT = re.compile(rb"^\s*except\s*:\s*(#.*)?$")
-_MUTABLE_DEFAULT = re.compile(rb"^\s*(async\s+)?def\s+\w+\(.*=\s*(\[\]|\{\}|set\(\)|list\(\)|dict\(\))\s*[,)]")
+_MUTABLE_DEFAULT = re.compile(
+    rb"^\s*(async\s+)?def\s+\w+\(.*=\s*(\[\]|\{\}|set\(\)|list\(\)|dict\(\))\s*[,)]"
+)
 
 
 def python(findings, deadline):
-    """Compiles each file in memory (nothing of it runs) and looks for two constructs that are nearly always mistakes."""
+    """Compiles each file in memory (nothing of it runs) and looks for two constructs that are nearly
+    always mistakes.
+    """
     for path, content in candidates(("Python",), findings):
         if deadline.passed():
             findings.partial = "%d files, then the time was over" % findings.files
             return
-        findings.looked_at(content)
+        findings.looked_at(path, content)
         if path.endswith((b".pyx", b".pyi")):
             continue
         with warnings.catch_warnings(record=True) as caught:
@@ -222,49 +323,95 @@ def python(findings, deadline):
                 findings.add(path, warning.lineno, "warning", "syntax-warning", str(warning.message))
         for number, line in enumerate(content.split(b"\n"), 1):
             if b"except" in line and _BARE_EXCEPT.match(line):
-                findings.add(path, number, "info", "bare-except", "a bare except also catches KeyboardInterrupt and SystemExit")
+                findings.add(
+                    path,
+                    number,
+                    "info",
+                    "bare-except",
+                    "a bare except also catches KeyboardInterrupt and SystemExit",
+                )
             elif b"def " in line and _MUTABLE_DEFAULT.match(line):
-                findings.add(path, number, "warning", "mutable-default", "a mutable default value is shared by all calls")
+                findings.add(
+                    path,
+                    number,
+                    "warning",
+                    "mutable-default",
+                    "a mutable default value is shared by all calls",
+                )
 
 
-_MODULE_ONLY = re.compile(rb"^\s*(import\s+[\w{*'\"]|export\s+[\w{*]|await\s)", re.MULTILINE)
+_MODULE_ONLY = re.compile(
+    rb"^\s*(import\s+[\w{*'\"]|import\s*['\"]|export\s+[\w{*]|await\s)|\bimport\.meta\b", re.MULTILINE
+)
 _NOT_PLAIN_JS = re.compile(rb"@flow|<[A-Z][A-Za-z.]*[\s/>]|^\s*import\s+type\s|</\w+>\s*[;)]", re.MULTILINE)
+# Compiles many programs in one process, runs none. Input: [[kind, text]…]; output: [[line, message] or null…].
+_CHECK_JAVASCRIPT = """
+const vm = require("vm");
+const programs = JSON.parse(require("fs").readFileSync(0, "utf8"));
+const scope = ["exports", "require", "module", "__filename", "__dirname"];
+console.log(JSON.stringify(programs.map(([kind, text]) => {
+  try {
+    const source = text.replace(/^#!.*/, "");
+    if (kind === "module") new vm.SourceTextModule(source, {identifier: "checked"});
+    else vm.compileFunction(source, scope, {filename: "checked"});
+    return null;
+  } catch (error) {
+    const place = /^checked:(\\d+)/.exec(String(error.stack));
+    return [place ? Number(place[1]) : 0, String(error)];
+  }
+})));
+"""
 
 
 def javascript(findings, deadline):
+    programs = []
     for path, content in candidates(("JavaScript",), findings):
-        if deadline.passed():
-            findings.partial = "%d files, then the time was over" % findings.files
-            return
         if path.endswith(b".jsx") or _NOT_PLAIN_JS.search(content):
-            findings.limits.append({"file": show(path), "why": "it looks like JSX or Flow, which node does not parse"})
+            findings.limits.append(
+                {"file": show(path), "why": "it looks like JSX or Flow, which node does not parse"}
+            )
             continue
-        # The program goes in by standard input: node takes the kind of a file from package.json only for a path.
-        kind = "commonjs"
-        if path.endswith(b".mjs") or (not path.endswith(b".cjs") and _MODULE_ONLY.search(content)):
-            kind = "module"
-        findings.looked_at(content)
-        try:
-            done = subprocess.run(["node", "--check", "--input-type=" + kind, "-"], input=content, stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.PIPE, timeout=30, check=False, env=git_environment())
-        except subprocess.TimeoutExpired:
-            findings.limits.append({"file": show(path), "why": "node did not end in time"})
+        module = path.endswith(b".mjs") or (not path.endswith(b".cjs") and _MODULE_ONLY.search(content))
+        programs.append((path, "module" if module else "commonjs", content))
+    for batch in batches(programs, 100):
+        if deadline.passed():
+            findings.partial = "%d of %d files, then the time was over" % (findings.files, len(programs))
+            return
+        text = json.dumps([(kind, content.decode("utf-8", "replace")) for _, kind, content in batch])
+        answers = _node(text, min(60.0, deadline.left()))
+        if answers is None:
+            findings.limits += [{"file": show(p), "why": "node failed on its batch"} for p, _, _ in batch]
             continue
-        if done.returncode != 0:
-            text = done.stderr.decode("utf-8", "replace")
-            message = re.search(r"^(SyntaxError: .*)$", text, re.MULTILINE)
-            line = re.search(r"^(?:\[stdin\]|.*?):(\d+)$", text, re.MULTILINE)
-            if message:
-                findings.add(path, line.group(1) if line else 0, "error", "syntax", message.group(1))
-            else:
-                findings.limits.append({"file": show(path), "why": clip(text, 120)})
+        for (path, _, content), answer in zip(batch, answers):
+            findings.looked_at(path, content)
+            if answer:
+                findings.add(path, answer[0], "error", "syntax", answer[1])
+
+
+def _node(text, timeout):
+    command = ["node", "--no-warnings", "--experimental-vm-modules", "-e", _CHECK_JAVASCRIPT]
+    try:
+        done = subprocess.run(
+            command,
+            input=text.encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=git_environment(),
+            timeout=max(1.0, timeout),
+            check=False,
+        )
+        return json.loads(done.stdout) if done.returncode == 0 else None
+    except (subprocess.TimeoutExpired, ValueError):
+        return None
 
 
 def go(findings, deadline):
     for batch in batches(list(candidates(("Go",), findings)), 100):
-        for _, content in batch:
-            findings.looked_at(content)
-        done = run_tool([b"gofmt", b"-l", b"-e"] + [safe_argument(path) for path, _ in batch], deadline.left())
+        for path, content in batch:
+            findings.looked_at(path, content)
+        done = run_tool(
+            [b"gofmt", b"-l", b"-e"] + [safe_argument(path) for path, _ in batch], deadline.left()
+        )
         if done is None:
             findings.partial = "gofmt did not end in time"
             return
@@ -276,8 +423,10 @@ def go(findings, deadline):
             findings.add(line, 0, "info", "gofmt", "not formatted with gofmt")
 
 
-_WITH_COMMENTS = re.compile(r"(^|/)(tsconfig[^/]*|jsconfig[^/]*|\.eslintrc|\.babelrc|devcontainer|\.swcrc|api-extractor)(\.json)?$"
-                            r"|(^|/)\.vscode/|\.(jsonc|json5|code-workspace)$")
+_WITH_COMMENTS = re.compile(
+    r"(^|/)(tsconfig[^/]*|jsconfig[^/]*|\.eslintrc|\.babelrc|devcontainer|\.swcrc|api-extractor)(\.json)?$"
+    r"|(^|/)\.vscode/|\.(jsonc|json5|code-workspace)$"
+)
 
 
 def data(findings, deadline):
@@ -288,7 +437,7 @@ def data(findings, deadline):
         name = show(path)
         if _WITH_COMMENTS.search(name) or len(content) >= READ_BYTES:
             continue
-        findings.looked_at(content)
+        findings.looked_at(path, content)
         try:
             text = content.decode("utf-8-sig")
             if name.endswith(".toml"):
@@ -302,7 +451,16 @@ def data(findings, deadline):
         except RecursionError:
             findings.limits.append({"file": name, "why": "it is nested too deeply"})
         except ValueError as error:
-            findings.add(path, getattr(error, "lineno", 0), "error", "syntax", str(error))
+            if str(error).startswith("Extra data"):
+                findings.limits.append({"file": name, "why": "it holds more than one JSON value"})
+            else:  # tests often hold broken documents on purpose
+                findings.add(
+                    path,
+                    getattr(error, "lineno", 0),
+                    "info" if is_test(path) else "error",
+                    "syntax",
+                    str(error),
+                )
 
 
 _CONFLICT_START = re.compile(rb"^<{7} \S", re.MULTILINE)
@@ -316,37 +474,85 @@ def text(findings, deadline):
     for file in files:
         other = folded.setdefault(file.path.lower(), file.path)
         if other != file.path:
-            findings.add(file.path, 0, "warning", "case-collision", "differs only in case from %s" % show(other))
-        if file.mode == "120000" and stays_inside(file.path) and not is_test_data(file.path) and not is_test(file.path):
+            findings.add(
+                file.path, 0, "warning", "case-collision", "differs only in case from %s" % show(other)
+            )
+        if (
+            file.mode == "120000"
+            and stays_inside(file.path)
+            and not is_test_data(file.path)
+            and not is_test(file.path)
+        ):
             if os.path.islink(file.path) and not os.path.exists(file.path):
-                findings.add(file.path, 0, "warning", "broken-link", "the link leads to nothing: %s" % show(os.readlink(file.path)))
-        elif file.regular and stays_inside(file.path) and os.path.exists(file.path) and os.path.getsize(file.path) >= LARGE_FILE_BYTES:
-            findings.add(file.path, 0, "info", "large-file", "%.1f MB in git" % (os.path.getsize(file.path) / 1e6))
+                findings.add(
+                    file.path,
+                    0,
+                    "warning",
+                    "broken-link",
+                    "the link leads to nothing: %s" % show(os.readlink(file.path)),
+                )
+        elif (
+            file.regular
+            and stays_inside(file.path)
+            and os.path.exists(file.path)
+            and os.path.getsize(file.path) >= LARGE_FILE_BYTES
+        ):
+            findings.add(
+                file.path, 0, "info", "large-file", "%.1f MB in git" % (os.path.getsize(file.path) / 1e6)
+            )
     trailing = missing = 0
     for path, content in candidates((), findings, any_language=True):
         if deadline.passed():
             findings.partial = "%d files, then the time was over" % findings.files
             break
-        findings.looked_at(content)
+        findings.looked_at(path, content)
         start = _CONFLICT_START.search(content)
         if start and _CONFLICT_END.search(content) and b"\n=======\n" in content.replace(b"\r", b""):
-            findings.add(path, content.count(b"\n", 0, start.start()) + 1, "error", "conflict-marker",
-                         "the marks of a merge conflict are in the file")
+            findings.add(
+                path,
+                content.count(b"\n", 0, start.start()) + 1,
+                "error",
+                "conflict-marker",
+                "the marks of a merge conflict are in the file",
+            )
         returns = content.count(b"\r\n")
         if returns and returns != content.count(b"\n"):
-            findings.add(path, 0, "info", "mixed-line-ends", "%d of %d lines end with CR LF" % (returns, content.count(b"\n")))
+            findings.add(
+                path,
+                0,
+                "info",
+                "mixed-line-ends",
+                "%d of %d lines end with CR LF" % (returns, content.count(b"\n")),
+            )
         try:
             content[:65536].decode("utf-8")
         except UnicodeDecodeError as error:
             if error.start < 65530 and language_of(path, content):
-                findings.add(path, content.count(b"\n", 0, error.start) + 1, "info", "not-utf-8", "the text is not valid UTF-8")
-        trailing += len(re.findall(rb"[ \t]+\r?$", content, re.MULTILINE)) if not path.endswith((b".md", b".patch", b".diff")) else 0
+                findings.add(
+                    path,
+                    content.count(b"\n", 0, error.start) + 1,
+                    "info",
+                    "not-utf-8",
+                    "the text is not valid UTF-8",
+                )
+        trailing += (
+            len(re.findall(rb"[ \t]+\r?$", content, re.MULTILINE))
+            if not path.endswith((b".md", b".patch", b".diff"))
+            else 0
+        )
         missing += bool(content) and not content.endswith(b"\n")
     return {"trailing_whitespace_lines": trailing, "files_without_final_newline": missing}
 
 
-ANALYZERS = {"cppcheck": cppcheck, "shellcheck": shellcheck, "python": python, "javascript": javascript, "go": go, "data": data,
-             "text": text}
+ANALYZERS = {
+    "cppcheck": cppcheck,
+    "shellcheck": shellcheck,
+    "python": python,
+    "javascript": javascript,
+    "go": go,
+    "data": data,
+    "text": text,
+}
 
 
 def analyze(tool, seconds=SECONDS):
@@ -362,11 +568,22 @@ def main():
         raise SystemExit("static-analysis: unknown analyzer %r" % (tool,))
     result = analyze(tool)
     for finding in result["findings"][:50]:
-        say("%s:%d: %s: %s [%s]" % (finding["file"], finding["line"], finding["severity"], finding["message"], finding["id"]))
-    say("static-analysis: %s looked at %d files: %s%s" % (
-        tool, result["files"], ", ".join("%d %s" % (result["counts"][s], s) for s in SEVERITIES),
-        " (%s)" % result["partial"] if result["partial"] else ""))
-    task.finish({"tool": tool, "files": result["files"], "counts": result["counts"]}, {"analysis.json": result})
+        say(
+            "%s:%d: %s: %s [%s]"
+            % (finding["file"], finding["line"], finding["severity"], finding["message"], finding["id"])
+        )
+    say(
+        "static-analysis: %s looked at %d files: %s%s"
+        % (
+            tool,
+            result["files"],
+            ", ".join("%d %s" % (result["counts"][s], s) for s in SEVERITIES),
+            " (%s)" % result["partial"] if result["partial"] else "",
+        )
+    )
+    task.finish(
+        {"tool": tool, "files": result["files"], "counts": result["counts"]}, {"analysis.json": result}
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """TOML: the parser of Python 3.11 and later; before that Unavailable is raised and the caller says so."""
+
 try:
     import tomllib as _parser
 except ImportError:

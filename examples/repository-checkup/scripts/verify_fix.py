@@ -1,10 +1,13 @@
-"""`verify` of the task `fix`: only white space at line ends and modes may differ, and every changed file still parses.
+"""`verify` of the task `fix`: only white space at line ends and modes may differ, and every changed file
+still parses.
 
     verify_fix.py COMMIT
 
-COMMIT is where the run started (the inventory's head). The working tree is compared with it, so the same command
-checks the task's workspace, whose change is not committed yet, and the merged tree. Exit status 0: all is as promised.
+COMMIT is where the run started (the inventory's head). The working tree is compared with it, so the same
+command checks the task's workspace, whose change is not committed yet, and the merged tree. Exit status 0:
+all is as promised.
 """
+
 import sys
 
 from common import git, read_file, show
@@ -48,8 +51,15 @@ def problems(base):
         if trouble and not syntax_problem(path, language, old):
             yield "%s: it does not parse any more: %s" % (name, trouble)
     # git's own opinion: nothing is left when white space is ignored.
-    if records and git("diff", "--no-ext-diff", "--no-textconv", "-w", "--ignore-blank-lines", "--numstat", base).strip():
-        left = git("diff", "--no-ext-diff", "--no-textconv", "-w", "--ignore-blank-lines", "--numstat", "-z", base)
+    if (
+        records
+        and git(
+            "diff", "--no-ext-diff", "--no-textconv", "-w", "--ignore-blank-lines", "--numstat", base
+        ).strip()
+    ):
+        left = git(
+            "diff", "--no-ext-diff", "--no-textconv", "-w", "--ignore-blank-lines", "--numstat", "-z", base
+        )
         for record in left.split(b"\0"):
             parts = record.split(b"\t")
             if len(parts) == 3 and (parts[0], parts[1]) != (b"0", b"0"):

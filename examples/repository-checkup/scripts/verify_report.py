@@ -1,19 +1,31 @@
 """`verify` of the tasks that write into the repository: verify_report.py COMMIT REPORT [OTHER...]
 
-Since COMMIT nothing but the given files and what the fix changed (white space, modes) may differ, the report must be
-whole, and no value that looks like a credential may stand in it. When REPORT was there already and is somebody
-else's, the report stands beside it as REPORT.checkup.md (see report.py).
+Since COMMIT nothing but the given files and what the fix changed (white space, modes) may differ, the report
+must be whole, and no value that looks like a credential may stand in it. When REPORT was there already and is
+somebody else's, the report stands beside it as REPORT.checkup.md (see report.py).
 """
+
 import sys
 
 from common import git, read_file, show
-from report import MARK
+from report_sections import MARK
 from secret_patterns import matches
 from verify_fix import changes
 from whitespace_rules import same_but_whitespace
 
-SECTIONS = ("# Checkup of ", "## Score card", "## What to do first", "## Inventory", "## Build and tests", "## Static analysis", "## Secrets",
-            "## Dependencies and licences", "## Hot spots", "## Automatic fix", "## What was not run")
+SECTIONS = (
+    "# Checkup of ",
+    "## Score card",
+    "## What to do first",
+    "## Inventory",
+    "## Build and tests",
+    "## Static analysis",
+    "## Secrets",
+    "## Dependencies and licences",
+    "## Hot spots",
+    "## Automatic fix",
+    "## What was not run",
+)
 
 
 def problems(base, paths):
@@ -28,7 +40,9 @@ def problems(base, paths):
         if show(path) in allowed:
             continue
         _, _, old_blob, _, status = head.decode().split(" ")
-        if status != "M" or not same_but_whitespace(git("cat-file", "blob", old_blob), read_file(path, 8 << 20) or b""):
+        if status != "M" or not same_but_whitespace(
+            git("cat-file", "blob", old_blob), read_file(path, 8 << 20) or b""
+        ):
             yield "%s: this task changes only %s" % (show(path), ", ".join(paths))
     content = read_file(paths[0], 8 << 20)
     if content is None:
