@@ -17,6 +17,7 @@ class ExecRunnerTest : public ::testing::Test {
     WorkspaceManager::Options options;
     options.root = dir / "workspaces";
     options.reserve_bytes = 1 << 20;
+    options.max_idle = 0;
     return options;
   }
   WorkItem item(const std::string& task, const std::string& command, const std::string& mode = "write") {

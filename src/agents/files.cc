@@ -123,6 +123,17 @@ Result<std::vector<std::string>> nested_git(const std::string& folder) {
   return found;
 }
 
+bool is_plain_tree(const std::string& folder) {
+  const Dir dir = open_dir_at(AT_FDCWD, folder.c_str());
+  if (dir == nullptr) return false;
+  return walk(dir.get(), "", 0, [](const std::string&, const char*, const struct stat& info) {
+    const mode_t mode = info.st_mode & 07777;
+    const bool plain = S_ISLNK(info.st_mode) || (S_ISDIR(info.st_mode) && mode == 0755) ||
+                       (S_ISREG(info.st_mode) && info.st_nlink == 1 && (mode == 0644 || mode == 0755));
+    return plain ? Next::kInto : Next::kStop;
+  });
+}
+
 Result<UniqueFd> open_beneath(const std::string& folder, const std::string& relative) {
   const UniqueFd root(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root.valid()) return io_error("open of " + folder);

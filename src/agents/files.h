@@ -34,6 +34,10 @@ struct TreeSize {
 // tree is deeper than kMaxTreeDepth.
 [[nodiscard]] Result<std::vector<std::string>> nested_git(const std::string& folder);
 
+// Whether a tree holds nothing but folders (mode 0755), regular files with one name (mode 0644 or 0755) and
+// symbolic links: what a fresh checkout consists of.
+[[nodiscard]] bool is_plain_tree(const std::string& folder);
+
 // Opens a regular file below `folder` for reading without following any link on the way. INVALID_ARGUMENT
 // when it is absent, not a regular file, or reached through a link.
 [[nodiscard]] Result<UniqueFd> open_beneath(const std::string& folder, const std::string& relative);

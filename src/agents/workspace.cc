@@ -124,7 +124,7 @@ Status WorkspaceManager::write_owner(const Workspace& workspace, std::uint64_t b
                      std::to_string(request.attempt) + "\nrepository " + line_safe(request.repository) +
                      "\nrun_branch " + line_safe(request.run_branch) + "\nbranch " +
                      line_safe(workspace.branch_) + "\nstart " + workspace.start_ + "\ngit_dir " +
-                     line_safe(workspace.git_dir_) + "\n";
+                     line_safe(workspace.git_dir_) + "\nready " + (workspace.ready_ ? "1" : "0") + "\n";
   if (text.size() > kMaxOwnerBytes)
     return Error(Code::InvalidArgument, "the names of this workspace are too long");
   if (::pwrite(workspace.owner_.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()) ||
@@ -209,7 +209,7 @@ Status WorkspaceManager::claim_branch(const Git& git, Workspace& workspace) cons
   return {};
 }
 
-Status WorkspaceManager::add_worktree(Workspace& workspace) {
+Status WorkspaceManager::add_worktree(Workspace& workspace, bool reused) {
   const WorkspaceRequest& request = workspace.request_;
   const Git& git = *workspace.git_;
   auto lock = FileLock::acquire(git.common_dir() + "/ez.lock", options_.lock_wait);
@@ -219,6 +219,7 @@ Status WorkspaceManager::add_worktree(Workspace& workspace) {
     EZ_ASSIGN(workspace.start_, run_head(git, request));
     EZ_TRY(claim_branch(git, workspace));
     add.arguments = {"worktree", "add", "--quiet", "--no-checkout", workspace.tree_, workspace.branch_};
+    if (reused) add.arguments = {"symbolic-ref", "HEAD", "refs/heads/" + workspace.branch_};
   } else {
     if (request.commit.empty()) {
       EZ_ASSIGN(workspace.start_, run_head(git, request));
@@ -229,8 +230,11 @@ Status WorkspaceManager::add_worktree(Workspace& workspace) {
     }
     add.arguments = {"worktree", "add",           "--quiet",       "--no-checkout",
                      "--detach", workspace.tree_, workspace.start_};
+    if (reused) add.arguments = {"update-ref", "--no-deref", "HEAD", workspace.start_};
   }
+  if (reused) add.git_dir = workspace.git_dir_;
   EZ_ASSIGN([[maybe_unused]] const std::string said, git.text(add));
+  if (reused) return {};
   EZ_ASSIGN(std::string pointer, read_file(workspace.tree_ + "/.git", PATH_MAX + 16));
   constexpr std::string_view kPointer = "gitdir: ";
   if (!pointer.starts_with(kPointer))
@@ -243,59 +247,83 @@ Status WorkspaceManager::add_worktree(Workspace& workspace) {
   return {};
 }
 
-Result<Workspace> WorkspaceManager::create(const WorkspaceRequest& request) {
-  EZ_TRY(make_folders(options_.root));
-  char resolved[PATH_MAX];
-  if (::realpath(options_.root.c_str(), resolved) == nullptr) {
-    return system_error(Code::IoFailed, Code::DiskFull, "path of " + options_.root, errno);
-  }
-  const std::string root(resolved);
-  EZ_TRY(check_budget(request.repository));
+// What will be made, checked as far as that goes without making it.
+Result<Workspace> WorkspaceManager::describe(const WorkspaceRequest& request) const {
   Workspace workspace;
   workspace.request_ = request;
-  if (request.mode != WorkspaceMode::kNone) {
-    EZ_ASSIGN(workspace.git_, Git::open(request.repository));
-    if (request.mode == WorkspaceMode::kWrite || request.commit.empty()) {
-      EZ_TRY(workspace.git_->check_branch_name(request.run_branch));
-    }
-    if (request.mode == WorkspaceMode::kWrite) {
-      workspace.branch_ = request.branch;
-      // refs/heads/x is a file, so refs/heads/x/y cannot be one below it.
-      const std::string below = request.run_branch + "/";
-      if (request.branch.starts_with(below)) {
-        workspace.branch_ = request.run_branch + ".tasks/" + request.branch.substr(below.size());
-      }
-      EZ_TRY(workspace.git_->check_branch_name(workspace.branch_));
-      EZ_ASSIGN(const std::string where, workspace.git_->checked_out_at(request.run_branch));
-      if (!where.empty()) {
-        return Error(Code::BranchCheckedOut,
-                     "the run's branch " + request.run_branch + " is checked out at " + where);
-      }
-    }
+  if (request.mode == WorkspaceMode::kNone) return workspace;
+  EZ_ASSIGN(workspace.git_, Git::open(request.repository));
+  if (request.mode == WorkspaceMode::kWrite || request.commit.empty()) {
+    EZ_TRY(workspace.git_->check_branch_name(request.run_branch));
   }
-  EZ_ASSIGN(workspace.owner_, new_owner(workspace.id_));
-  workspace.root_ = root + "/" + workspace.id_;
-  workspace.tree_ = workspace.root_ + "/" + workspace.id_;  // git names its record after the last component
+  if (request.mode != WorkspaceMode::kWrite) return workspace;
+  workspace.branch_ = request.branch;
+  // refs/heads/x is a file, so refs/heads/x/y cannot be one below it.
+  const std::string below = request.run_branch + "/";
+  if (request.branch.starts_with(below)) {
+    workspace.branch_ = request.run_branch + ".tasks/" + request.branch.substr(below.size());
+  }
+  EZ_TRY(workspace.git_->check_branch_name(workspace.branch_));
+  EZ_ASSIGN(const std::string where, workspace.git_->checked_out_at(request.run_branch));
+  if (!where.empty()) {
+    return Error(Code::BranchCheckedOut,
+                 "the run's branch " + request.run_branch + " is checked out at " + where);
+  }
+  return workspace;
+}
+
+// Makes the tree and its index those of start_. Of a reused tree only what differs is written.
+Status WorkspaceManager::fill(const Workspace& workspace) const {
+  GitCall call;
+  call.arguments = {"read-tree", "--reset", "-u", workspace.start_};
+  call.git_dir = workspace.git_dir_;
+  call.work_tree = workspace.tree_;
+  auto filled = workspace.git_->text(call);
+  return filled.ok() ? Status() : Status(filled.error());
+}
+
+Result<Workspace> WorkspaceManager::create(const WorkspaceRequest& request) {
+  EZ_TRY(make_folders(options_.root));
+  if (Status room = check_budget(request.repository); !room.ok()) {
+    drop_idle();
+    EZ_TRY(check_budget(request.repository));
+  }
+  EZ_ASSIGN(Workspace workspace, describe(request));
+  auto created = create_from(std::move(workspace), true);
+  if (created.ok() || request.mode == WorkspaceMode::kNone || created.error().code() != Code::GitFailed)
+    return created;
+  // Whatever was wrong with a used worktree, a new one does not have it.
+  EZ_ASSIGN(workspace, describe(request));
+  return create_from(std::move(workspace), false);
+}
+
+Result<Workspace> WorkspaceManager::create_from(Workspace workspace, bool may_reuse) {
+  const WorkspaceRequest& request = workspace.request_;
+  const bool reused = may_reuse && request.mode != WorkspaceMode::kNone && take_idle(workspace);
+  if (!reused) {
+    char resolved[PATH_MAX];
+    if (::realpath(options_.root.c_str(), resolved) == nullptr) {
+      return system_error(Code::IoFailed, Code::DiskFull, "path of " + options_.root, errno);
+    }
+    EZ_ASSIGN(workspace.owner_, new_owner(workspace.id_));
+    workspace.root_ = std::string(resolved) + "/" + workspace.id_;
+    workspace.tree_ = workspace.root_ + "/" + workspace.id_;  // git names its record after the last component
+  }
   Status ready = write_owner(workspace, 0);
   for (const std::string& folder : {workspace.root_, workspace.home(), workspace.tmp()}) {
     if (ready.ok()) ready = make_folders(folder);
   }
   if (ready.ok() && request.mode == WorkspaceMode::kNone) ready = make_folders(workspace.tree_);
   if (ready.ok() && request.mode != WorkspaceMode::kNone) {
-    ready = add_worktree(workspace);
+    ready = add_worktree(workspace, reused);
     if (ready.ok()) ready = write_owner(workspace, 0);
-    if (ready.ok()) {
-      GitCall fill;
-      fill.arguments = {"read-tree", "--reset", "-u", workspace.start_};
-      fill.git_dir = workspace.git_dir_;
-      fill.work_tree = workspace.tree_;
-      if (auto filled = workspace.git_->text(fill); !filled.ok()) ready = filled.error();
-    }
+    if (ready.ok()) ready = fill(workspace);
   }
   if (!ready.ok()) {
     [[maybe_unused]] const Status best_effort = discard(workspace);
     return ready.error();
   }
+  workspace.ready_ = true;
   std::uint64_t bytes = 0;
   {
     std::lock_guard lock(mutex_);
@@ -308,7 +336,7 @@ Result<Workspace> WorkspaceManager::create(const WorkspaceRequest& request) {
     if (typical_bytes_.size() >= kMaxKnownRepositories) typical_bytes_.clear();
     typical_bytes_[request.repository] = bytes;
   }
-  note_usage(workspace, bytes);
+  EZ_TRY(write_owner(workspace, bytes));
   return workspace;
 }
 
@@ -355,6 +383,20 @@ Result<Commit> WorkspaceManager::commit(Workspace& workspace, const std::string&
   return commit;
 }
 
+// The attempt's branch goes when nothing on it is missing from the run's branch. Under the repository's lock.
+Status WorkspaceManager::drop_branch(Workspace& workspace) const {
+  if (workspace.branch_.empty() || workspace.start_.empty()) return {};
+  const Git& git = *workspace.git_;
+  EZ_ASSIGN(const std::string head, git.commit_of("refs/heads/" + workspace.branch_));
+  EZ_ASSIGN(const std::string run, git.commit_of("refs/heads/" + workspace.request_.run_branch));
+  if (head.empty() || run.empty()) return {};
+  EZ_ASSIGN(const bool merged, git.is_ancestor(head, run));
+  if (!merged) return {};
+  EZ_ASSIGN([[maybe_unused]] const bool gone,
+            git.move_branch(workspace.branch_, "", head, "ez: attempt ended"));
+  return {};
+}
+
 Status WorkspaceManager::discard(Workspace& workspace) {
   Status result;
   const auto keep_first = [&result](const Status& status) {
@@ -366,17 +408,7 @@ Status WorkspaceManager::discard(Workspace& workspace) {
     auto lock = FileLock::acquire(git.common_dir() + "/ez.lock", options_.lock_wait);
     if (!lock.ok()) return lock.error();
     if (is_our_git_dir(workspace.git_dir_, git.common_dir())) keep_first(remove_tree(workspace.git_dir_));
-    if (!workspace.branch_.empty() && !workspace.start_.empty()) {
-      EZ_ASSIGN(const std::string head, git.commit_of("refs/heads/" + workspace.branch_));
-      EZ_ASSIGN(const std::string run, git.commit_of("refs/heads/" + workspace.request_.run_branch));
-      if (!head.empty() && !run.empty()) {
-        EZ_ASSIGN(const bool merged, git.is_ancestor(head, run));
-        if (merged) {
-          EZ_ASSIGN([[maybe_unused]] const bool gone,
-                    git.move_branch(workspace.branch_, "", head, "ez: attempt ended"));
-        }
-      }
-    }
+    keep_first(drop_branch(workspace));
   }
   if (!result.ok()) return result;  // the owner file stays, so that a later recover() finds the rest
   ::unlink((options_.root + "/" + workspace.id_ + ".owner").c_str());
@@ -384,7 +416,10 @@ Status WorkspaceManager::discard(Workspace& workspace) {
   return result;
 }
 
-Status WorkspaceManager::remove(Workspace workspace) { return discard(workspace); }
+Status WorkspaceManager::remove(Workspace workspace) {
+  if (park(workspace)) return {};
+  return discard(workspace);
+}
 
 Result<std::size_t> WorkspaceManager::recover() {
   EZ_TRY(make_folders(options_.root));
@@ -426,7 +461,8 @@ Result<std::size_t> WorkspaceManager::recover() {
       // It died between `git worktree add` and the second record: the name is known all the same.
       workspace.git_dir_ = workspace.git_->common_dir() + "/worktrees/" + id;
     }
-    if (workspace.git_ && request.mode == WorkspaceMode::kWrite && !workspace.start_.empty() &&
+    const bool ready = fields["ready"] == "1";  // a half-made tree would look like work that removed files
+    if (workspace.git_ && ready && request.mode == WorkspaceMode::kWrite && !workspace.start_.empty() &&
         is_our_git_dir(workspace.git_dir_, workspace.git_->common_dir())) {
       EZ_ASSIGN(const std::string head, workspace.git_->commit_of("refs/heads/" + workspace.branch_));
       if (!head.empty()) {

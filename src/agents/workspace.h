@@ -83,6 +83,7 @@ class Workspace {
   std::string git_dir_;  // of the worktree: <common>/worktrees/<id>
   std::optional<Git> git_;
   UniqueFd owner_;
+  bool ready_ = false;  // the tree is complete: only then may what differs from the commit count as work
 };
 
 struct Commit {
@@ -121,11 +122,17 @@ class WorkspaceManager {
     std::uint64_t budget_bytes = 20ULL
                                  << 30;  // of all workspaces under the root, also those of other processes
     std::uint64_t reserve_bytes = 256ULL << 20;  // the disk itself must keep this much free
+    // Worktrees kept after removal, restored and checked to be as new, for the next attempt on the same
+    // repository: it then writes only the files that differ. Of all repositories together; 0 keeps none.
+    std::size_t max_idle = 4;
     std::chrono::milliseconds lock_wait{60'000};
     std::chrono::milliseconds merge_wait{
         3'600'000};  // for other merges into the same branch, with their checks
   };
   explicit WorkspaceManager(Options options) : options_(std::move(options)) {}
+  ~WorkspaceManager();  // removes the idle worktrees; every Workspace has been removed or dropped before
+  WorkspaceManager(const WorkspaceManager&) = delete;
+  WorkspaceManager& operator=(const WorkspaceManager&) = delete;
 
   // Ready to work in. REPOSITORY_INVALID, GIT_FAILED, REPOSITORY_BUSY, WORKSPACE_BUDGET, INVALID_ARGUMENT,
   // IO_FAILED, DISK_FULL, BRANCH_CHECKED_OUT.
@@ -157,7 +164,15 @@ class WorkspaceManager {
   [[nodiscard]] Result<UniqueFd> new_owner(std::string& id);
   [[nodiscard]] Status write_owner(const Workspace& workspace, std::uint64_t bytes) const;
   [[nodiscard]] Status check_budget(const std::string& repository);
-  [[nodiscard]] Status add_worktree(Workspace& workspace);
+  [[nodiscard]] Result<Workspace> describe(const WorkspaceRequest& request) const;
+  [[nodiscard]] Result<Workspace> create_from(Workspace workspace, bool may_reuse);
+  [[nodiscard]] Status add_worktree(Workspace& workspace, bool reused);
+  [[nodiscard]] Status fill(const Workspace& workspace) const;
+  [[nodiscard]] bool take_idle(Workspace& workspace);
+  [[nodiscard]] bool park(Workspace& workspace);
+  [[nodiscard]] Status restore(Workspace& workspace) const;
+  void drop_idle();
+  [[nodiscard]] Status drop_branch(Workspace& workspace) const;
   [[nodiscard]] Result<std::string> run_head(const Git& git, const WorkspaceRequest& request) const;
   [[nodiscard]] Status claim_branch(const Git& git, Workspace& workspace) const;
   [[nodiscard]] Status discard(Workspace& workspace);
@@ -166,6 +181,7 @@ class WorkspaceManager {
 
   Options options_;
   std::mutex mutex_;
+  std::vector<Workspace> idle_;
   std::map<std::string, std::uint64_t>
       typical_bytes_;  // of a fresh workspace, by repository; bounded by kMaxKnownRepositories
 };

@@ -19,6 +19,7 @@ class WorkspaceTest : public ::testing::Test {
     WorkspaceManager::Options options;
     options.root = dir_ / "workspaces";
     options.reserve_bytes = 1 << 20;
+    options.max_idle = 0;
     return options;
   }
   WorkspaceRequest request(const std::string& task, std::uint64_t attempt = 1) {
@@ -420,6 +421,61 @@ TEST_F(WorkspaceTest, TheBudgetOfTheDiskIsHeld) {
   auto third = manager.create(request("b"));
   ASSERT_TRUE(third.ok()) << third.error().to_string();
   EXPECT_TRUE(manager.remove(std::move(*third)).ok());
+}
+
+TEST_F(WorkspaceTest, AUsedWorktreeIsAsGoodAsNew) {
+  WorkspaceManager::Options reusing = options();
+  reusing.max_idle = 2;
+  {
+    WorkspaceManager manager(reusing);
+    auto first = manager.create(request("a"));
+    ASSERT_TRUE(first.ok()) << first.error().to_string();
+    const std::string place = first->tree();
+    // Same size and modification time as before: only the change time tells.
+    user_shell(
+        place,
+        "cp -p src/a.txt /tmp/ez-ref-$$ && printf '1\\n2\\nX\\n4\\n5\\n' > src/a.txt && touch -r "
+        "/tmp/ez-ref-$$ src/a.txt && "
+        "rm /tmp/ez-ref-$$; echo '*.o' > .gitignore; touch b.o; mkdir -p deep/er src/.git; touch deep/er/x; "
+        "rm README; ln -s /etc README");
+    spill(first->home() + "/.bashrc", "evil");
+    spill(first->tmp() + "/left", "over");
+    const auto commit = manager.commit(*first, "work");
+    ASSERT_TRUE(commit.ok());
+    const std::string branch = first->branch();
+    ASSERT_TRUE(manager.remove(std::move(*first)).ok());
+    EXPECT_EQ(git("rev-parse " + branch), commit->id);
+    git("branch -D " + branch);  // not held by the idle worktree
+    auto second = manager.create(request("b"));
+    ASSERT_TRUE(second.ok()) << second.error().to_string();
+    EXPECT_EQ(second->tree(), place);
+    EXPECT_EQ(
+        user_shell(
+            place,
+            "git status --porcelain --ignored; git symbolic-ref HEAD; ls -A . src; cat README src/a.txt"),
+        "refs/heads/ez/r1.tasks/b.1\n.:\n.git\nREADME\nsrc\n\nsrc:\na.txt\nhello\n1\n2\n3\n4\n5");
+    EXPECT_EQ(user_shell(place, "ls -A ../home ../tmp"), "../home:\n\n../tmp:");
+    // What git cannot put back makes it unfit.
+    user_shell(place, "ln README hard && git -c core.hooksPath=/dev/null add hard && chmod 700 src");
+    ASSERT_TRUE(manager.remove(std::move(*second)).ok());
+    WorkspaceRequest read = request("c");
+    read.mode = WorkspaceMode::kRead;
+    auto third = manager.create(read);
+    ASSERT_TRUE(third.ok());
+    EXPECT_NE(third->tree(), place);
+    const std::string newer = third->tree();
+    ASSERT_TRUE(manager.remove(std::move(*third)).ok());
+    user_shell(
+        repository_,
+        "echo two > two && git add two && git commit -qm second && git update-ref refs/heads/ez/r1 main");
+    auto fourth = manager.create(request("d"));
+    ASSERT_TRUE(fourth.ok()) << fourth.error().to_string();
+    EXPECT_EQ(fourth->tree(), newer);
+    EXPECT_EQ(slurp(newer + "/two"), "two\n");
+    ASSERT_TRUE(manager.remove(std::move(*fourth)).ok());
+    EXPECT_NE(leftovers(), "");
+  }
+  EXPECT_EQ(leftovers(), "");
 }
 
 TEST_F(WorkspaceTest, RemovesWhatIsHardToRemove) {

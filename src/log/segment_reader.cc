@@ -1,5 +1,7 @@
 #include "log/segment_reader.h"
 
+#include <algorithm>
+
 namespace ez::log {
 namespace {
 
@@ -28,14 +30,15 @@ Result<std::unique_ptr<SegmentReader>> SegmentReader::open(Disk& disk, const std
 Result<format::Sector> SegmentReader::sector(std::uint64_t number) {
   const std::uint64_t held = window_.size() / format::kSectorBytes;
   if (number < window_begin_ || number >= window_begin_ + held) {
-    window_.resize(kWindowBytes);
-    EZ_ASSIGN(const std::size_t count, file_->pread(number * format::kSectorBytes, window_));
+    const std::uint64_t at = number * format::kSectorBytes;
+    window_.resize(std::min<std::uint64_t>(kWindowBytes, file_bytes_ - at));
+    EZ_ASSIGN(const std::size_t count, file_->pread(at, window_));
     window_.resize(count - count % format::kSectorBytes);
     window_begin_ = number;
     if (window_.empty()) return Error(Code::IoFailed, "the file became shorter while it was read");
   }
-  const std::size_t at = (number - window_begin_) * format::kSectorBytes;
-  return format::read_sector(seed_, number, std::string_view(window_).substr(at, format::kSectorBytes));
+  const std::size_t inside = (number - window_begin_) * format::kSectorBytes;
+  return format::read_sector(seed_, number, std::string_view(window_).substr(inside, format::kSectorBytes));
 }
 
 Result<std::optional<Batch>> SegmentReader::next() {

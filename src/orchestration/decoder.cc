@@ -34,6 +34,11 @@ void Decoder::error(Position at, std::string message, std::string hint, Code cod
   diagnostics.push_back(Diagnostic{at.line, at.column, code, std::move(message), std::move(hint)});
 }
 
+void Decoder::error_in(NodeId node, std::size_t offset, std::string message, std::string hint, Code code) {
+  if (diagnostics.size() >= kMaxCollected) return;
+  error(tree.position_in(node, offset), std::move(message), std::move(hint), code);
+}
+
 std::vector<Diagnostic> Decoder::take_diagnostics() {
   std::stable_sort(diagnostics.begin(), diagnostics.end(), [](const Diagnostic& a, const Diagnostic& b) {
     return a.line != b.line ? a.line < b.line : a.column < b.column;
@@ -49,6 +54,7 @@ Fields::Fields(Decoder& decoder, NodeId map, std::string_view what, std::span<co
     const NodeId node = tree.child(map, i);
     const std::string_view name = tree.text(node);
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    if (decoder.diagnostics.size() >= Decoder::kMaxCollected) return;
     std::string hint = std::string(what) + " has the keys ";
     for (std::size_t k = 0; k < known.size(); ++k) {
       hint += (k == 0 ? "" : ", ");

@@ -29,7 +29,7 @@ struct Scope {
 
 class Decoder {
  public:
-  static constexpr std::size_t kMaxCollected = 1'000;
+  static constexpr std::size_t kMaxCollected = 200;
 
   explicit Decoder(const SourceTree& source) : tree(source) {}
 
@@ -37,6 +37,10 @@ class Decoder {
   void error(NodeId node, std::string message, std::string hint = {}, Code code = Code::WorkflowInvalid) {
     error(tree.position(node), std::move(message), std::move(hint), code);
   }
+  // At byte `offset` of a scalar's text. The place is only looked for when there is room for the report: it
+  // costs a walk over the text.
+  void error_in(NodeId node, std::size_t offset, std::string message, std::string hint = {},
+                Code code = Code::WorkflowInvalid);
   [[nodiscard]] bool has_errors() const { return !diagnostics.empty(); }
   // At most 100, in file order.
   [[nodiscard]] std::vector<Diagnostic> take_diagnostics();
@@ -62,7 +66,8 @@ class Decoder {
   // An error of the expression parser, which says where in `text` it is.
   void expression_error(NodeId node, const Error& failure, const Scope& scope);
   void check_references(const Expression& expression, NodeId node, std::size_t offset, const Scope& scope);
-  void check_variable(const std::string& name, const std::string& source, Position at, const Scope& scope);
+  void check_variable(const std::string& name, const std::string& source, NodeId node, std::size_t offset,
+                      const Scope& scope);
   void check_path(const std::vector<std::string>& path, const std::string& source, NodeId node,
                   std::size_t offset, const Scope& scope);
 };

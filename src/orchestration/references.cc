@@ -66,11 +66,10 @@ void Decoder::expression_error(NodeId node, const Error& failure, const Scope& s
   std::string_view message = failure.message();
   int line = 1;
   int column = 1;
-  Position at = tree.position(node);
-  if (take_place(message, line, column))
-    at = tree.position_in(node, offset_of(tree.text(node), line, column));
-  error(at, "in " + std::string(scope.place) + ": " + std::string(message), std::string(failure.hint()),
-        failure.code());
+  const std::size_t offset =
+      take_place(message, line, column) ? offset_of(tree.text(node), line, column) : std::size_t{0};
+  error_in(node, offset, "in " + std::string(scope.place) + ": " + std::string(message),
+           std::string(failure.hint()), failure.code());
 }
 
 std::optional<Template> Decoder::read_template(NodeId node, const Scope& scope) {
@@ -125,26 +124,26 @@ void Decoder::check_references(const Expression& expression, NodeId node, std::s
   const std::string& source = expression.source();
   for (const std::string& name : expression.variables()) {
     const std::size_t found = source.find(name);
-    check_variable(name, source, tree.position_in(node, offset + (found == std::string::npos ? 0 : found)),
-                   scope);
+    check_variable(name, source, node, offset + (found == std::string::npos ? 0 : found), scope);
   }
   for (const auto& path : expression.paths()) check_path(path, source, node, offset, scope);
 }
 
-void Decoder::check_variable(const std::string& name, const std::string& source, Position at,
-                             const Scope& scope) {
+void Decoder::check_variable(const std::string& name, const std::string& source, NodeId node,
+                             std::size_t offset, const Scope& scope) {
   const std::string in = " in " + std::string(scope.place);
   if (name == "inputs" || name == "run") return;
   if (name == "tasks") {
     if (scope.task != Scope::kNoTask) return;
-    error(at, "`tasks` is not known" + in, "It is evaluated when a run starts; use `inputs` and `run`.");
+    error_in(node, offset, "`tasks` is not known" + in,
+             "It is evaluated when a run starts; use `inputs` and `run`.");
     return;
   }
   if (name == "item" || name == "index") {
     if (scope.has_item) return;
     const bool early = scope.place == "`when`" || scope.place == "`for_each`";
-    error(
-        at, quoted(name) + " is not known" + in,
+    error_in(
+        node, offset, quoted(name) + " is not known" + in,
         early
             ? "It is evaluated once, before there are items; filter the list: `${{ list.filter(x, x.ok) }}`."
             : "Only a task with `for_each` has it.");
@@ -153,12 +152,12 @@ void Decoder::check_variable(const std::string& name, const std::string& source,
   const std::size_t dash = source.find("-" + name);
   if (dash != std::string::npos && dash > 0 && source[dash - 1] != ' ' &&
       source.find("tasks.") != std::string::npos) {
-    error(at, quoted(name) + " is no variable; `-` means minus" + in,
-          "Write an id that contains `-` as tasks['build-all'].");
+    error_in(node, offset, quoted(name) + " is no variable; `-` means minus" + in,
+             "Write an id that contains `-` as tasks['build-all'].");
     return;
   }
-  error(at, quoted(name) + " is no variable" + in + did_you_mean(name, kVariables),
-        "Variables are inputs, tasks, run and, with `for_each`, item and index; a text stands in quotes.");
+  error_in(node, offset, quoted(name) + " is no variable" + in + did_you_mean(name, kVariables),
+           "Variables are inputs, tasks, run and, with `for_each`, item and index; a text stands in quotes.");
 }
 
 void Decoder::check_path(const std::vector<std::string>& path, const std::string& source, NodeId node,
@@ -171,17 +170,15 @@ void Decoder::check_path(const std::vector<std::string>& path, const std::string
   };
   if (root == "tasks" && scope.task != Scope::kNoTask) {
     if (path.size() == 1) {
-      error(tree.position_in(node, offset_in("")),
-            "`tasks` needs the id of a task in " + std::string(scope.place),
-            "Write tasks.build.output or tasks['build-all'].output; the id cannot be computed.");
+      error_in(node, offset_in(""), "`tasks` needs the id of a task in " + std::string(scope.place),
+               "Write tasks.build.output or tasks['build-all'].output; the id cannot be computed.");
       return;
     }
     const std::size_t at = offset_in(path[1]);
     task_references.push_back(TaskReference{scope.task, node, at, path[1]});
     if (path.size() > 2 && !contains(kTaskFields, path[2])) {
-      error(tree.position_in(node, at),
-            "a task has no field " + quoted(path[2]) + did_you_mean(path[2], kTaskFields),
-            "Fields of a task are state, output, outputs, attempt, error and artifacts.");
+      error_in(node, at, "a task has no field " + quoted(path[2]) + did_you_mean(path[2], kTaskFields),
+               "Fields of a task are state, output, outputs, attempt, error and artifacts.");
     }
   }
   if (path.size() < 2) return;
@@ -190,14 +187,14 @@ void Decoder::check_path(const std::vector<std::string>& path, const std::string
     if (std::any_of(inputs.begin(), inputs.end(), is_it)) return;
     std::vector<std::string_view> names;
     for (const Input& input : inputs) names.push_back(input.name);
-    error(tree.position_in(node, offset_in(path[1])),
-          "the input " + quoted(path[1]) + " is not declared" + did_you_mean(path[1], names),
-          input_names(inputs));
+    error_in(node, offset_in(path[1]),
+             "the input " + quoted(path[1]) + " is not declared" + did_you_mean(path[1], names),
+             input_names(inputs));
   }
   if (root == "run" && !contains(kRunFields, path[1])) {
-    error(tree.position_in(node, offset_in(path[1])),
-          "a run has no field " + quoted(path[1]) + did_you_mean(path[1], kRunFields),
-          "Fields of a run are id, workflow, version, namespace and created_at.");
+    error_in(node, offset_in(path[1]),
+             "a run has no field " + quoted(path[1]) + did_you_mean(path[1], kRunFields),
+             "Fields of a run are id, workflow, version, namespace and created_at.");
   }
 }
 
@@ -246,13 +243,13 @@ void check_graph(Decoder& decoder, NodeId list, bool is_complete, Workflow& work
       if (ids.empty()) {
         for (const Task& task : workflow.tasks) ids.push_back(task.id);
       }
-      decoder.error(decoder.tree.position_in(reference.node, reference.offset),
-                    "there is no task " + quoted(reference.id) + did_you_mean(reference.id, ids),
-                    "An id that contains `-` is written as tasks['build-all'].");
+      decoder.error_in(reference.node, reference.offset,
+                       "there is no task " + quoted(reference.id) + did_you_mean(reference.id, ids),
+                       "An id that contains `-` is written as tasks['build-all'].");
     } else if (*other == reference.task) {
-      decoder.error(decoder.tree.position_in(reference.node, reference.offset),
-                    "the task " + quoted(reference.id) + " refers to itself",
-                    "A task can only use what tasks before it produced.");
+      decoder.error_in(reference.node, reference.offset,
+                       "the task " + quoted(reference.id) + " refers to itself",
+                       "A task can only use what tasks before it produced.");
     } else {
       const auto& direct = workflow.tasks[reference.task].dependencies;
       const bool is_short = direct.size() <= 64;
@@ -267,10 +264,10 @@ void check_graph(Decoder& decoder, NodeId list, bool is_complete, Workflow& work
     if (answers[i]) continue;
     const Decoder::TaskReference& reference = decoder.task_references[asked[i]];
     const std::string& id = workflow.tasks[reference.task].id;
-    decoder.error(decoder.tree.position_in(reference.node, reference.offset),
-                  "the task " + quoted(reference.id) + " is not upstream of " + quoted(id) +
-                      ", so its result is not known in time",
-                  "Add " + quoted(reference.id) + " to the dependencies of " + quoted(id) + ".");
+    decoder.error_in(reference.node, reference.offset,
+                     "the task " + quoted(reference.id) + " is not upstream of " + quoted(id) +
+                         ", so its result is not known in time",
+                     "Add " + quoted(reference.id) + " to the dependencies of " + quoted(id) + ".");
   }
 }
 

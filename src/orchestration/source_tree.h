@@ -8,7 +8,8 @@
 // indentation, control characters, bytes that are not UTF-8. JSON (RFC 8259) is read by a parser of its own,
 // so that escapes and columns are right.
 //
-// Limits: SourceLimits; nothing recurses. Columns count code points from 1. Threads: immutable once parsed.
+// Limits: SourceLimits; parsing does not recurse, to_value() at most max_depth deep. Columns count code
+// points from 1. Threads: immutable once parsed.
 #pragma once
 
 #include <cstddef>

@@ -137,7 +137,7 @@ def history():
     last = git("log", "-1", "--format=%cI%x00%s").decode("utf-8", "replace").strip().split("\0")
     roots = git("rev-list", "--max-parents=0", "-n", "1", "HEAD").decode().split()
     first = git("log", "-1", "--format=%cI", roots[0]).decode().strip() if roots else ""
-    tags = git("for-each-ref", "--count=1", "--sort=-creatordate", "--format=%(refname:short)", "refs/tags")
+    tag = git("describe", "--tags", "--abbrev=0", "HEAD", check=False) or b""
     return {
         "head": head,
         "shallow": shallow,
@@ -150,7 +150,7 @@ def history():
             {"name": clip(show(n), 60), "commits": c}
             for n, c in sorted(people.items(), key=lambda p: (-p[1], p[0]))[:10]
         ],
-        "latest_tag": show(tags.strip()),
+        "latest_tag": show(tag.strip()),
     }
 
 

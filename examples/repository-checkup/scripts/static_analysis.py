@@ -344,7 +344,7 @@ _MODULE_ONLY = re.compile(
     rb"^\s*(import\s+[\w{*'\"]|import\s*['\"]|export\s+[\w{*]|await\s)|\bimport\.meta\b", re.MULTILINE
 )
 _NOT_PLAIN_JS = re.compile(rb"@flow|<[A-Z][A-Za-z.]*[\s/>]|^\s*import\s+type\s|</\w+>\s*[;)]", re.MULTILINE)
-# Compiles many programs in one process, runs none. Input: [[kind, text]…]; output: [[line, message] or null…].
+# Compiles many programs, runs none. Input: [[kind, text]…]; output: [[line, message] or null…].
 _CHECK_JAVASCRIPT = """
 const vm = require("vm");
 const programs = JSON.parse(require("fs").readFileSync(0, "utf8"));

@@ -83,7 +83,8 @@ Status remove_agent(Context& context, Request& request, const DeferredPtr& answe
   const std::string* reason = request.query.find("reason");
   command.mutable_remove_agent()->set_reason(reason == nullptr ? "removed by " + answer->principal()
                                                                : reason->substr(0, kMaxCommentBytes));
-  propose(context, answer, std::move(command), [answer](const core::Reply&) { answer->responder().empty(204); });
+  propose(context, answer, std::move(command),
+          [answer](const core::Reply&) { answer->responder().empty(204); });
   return {};
 }
 
@@ -105,7 +106,8 @@ Status heartbeat(Context& context, Request& request, const DeferredPtr& answer) 
   Fields fields(body, "", false);
   std::vector<Fence> fences;
   for (const Value& fence : fields.list("leases", kMaxFences)) {
-    if (!fence.is_int() || fence.as_int() <= 0) fields.fail("leases", "its elements must be fences: positive integers");
+    if (!fence.is_int() || fence.as_int() <= 0)
+      fields.fail("leases", "its elements must be fences: positive integers");
     if (fence.is_int()) fences.push_back(Fence{static_cast<std::uint64_t>(fence.as_int())});
   }
   const std::int64_t wait_ms = fields.number("wait_ms", 0, 0, kMaxWaitMs);
@@ -115,7 +117,7 @@ Status heartbeat(Context& context, Request& request, const DeferredPtr& answer) 
   // First whether it is known: an agent that was removed must register again, not wait.
   context.services.engine.read([&context, answer, id, fences, wait_ms, poll](const core::State& state) {
     if (!state.agents.contains(id)) {
-      poll->answered();
+      (void)poll->answered();
       answer->problem(Error(Code::AgentNotFound, "no agent " + to_text(id)));
       return;
     }
@@ -136,9 +138,10 @@ void add_agent_routes(Router& router, Context& context) {
   add_route(router, context, Method::kPost, "/v1/agents", Permission::kAgentRegister, "Register an agent",
             register_agent);
   add_route(router, context, Method::kGet, "/v1/agents", Permission::kAgentRead, "List agents", list_agents);
-  add_route(router, context, Method::kGet, "/v1/agents/{agent}", Permission::kAgentRead, "Show an agent", show_agent);
-  add_route(router, context, Method::kDelete, "/v1/agents/{agent}", Permission::kAgentRegister, "Remove an agent",
-            remove_agent);
+  add_route(router, context, Method::kGet, "/v1/agents/{agent}", Permission::kAgentRead, "Show an agent",
+            show_agent);
+  add_route(router, context, Method::kDelete, "/v1/agents/{agent}", Permission::kAgentRegister,
+            "Remove an agent", remove_agent);
   add_route(router, context, Method::kPost, "/v1/agents/{agent}/heartbeat", Permission::kAgentWork,
             "Keep leases alive and learn what to stop", heartbeat, kHeartbeatBody);
 }

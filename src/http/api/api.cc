@@ -4,7 +4,9 @@
 
 namespace ez::http::api {
 
-Api::Api(Services services) : context_(std::make_unique<Context>(std::move(services))) { collect_metrics(*context_); }
+Api::Api(Services services) : context_(std::make_unique<Context>(std::move(services))) {
+  collect_metrics(*context_);
+}
 
 Api::~Api() {
   context_->timers.stop();

@@ -1,14 +1,17 @@
-// The API: every endpoint of docs/guide/api.md on top of the transport (http/server.h), one file per endpoint family.
+// The API: every endpoint of docs/guide/api.md on top of the transport (http/server.h), one file per endpoint
+// family.
 //
-// Use. Make the Api, add_routes() to a Router, give on_access() to ServerOptions, start the Server, tell observe().
-// Routes whose body is a file (PUT /v1/artifacts) need ServerOptions::upload_dir.
+// Use. Make the Api, add_routes() to a Router, give on_access() to ServerOptions, start the Server, tell
+// observe(). Routes whose body is a file (PUT /v1/artifacts) need ServerOptions::upload_dir.
 //
-// Threads. Handlers run on the server's I/O threads and never block: what needs the state asks the engine's loop, what
-// takes longer (large views, blobs, logs) runs on two small pools of the Api's own.
+// Threads. Handlers run on the server's I/O threads and never block: what needs the state asks the engine's
+// loop, what takes longer (large views, blobs, logs) runs on two small pools of the Api's own.
 //
-// Flow control. The pools and the timers are bounded (limits.h); what does not fit is answered with OVERLOADED.
+// Flow control. The pools and the timers are bounded (limits.h); what does not fit is answered with
+// OVERLOADED.
 //
-// Ownership. Everything in Services outlives the Api. End in this order: Server::stop(), Engine::stop(), the Api, the rest.
+// Ownership. Everything in Services outlives the Api. End in this order: Server::stop(), Engine::stop(), the
+// Api, the rest.
 #pragma once
 
 #include <cstdint>

@@ -11,13 +11,15 @@ using security::Permission;
 
 bool has_waiting(const core::Run& run) {
   for (int i = 0; i < core::kTaskStates; ++i) {
-    if (core::waits_for_person(static_cast<core::TaskState>(i)) && run.counts[static_cast<std::size_t>(i)] != 0) return true;
+    if (core::waits_for_person(static_cast<core::TaskState>(i)) &&
+        run.counts[static_cast<std::size_t>(i)] != 0)
+      return true;
   }
   return false;
 }
 
-// Newest run first; within a run in the order of its tasks. The cursor names the last entry that was shown, so that
-// decisions made meanwhile move nothing.
+// Newest run first; within a run in the order of its tasks. The cursor names the last entry that was shown,
+// so that decisions made meanwhile move nothing.
 Status list_approvals(Context& context, Request& request, const DeferredPtr& answer) {
   EZ_TRY(request.query.only({"namespace", "limit", "cursor"}));
   EZ_ASSIGN(const std::size_t limit, list_limit(request));
@@ -62,10 +64,10 @@ Status decide(Context& context, Request& request, const DeferredPtr& answer) {
 }  // namespace
 
 void add_approval_routes(Router& router, Context& context) {
-  add_route(router, context, Method::kGet, "/v1/approvals", Permission::kRunRead, "List what waits for a person",
-            list_approvals);
-  add_route(router, context, Method::kPost, "/v1/runs/{run}/tasks/{task}/approve", Permission::kApprovalDecide,
-            "Approve a task", decide<ControlTask::APPROVE>);
+  add_route(router, context, Method::kGet, "/v1/approvals", Permission::kRunRead,
+            "List what waits for a person", list_approvals);
+  add_route(router, context, Method::kPost, "/v1/runs/{run}/tasks/{task}/approve",
+            Permission::kApprovalDecide, "Approve a task", decide<ControlTask::APPROVE>);
   add_route(router, context, Method::kPost, "/v1/runs/{run}/tasks/{task}/reject", Permission::kApprovalDecide,
             "Reject a task", decide<ControlTask::REJECT>);
 }

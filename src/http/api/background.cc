@@ -5,7 +5,8 @@ namespace {
 constexpr std::chrono::minutes kIdle{10};  // pop_all() wants a bound; nothing happens when it is reached
 }
 
-Background::Background(int threads, std::size_t capacity, std::size_t batch) : queue_(capacity), batch_(batch) {
+Background::Background(int threads, std::size_t capacity, std::size_t batch)
+    : queue_(capacity), batch_(batch) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
 }
 

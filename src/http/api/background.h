@@ -1,6 +1,8 @@
-// Background: a few threads that work through a bounded queue, for what is too long for an I/O thread or the engine's loop.
+// Background: a few threads that work through a bounded queue, for what is too long for an I/O thread or the
+// engine's loop.
 //
-// Threads: post() from any. Flow control: post() refuses when the queue is full or stop() was called; the caller answers.
+// Threads: post() from any. Flow control: post() refuses when the queue is full or stop() was called; the
+// caller answers.
 #pragma once
 
 #include <atomic>

@@ -7,7 +7,8 @@
 namespace ez::http::api {
 namespace {
 
-constexpr std::size_t kScannedAtOnce = 5'000;  // runs that the loop looks at in one turn; well below a millisecond
+constexpr std::size_t kScannedAtOnce =
+    5'000;  // runs that the loop looks at in one turn; well below a millisecond
 
 struct LiveScan {
   Context& context;
@@ -130,7 +131,8 @@ Result<RunId> run_of(const Request& request) {
 Result<AgentId> agent_of(const Request& request) {
   const std::string& text = request.parameter("agent");
   if (const auto id = parse_agent_id(text)) return *id;
-  return Error(Code::AgentNotFound, "'" + text.substr(0, 64) + "' is not the id of an agent; they look like a7");
+  return Error(Code::AgentNotFound,
+               "'" + text.substr(0, 64) + "' is not the id of an agent; they look like a7");
 }
 
 Result<std::uint32_t> attempt_of(const Request& request) {
@@ -138,17 +140,20 @@ Result<std::uint32_t> attempt_of(const Request& request) {
   std::uint32_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error == std::errc() && end == text.data() + text.size() && number > 0) return number;
-  return Error(Code::AttemptNotFound, "'" + text.substr(0, 64) + "' is not the number of an attempt; the first is 1");
+  return Error(Code::AttemptNotFound,
+               "'" + text.substr(0, 64) + "' is not the number of an attempt; the first is 1");
 }
 
 Error overloaded(std::string_view what) { return Error(Code::Overloaded, std::string(what)); }
 
 void render(Context& context, const DeferredPtr& answer, std::function<void()> task) {
-  if (!context.renders.post(std::move(task))) answer->problem(overloaded("too many answers wait to be written"));
+  if (!context.renders.post(std::move(task)))
+    answer->problem(overloaded("too many answers wait to be written"));
 }
 
 void transfer(Context& context, const DeferredPtr& answer, std::function<void()> task) {
-  if (!context.transfers.post(std::move(task))) answer->problem(overloaded("too many requests wait for the disk"));
+  if (!context.transfers.post(std::move(task)))
+    answer->problem(overloaded("too many requests wait for the disk"));
 }
 
 void with_run(Context& context, const DeferredPtr& answer, RunId run, security::Permission permission,
@@ -218,9 +223,11 @@ Result<std::size_t> list_limit(const Request& request) {
   return static_cast<std::size_t>(limit);
 }
 
-void scan_live(Context& context, RunId before, std::size_t limit, std::function<bool(const core::Run&)> matches,
+void scan_live(Context& context, RunId before, std::size_t limit,
+               std::function<bool(const core::Run&)> matches,
                std::function<void(std::vector<Cow<core::Run>>)> done) {
-  scan_on(std::make_shared<LiveScan>(LiveScan{context, before, limit, std::move(matches), std::move(done), {}}));
+  scan_on(
+      std::make_shared<LiveScan>(LiveScan{context, before, limit, std::move(matches), std::move(done), {}}));
 }
 
 }  // namespace ez::http::api

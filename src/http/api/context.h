@@ -22,8 +22,9 @@
 
 namespace ez::http::api {
 
-// Attempts that appended to their log through this server: their logs are closed when their result is accepted. When it
-// is full the oldest is forgotten; its log then stays open on disk, which its readers do not notice. Thread-safe.
+// Attempts that appended to their log through this server: their logs are closed when their result is
+// accepted. When it is full the oldest is forgotten; its log then stays open on disk, which its readers do
+// not notice. Thread-safe.
 class OpenLogs {
  public:
   void opened(const storage::AttemptId& id);
@@ -57,8 +58,8 @@ struct Context {
   Background transfers;  // blobs and logs: wait for the disk
 };
 
-// The right to answer, shared by the callbacks on the way to the answer. When all of them are dropped, because the
-// engine stopped, it answers with the reason. One thread at a time, as a Responder.
+// The right to answer, shared by the callbacks on the way to the answer. When all of them are dropped,
+// because the engine stopped, it answers with the reason. One thread at a time, as a Responder.
 class Deferred {
  public:
   Deferred(Context& context, const Request& request, Responder responder);
@@ -101,8 +102,8 @@ void add_route(Router& router, Context& context, Method method, std::string_view
 [[nodiscard]] Result<AgentId> agent_of(const Request& request);
 [[nodiscard]] Result<std::uint32_t> attempt_of(const Request& request);
 
-// Finds the run wherever it is, asks for the permission in its namespace, and goes on with `found` on the render thread.
-// What fails on the way is answered.
+// Finds the run wherever it is, asks for the permission in its namespace, and goes on with `found` on the
+// render thread. What fails on the way is answered.
 void with_run(Context& context, const DeferredPtr& answer, RunId run, security::Permission permission,
               std::function<void(const Cow<core::Run>&)> found);
 
@@ -119,12 +120,14 @@ void transfer(Context& context, const DeferredPtr& answer, std::function<void()>
 
 // Cursors: a letter for the list and numbers. Opaque to callers. Errors: REQUEST_INVALID.
 [[nodiscard]] std::string make_cursor(char list, std::initializer_list<std::uint64_t> numbers);
-[[nodiscard]] Result<std::vector<std::uint64_t>> read_cursor(char list, const Request& request, std::size_t count);
+[[nodiscard]] Result<std::vector<std::uint64_t>> read_cursor(char list, const Request& request,
+                                                             std::size_t count);
 [[nodiscard]] Result<std::size_t> list_limit(const Request& request);
 
-// Live runs that match, newest first, from below `before` on (invalid: from the newest), at most `limit`. The loop looks
-// at a bounded number of runs at a time. `done` runs on the loop.
-void scan_live(Context& context, RunId before, std::size_t limit, std::function<bool(const core::Run&)> matches,
+// Live runs that match, newest first, from below `before` on (invalid: from the newest), at most `limit`. The
+// loop looks at a bounded number of runs at a time. `done` runs on the loop.
+void scan_live(Context& context, RunId before, std::size_t limit,
+               std::function<bool(const core::Run&)> matches,
                std::function<void(std::vector<Cow<core::Run>>)> done);
 
 void add_workflow_routes(Router& router, Context& context);

@@ -19,7 +19,8 @@ bool has_control(std::string_view text) {
 
 Fields::Fields(const Value& object, std::string where, bool strict)
     : object_(object), where_(std::move(where)), strict_(strict) {
-  if (!object.is_map()) fail(Error(Code::RequestInvalid, (where_.empty() ? "the body" : where_) + " must be an object"));
+  if (!object.is_map())
+    fail(Error(Code::RequestInvalid, (where_.empty() ? "the body" : where_) + " must be an object"));
 }
 
 std::string Fields::name_of(std::string_view key) const {
@@ -49,7 +50,8 @@ std::string Fields::text(std::string_view key, std::size_t max_bytes) {
   }
   const std::string& text = value->as_string();
   if (text.size() > max_bytes) {
-    fail(key, "has " + std::to_string(text.size()) + " bytes; at most " + std::to_string(max_bytes) + " are allowed");
+    fail(key, "has " + std::to_string(text.size()) + " bytes; at most " + std::to_string(max_bytes) +
+                  " are allowed");
     return {};
   }
   if (text.find('\0') != std::string::npos) fail(key, "must not contain the character U+0000");
@@ -74,7 +76,8 @@ std::string Fields::sha256(std::string_view key) {
   return out;
 }
 
-std::int64_t Fields::number(std::string_view key, std::int64_t fallback, std::int64_t least, std::int64_t most) {
+std::int64_t Fields::number(std::string_view key, std::int64_t fallback, std::int64_t least,
+                            std::int64_t most) {
   const Value* value = find(key);
   if (value == nullptr) return fallback;
   if (!value->is_int() || value->as_int() < least || value->as_int() > most) {
@@ -108,8 +111,8 @@ const Value::List& Fields::list(std::string_view key, std::size_t max_items) {
     return kNoItems;
   }
   if (value->as_list().size() > max_items) {
-    fail(key, "has " + std::to_string(value->as_list().size()) + " elements; at most " + std::to_string(max_items) +
-                  " are allowed");
+    fail(key, "has " + std::to_string(value->as_list().size()) + " elements; at most " +
+                  std::to_string(max_items) + " are allowed");
     return kNoItems;
   }
   return value->as_list();
@@ -132,7 +135,8 @@ std::vector<std::string> Fields::lines(std::string_view key, std::size_t max_ite
   for (const Value& item : list(key, max_items)) {
     if (!item.is_string() || item.as_string().empty() || item.as_string().size() > max_bytes ||
         has_control(item.as_string())) {
-      fail(key, "its elements must be texts of 1 to " + std::to_string(max_bytes) + " bytes without control characters");
+      fail(key, "its elements must be texts of 1 to " + std::to_string(max_bytes) +
+                    " bytes without control characters");
       return {};
     }
     out.push_back(item.as_string());

@@ -1,11 +1,12 @@
-// Fields: reads the members of a JSON object and remembers the first mistake, naming the field ("results[2].output").
+// Fields: reads the members of a JSON object and remembers the first mistake, naming the field
+// ("results[2].output").
 //
 //   Fields fields(body);
 //   const std::string name = fields.need_line("name", 128);
 //   EZ_TRY(fields.done());
 //
-// A member that is null counts as absent. done() refuses members that nobody asked for: a misspelt one must not be
-// ignored in silence. Not thread-safe; the object outlives it.
+// A member that is null counts as absent. done() refuses members that nobody asked for: a misspelt one must
+// not be ignored in silence. Not thread-safe; the object outlives it.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,8 @@ namespace ez::http::api {
 
 class Fields {
  public:
-  // `where`: what stands before the field's name in errors. `strict` false: unknown members are allowed, for what
-  // agents of other versions send.
+  // `where`: what stands before the field's name in errors. `strict` false: unknown members are allowed, for
+  // what agents of other versions send.
   explicit Fields(const Value& object, std::string where = "", bool strict = true);
 
   // A text of at most max_bytes, without NUL; empty when absent.

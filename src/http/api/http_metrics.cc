@@ -8,12 +8,14 @@ constexpr double kMicrosecondsPerSecond = 1e6;
 }  // namespace
 
 HttpMetrics::HttpMetrics(telemetry::Registry& registry, const Router& router)
-    : requests_(registry.counters("ez_http_requests_total", "Answered HTTP requests by route and class of status.",
+    : requests_(registry.counters("ez_http_requests_total",
+                                  "Answered HTTP requests by route and class of status.",
                                   {"method", "route", "status"}, {.max_series = kMaxSeries})),
-      latencies_(registry.histograms("ez_http_request_duration_seconds",
-                                     "From the complete request to the first byte of the answer; long-polls include "
-                                     "their wait.",
-                                     {"method", "route"}, telemetry::latency_bounds(), {.max_series = kMaxSeries})) {
+      latencies_(
+          registry.histograms("ez_http_request_duration_seconds",
+                              "From the complete request to the first byte of the answer; long-polls include "
+                              "their wait.",
+                              {"method", "route"}, telemetry::latency_bounds(), {.max_series = kMaxSeries})) {
   unmatched_.route = "none";
   for (const Route* route : router.routes()) {
     auto series = std::make_unique<Series>();

@@ -1,7 +1,7 @@
 // HttpMetrics: requests and latencies by route. observe() takes no lock once a route has been seen.
 //
-// Threads: observe() from any. The router's routes must be complete and outlive this (they are found by the address of
-// their pattern, which the server keeps).
+// Threads: observe() from any. The router's routes must be complete and outlive this (they are found by the
+// address of their pattern, which the server keeps).
 #pragma once
 
 #include <array>

@@ -63,7 +63,8 @@ void append_cancelled(std::string& out, const std::vector<core::Lease>& leases) 
     if (out.back() != '[') out.push_back(',');
     out += "{\"run\":\"" + to_text(lease.run) + "\",\"task\":";
     append_json_string(out, lease.task_key);
-    out += ",\"attempt\":" + std::to_string(lease.attempt) + ",\"fence\":" + std::to_string(lease.fence.value) +
+    out += ",\"attempt\":" + std::to_string(lease.attempt) +
+           ",\"fence\":" + std::to_string(lease.fence.value) +
            ",\"reason\":\"the task or its run was cancelled\"}";
   }
   out.push_back(']');

@@ -1,5 +1,5 @@
-// LongPoll: ties a waiting call of the engine (engine::Waiting) to its deadline and to its client's connection. The three
-// end in any order on any thread; whoever comes first wins. Internal to http/api/.
+// LongPoll: ties a waiting call of the engine (engine::Waiting) to its deadline and to its client's
+// connection. The three end in any order on any thread; whoever comes first wins. Internal to http/api/.
 #pragma once
 
 #include <chrono>

@@ -26,9 +26,11 @@ Status check_repository(const std::string& path) {
                  "Give the full path of the repository on the server's machine.");
   }
   if (!fs::is_directory(path, error)) {
-    return Error(Code::RepositoryInvalid, path.substr(0, 512) + " is not a directory on the server's machine");
+    return Error(Code::RepositoryInvalid,
+                 path.substr(0, 512) + " is not a directory on the server's machine");
   }
-  if (!is_repository(path)) return Error(Code::RepositoryInvalid, path.substr(0, 512) + " is not a git repository");
+  if (!is_repository(path))
+    return Error(Code::RepositoryInvalid, path.substr(0, 512) + " is not a git repository");
   return {};
 }
 
@@ -46,7 +48,8 @@ Status check_start(const std::shared_ptr<const core::WorkflowVersion>& workflow,
   if (!draft.definition().repository) return {};
   EZ_ASSIGN(const std::string repository,
             core::render(draft, nullptr, *draft.definition().repository, Template::Quoting::kPlain));
-  if (const Status status = check_repository(repository); !status.ok()) return status.error().in("repository");
+  if (const Status status = check_repository(repository); !status.ok())
+    return status.error().in("repository");
   return {};
 }
 

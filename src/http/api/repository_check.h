@@ -9,11 +9,14 @@
 
 namespace ez::http::api {
 
-// Looks for a .git folder or file, or a bare repository, with a few file system calls. Errors: REPOSITORY_INVALID.
+// Looks for a .git folder or file, or a bare repository, with a few file system calls. Errors:
+// REPOSITORY_INVALID.
 [[nodiscard]] Status check_repository(const std::string& path);
 
-// Binds `given` to the declared inputs, checks those of type git and the repository that the workflow names with them.
-// Errors: INPUT_INVALID, REPOSITORY_INVALID, EXPRESSION_FAILED, EXPRESSION_COST. Reads the file system.
-[[nodiscard]] Status check_start(const std::shared_ptr<const core::WorkflowVersion>& workflow, const Value& given);
+// Binds `given` to the declared inputs, checks those of type git and the repository that the workflow names
+// with them. Errors: INPUT_INVALID, REPOSITORY_INVALID, EXPRESSION_FAILED, EXPRESSION_COST. Reads the file
+// system.
+[[nodiscard]] Status check_start(const std::shared_ptr<const core::WorkflowVersion>& workflow,
+                                 const Value& given);
 
 }  // namespace ez::http::api

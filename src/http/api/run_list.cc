@@ -9,7 +9,8 @@
 namespace ez::http::api {
 namespace {
 
-// A finished run as its history row shows it: what core::run_summary says, without the parts that only the full record has.
+// A finished run as its history row shows it: what core::run_summary says, without the parts that only the
+// full record has.
 Value row_view(const storage::HistoryRow& row) {
   const auto number = [](std::uint64_t value) { return Value(static_cast<std::int64_t>(value)); };
   const auto time = [](std::int64_t ms) { return ms == 0 ? Value() : Value(format_time(ms)); };
@@ -43,12 +44,14 @@ Status add_history(Context& context, const RunFilter& filter, Page& page) {
   if (filter.name_space != "*") wanted.namespace_name = filter.name_space;
   wanted.workflow = filter.workflow;
   if (filter.state != "finished") wanted.state = filter.state;
-  // Several runs may have been started in one millisecond: those of the cursor's are read and passed over by their id.
+  // Several runs may have been started in one millisecond: those of the cursor's are read and passed over by
+  // their id.
   if (filter.before.valid()) wanted.created_before_ms = filter.before_created_ms + 1;
   std::string cursor;
   std::size_t taken = 0;
   do {
-    EZ_ASSIGN(const storage::HistoryPage rows, context.services.history.list(wanted, filter.limit + 1, cursor));
+    EZ_ASSIGN(const storage::HistoryPage rows,
+              context.services.history.list(wanted, filter.limit + 1, cursor));
     for (const storage::HistoryRow& row : rows.rows) {
       if (filter.before.valid() && row.id >= filter.before) continue;
       if (page.emplace(row.id, Entry{row_view(row), row.created_ms}).second) ++taken;
@@ -61,11 +64,13 @@ Status add_history(Context& context, const RunFilter& filter, Page& page) {
 void finish(Context& context, const DeferredPtr& answer, const RunFilter& filter,
             const std::vector<Cow<core::Run>>& live) {
   Page page;
-  for (const Cow<core::Run>& run : live) page.emplace(run->id, Entry{core::run_summary(*run), run->created_ms});
+  for (const Cow<core::Run>& run : live)
+    page.emplace(run->id, Entry{core::run_summary(*run), run->created_ms});
   if (filter.wants_finished()) {
     // In this order a run that moves meanwhile is found at its new place at the latest.
     std::size_t taken = 0;
-    for (const Cow<core::Run>& run : context.services.engine.projector().recent(engine::Projector::kMaxQueued)) {
+    for (const Cow<core::Run>& run :
+         context.services.engine.projector().recent(engine::Projector::kMaxQueued)) {
       if (filter.before.valid() && run->id >= filter.before) continue;
       if (!filter.matches(*run)) continue;
       page.emplace(run->id, Entry{core::run_summary(*run), run->created_ms});
@@ -129,8 +134,9 @@ void list_runs(Context& context, const DeferredPtr& answer, RunFilter filter) {
     render(context, answer, [&context, answer, filter, live] { finish(context, answer, filter, live); });
   };
   if (!filter.wants_live()) return goes_on({});
-  scan_live(context, filter.before, filter.limit + 1, [filter](const core::Run& run) { return filter.matches(run); },
-            goes_on);
+  scan_live(
+      context, filter.before, filter.limit + 1,
+      [filter](const core::Run& run) { return filter.matches(run); }, goes_on);
 }
 
 }  // namespace ez::http::api

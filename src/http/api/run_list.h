@@ -1,5 +1,6 @@
-// The list of runs, live ones and finished ones as one: newest first, in pages that neither repeat nor skip a run that
-// was there when the first page was read, while runs start, finish and move to history. Internal to http/api/.
+// The list of runs, live ones and finished ones as one: newest first, in pages that neither repeat nor skip a
+// run that was there when the first page was read, while runs start, finish and move to history. Internal to
+// http/api/.
 #pragma once
 
 #include <string>

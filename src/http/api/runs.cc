@@ -17,7 +17,8 @@ using security::Permission;
 void read_idempotency_key(const Request& request, Fields& fields, core::pb::StartRun& start) {
   std::string key = fields.line("idempotency_key", kMaxKeyBytes);
   if (const auto header = request.headers.find("idempotency-key")) {
-    if (!key.empty() && key != *header) fields.fail("idempotency_key", "differs from the header Idempotency-Key");
+    if (!key.empty() && key != *header)
+      fields.fail("idempotency_key", "differs from the header Idempotency-Key");
     if (header->size() > kMaxKeyBytes) {
       fields.fail(Error(Code::RequestInvalid, "the header Idempotency-Key has more than " +
                                                   std::to_string(kMaxKeyBytes) + " bytes"));
@@ -33,7 +34,8 @@ void propose_start(Context& context, const DeferredPtr& answer, core::pb::StartR
   propose(context, answer, std::move(command), [answer](const core::Reply& reply) {
     const std::string run = to_text(reply.run);
     answer->responder().header("Location", "/v1/runs/" + run);
-    answer->json(reply.created ? 201 : 200, Value(Value::Map{{"run", Value(run)}, {"created", Value(reply.created)}}));
+    answer->json(reply.created ? 201 : 200,
+                 Value(Value::Map{{"run", Value(run)}, {"created", Value(reply.created)}}));
   });
 }
 
@@ -52,10 +54,12 @@ Status start_run(Context& context, Request& request, const DeferredPtr& answer) 
     if (parsed) start.set_priority(static_cast<std::uint32_t>(*parsed) + 1);
   }
   const Value inputs = fields.map("inputs");
-  start.set_inputs(to_json(inputs));  // the same inputs give the same bytes: that is what an idempotency key compares
+  start.set_inputs(
+      to_json(inputs));  // the same inputs give the same bytes: that is what an idempotency key compares
   if (start.inputs().size() > kMaxInputsBytes) {
     return Error(Code::PayloadTooLarge, "inputs: they have " + std::to_string(start.inputs().size()) +
-                                            " bytes; at most " + std::to_string(kMaxInputsBytes) + " are allowed");
+                                            " bytes; at most " + std::to_string(kMaxInputsBytes) +
+                                            " are allowed");
   }
   read_idempotency_key(request, fields, start);
   EZ_TRY(fields.done());
@@ -129,13 +133,16 @@ Status control_run(Context& context, Request& request, const DeferredPtr& answer
   Fields fields(body);
   const std::string comment = fields.text("comment", kMaxCommentBytes);
   EZ_TRY(fields.done());
-  with_run(context, answer, run, Permission::kRunControl, [&context, answer, run, comment](const Cow<core::Run>& found) {
-    if (!core::is_terminal(found->state)) return propose_control(context, answer, run, action, comment);
-    if (action == ControlRun::CANCEL && found->state == core::RunState::kCancelled) {
-      return answer_summary(context, answer, run);  // a repeated cancel
-    }
-    answer->problem(Error(Code::WrongState, to_text(run) + " is over: it " + std::string(core::to_text(found->state))));
-  });
+  with_run(context, answer, run, Permission::kRunControl,
+           [&context, answer, run, comment](const Cow<core::Run>& found) {
+             if (!core::is_terminal(found->state))
+               return propose_control(context, answer, run, action, comment);
+             if (action == ControlRun::CANCEL && found->state == core::RunState::kCancelled) {
+               return answer_summary(context, answer, run);  // a repeated cancel
+             }
+             answer->problem(Error(Code::WrongState, to_text(run) + " is over: it " +
+                                                         std::string(core::to_text(found->state))));
+           });
   return {};
 }
 
@@ -160,7 +167,8 @@ Status retry_run(Context& context, Request& request, const DeferredPtr& answer) 
                answer->problem(start.error());
                return;
              }
-             if (const Status status = answer->permit(Permission::kRunStart, start->namespace_()); !status.ok()) {
+             if (const Status status = answer->permit(Permission::kRunStart, start->namespace_());
+                 !status.ok()) {
                answer->problem(status.error());
                return;
              }
@@ -204,15 +212,16 @@ Status list_artifacts(Context& context, Request& request, const DeferredPtr& ans
 
 void add_run_routes(Router& router, Context& context) {
   constexpr std::uint64_t kStartBody = 2 * kMaxInputsBytes;
-  add_route(router, context, Method::kPost, "/v1/runs", Permission::kRunStart, "Start a run", start_run, kStartBody);
+  add_route(router, context, Method::kPost, "/v1/runs", Permission::kRunStart, "Start a run", start_run,
+            kStartBody);
   add_route(router, context, Method::kGet, "/v1/runs", Permission::kRunRead, "List runs", list);
   add_route(router, context, Method::kGet, "/v1/runs/{run}", Permission::kRunRead, "Show a run", show_run);
   add_route(router, context, Method::kPost, "/v1/runs/{run}/cancel", Permission::kRunControl, "Cancel a run",
             control_run<ControlRun::CANCEL>);
   add_route(router, context, Method::kPost, "/v1/runs/{run}/pause", Permission::kRunControl, "Pause a run",
             control_run<ControlRun::PAUSE>);
-  add_route(router, context, Method::kPost, "/v1/runs/{run}/resume", Permission::kRunControl, "Resume a paused run",
-            control_run<ControlRun::RESUME>);
+  add_route(router, context, Method::kPost, "/v1/runs/{run}/resume", Permission::kRunControl,
+            "Resume a paused run", control_run<ControlRun::RESUME>);
   add_route(router, context, Method::kPost, "/v1/runs/{run}/retry", Permission::kRunControl,
             "Retry the paused tasks of a live run, or take up a finished one", retry_run);
   add_route(router, context, Method::kGet, "/v1/runs/{run}/artifacts", Permission::kRunRead,

@@ -10,8 +10,8 @@ namespace ez::http::api {
 // Errors: TASK_NOT_FOUND.
 [[nodiscard]] Result<std::uint32_t> task_index(const core::Run& run, const std::string& task);
 
-// POST …/tasks/{task}/<action> {comment?}: asks for `permission` in the run's namespace and, for a decision on an
-// approval with a role, for that role; answers with the task as it is afterwards.
+// POST …/tasks/{task}/<action> {comment?}: asks for `permission` in the run's namespace and, for a decision
+// on an approval with a role, for that role; answers with the task as it is afterwards.
 [[nodiscard]] Status control_task(Context& context, Request& request, const DeferredPtr& answer,
                                   core::pb::ControlTask::Action action, security::Permission permission);
 

@@ -4,7 +4,8 @@
 
 namespace ez::http::api {
 
-Timers::Timers(Clock& clock, std::size_t capacity) : clock_(clock), capacity_(capacity), thread_([this] { run(); }) {}
+Timers::Timers(Clock& clock, std::size_t capacity)
+    : clock_(clock), capacity_(capacity), thread_([this] { run(); }) {}
 
 Timers::~Timers() { stop(); }
 
@@ -25,7 +26,8 @@ Timers::Id Timers::after(std::chrono::milliseconds duration, std::function<void(
 }
 
 void Timers::cancel(Id id) {
-  std::function<void()> dropped;  // goes after the lock, because what it holds may have a destructor that calls back
+  std::function<void()>
+      dropped;  // goes after the lock, because what it holds may have a destructor that calls back
   std::lock_guard lock(mutex_);
   const auto found = due_us_.find(id);
   if (found == due_us_.end()) return;

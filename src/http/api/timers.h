@@ -41,7 +41,8 @@ class Timers {
   const std::size_t capacity_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<std::pair<std::int64_t, Id>, std::function<void()>> queue_;  // by the time it is due, monotonic microseconds
+  std::map<std::pair<std::int64_t, Id>, std::function<void()>>
+      queue_;  // by the time it is due, monotonic microseconds
   std::unordered_map<Id, std::int64_t> due_us_;
   Id next_ = 1;
   bool stopping_ = false;

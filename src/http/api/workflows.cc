@@ -44,7 +44,8 @@ void answer_invalid(const DeferredPtr& answer, const orchestration::ParsedWorkfl
 
 // Relative, below the folder, with nothing that a file system or a shell could read in another way.
 bool is_plain_path(const std::string& path) {
-  if (path.empty() || path.front() == '/' || path.back() == '/' || path.find('\\') != std::string::npos) return false;
+  if (path.empty() || path.front() == '/' || path.back() == '/' || path.find('\\') != std::string::npos)
+    return false;
   std::size_t at = 0;
   while (at <= path.size()) {
     const std::size_t end = std::min(path.find('/', at), path.size());
@@ -55,7 +56,8 @@ bool is_plain_path(const std::string& path) {
   return true;
 }
 
-Status read_files(const storage::BlobStore& blobs, const Value::List& files, core::pb::RegisterWorkflow& command) {
+Status read_files(const storage::BlobStore& blobs, const Value::List& files,
+                  core::pb::RegisterWorkflow& command) {
   std::vector<std::string> paths;
   for (std::size_t i = 0; i < files.size(); ++i) {
     const std::string where = "files[" + std::to_string(i) + "]";
@@ -65,7 +67,8 @@ Status read_files(const storage::BlobStore& blobs, const Value::List& files, cor
     file.set_sha256(fields.sha256("sha256"));
     file.set_mode(static_cast<std::uint32_t>(fields.number("mode", 0644, 0, kMaxMode)));
     if (file.sha256().empty()) fields.fail("sha256", "is missing");
-    if (!is_plain_path(file.path())) fields.fail("path", "must be relative, without empty parts, '.', '..' and backslashes");
+    if (!is_plain_path(file.path()))
+      fields.fail("path", "must be relative, without empty parts, '.', '..' and backslashes");
     EZ_TRY(fields.done());
     if (const auto blob = blobs.stat(file.sha256()); !blob.ok()) {
       if (blob.error().code() != Code::BlobNotFound) return blob.error();
@@ -106,12 +109,13 @@ Status register_workflow(Context& context, Request& request, const DeferredPtr& 
       propose(context, answer, std::move(command), [answer, parsed](const core::Reply& reply) {
         const std::string& name = parsed.workflow->name;
         answer->responder().header("Location", "/v1/workflows/" + name);
-        answer->json(reply.created ? 201 : 200,
-                     Value(Value::Map{{"name", Value(name)},
-                                      {"namespace", Value(parsed.workflow->namespace_name)},
-                                      {"version", Value(static_cast<std::int64_t>(reply.version))},
-                                      {"tasks", Value(static_cast<std::int64_t>(parsed.workflow->tasks.size()))},
-                                      {"created", Value(reply.created)}}));
+        answer->json(
+            reply.created ? 201 : 200,
+            Value(Value::Map{{"name", Value(name)},
+                             {"namespace", Value(parsed.workflow->namespace_name)},
+                             {"version", Value(static_cast<std::int64_t>(reply.version))},
+                             {"tasks", Value(static_cast<std::int64_t>(parsed.workflow->tasks.size()))},
+                             {"created", Value(reply.created)}}));
       });
       return {};
     };
@@ -134,7 +138,8 @@ Status validate_workflow(Context& context, Request& request, const DeferredPtr& 
 
 using Versions = std::vector<std::shared_ptr<const core::WorkflowVersion>>;
 
-// The newest version of each, in the order of namespace and name; the cursor is the last one's "namespace.name".
+// The newest version of each, in the order of namespace and name; the cursor is the last one's
+// "namespace.name".
 Status list_workflows(Context& context, Request& request, const DeferredPtr& answer) {
   EZ_TRY(request.query.only({"namespace", "limit", "cursor"}));
   EZ_ASSIGN(const std::size_t limit, list_limit(request));
@@ -142,20 +147,24 @@ Status list_workflows(Context& context, Request& request, const DeferredPtr& ans
   std::pair<std::string, std::string> after;
   if (const std::string* cursor = request.query.find("cursor"); cursor != nullptr && !cursor->empty()) {
     const std::size_t dot = cursor->find('.');
-    if (dot == std::string::npos) return Error(Code::RequestInvalid, "cursor: this is no cursor of this list");
+    if (dot == std::string::npos)
+      return Error(Code::RequestInvalid, "cursor: this is no cursor of this list");
     after = {cursor->substr(0, dot), cursor->substr(dot + 1)};
   }
   context.services.engine.read([&context, answer, name_space, after, limit](const core::State& state) {
     Versions page;
-    for (auto at = state.workflows.upper_bound(after); at != state.workflows.end() && page.size() <= limit; ++at) {
+    for (auto at = state.workflows.upper_bound(after); at != state.workflows.end() && page.size() <= limit;
+         ++at) {
       if (name_space != "*" && at->first.first != name_space) continue;
       if (!at->second.empty()) page.push_back(at->second.back());
     }
     render(context, answer, [answer, page, limit] {
       Value::List items;
-      for (std::size_t i = 0; i < std::min(limit, page.size()); ++i) items.push_back(core::workflow_view(*page[i], false));
+      for (std::size_t i = 0; i < std::min(limit, page.size()); ++i)
+        items.push_back(core::workflow_view(*page[i], false));
       std::string next;
-      if (page.size() > limit) next = page[limit - 1]->namespace_name + "." + page[limit - 1]->definition->name;
+      if (page.size() > limit)
+        next = page[limit - 1]->namespace_name + "." + page[limit - 1]->definition->name;
       answer->list(items, next);
     });
   });
@@ -170,9 +179,10 @@ Status show_workflow(Context& context, Request& request, const DeferredPtr& answ
   context.services.engine.read([&context, answer, name, name_space, version](const core::State& state) {
     const auto found = state.find_workflow(name_space, name, static_cast<std::uint32_t>(version));
     if (!found) {
-      answer->problem(Error(Code::WorkflowNotFound,
-                            "no workflow " + name + (version == 0 ? "" : " version " + std::to_string(version)) +
-                                " in namespace " + name_space));
+      answer->problem(
+          Error(Code::WorkflowNotFound, "no workflow " + name +
+                                            (version == 0 ? "" : " version " + std::to_string(version)) +
+                                            " in namespace " + name_space));
       return;
     }
     const auto newest = state.find_workflow(name_space, name, 0);
@@ -188,15 +198,16 @@ Status show_workflow(Context& context, Request& request, const DeferredPtr& answ
 }  // namespace
 
 void add_workflow_routes(Router& router, Context& context) {
-  // A source as a JSON string may be longer than the source itself.
-  constexpr std::uint64_t kSourceBody = 2 * orchestration::kMaxSourceBytes;
-  add_route(router, context, Method::kPost, "/v1/workflows", Permission::kWorkflowWrite, "Register a workflow",
-            register_workflow, kSourceBody);
+  // Source and canonical form together must fit a command, which has the same limit.
+  constexpr std::uint64_t kSourceBody = engine::kMaxCommandBytes;
+  add_route(router, context, Method::kPost, "/v1/workflows", Permission::kWorkflowWrite,
+            "Register a workflow", register_workflow, kSourceBody);
   add_route(router, context, Method::kPost, "/v1/workflows/validate", Permission::kWorkflowRead,
             "Check a workflow without registering it", validate_workflow, kSourceBody);
-  add_route(router, context, Method::kGet, "/v1/workflows", Permission::kWorkflowRead, "List workflows", list_workflows);
-  add_route(router, context, Method::kGet, "/v1/workflows/{name}", Permission::kWorkflowRead, "Show a workflow",
-            show_workflow);
+  add_route(router, context, Method::kGet, "/v1/workflows", Permission::kWorkflowRead, "List workflows",
+            list_workflows);
+  add_route(router, context, Method::kGet, "/v1/workflows/{name}", Permission::kWorkflowRead,
+            "Show a workflow", show_workflow);
 }
 
 }  // namespace ez::http::api

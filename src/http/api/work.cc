@@ -1,0 +1,118 @@
+// POST /v1/work: results in, tasks out. The one endpoint that every task of every run passes twice.
+#include <algorithm>
+
+#include "base/json.h"
+#include "engine/work_item.h"
+#include "http/api/context.h"
+#include "http/api/long_poll.h"
+#include "http/api/work_request.h"
+
+namespace ez::http::api {
+namespace {
+
+using core::Reply;
+using security::Permission;
+
+std::string_view status_name(Reply::Result result) {
+  switch (result) {
+    case Reply::Result::kAccepted:
+      return "accepted";
+    case Reply::Result::kDuplicate:
+      return "duplicate";
+    default:
+      return "stale";
+  }
+}
+
+// The leases end at once, so that the work goes to somebody else.
+void give_back(Context& context, const std::vector<engine::WorkTask>& tasks) {
+  if (tasks.empty()) return;
+  core::pb::Command command;
+  command.mutable_expire_leases()->set_reason("the work did not reach the agent");
+  for (const engine::WorkTask& task : tasks)
+    command.mutable_expire_leases()->add_fences(task.lease.fence.value);
+  context.services.engine.propose(std::move(command), [](const Result<Reply>&) {});
+}
+
+// A task whose templates cannot be rendered has failed, and no other attempt would do better.
+void report_unrenderable(Context& context, const core::Lease& lease, const Error& error) {
+  core::pb::Command command;
+  core::pb::ReportResult& result = *command.mutable_report_result();
+  result.set_fence(lease.fence.value);
+  result.set_run(lease.run.value);
+  result.set_outcome(core::pb::ReportResult::FAILED);
+  result.set_final(true);
+  result.set_error_code(std::string(error.name()));
+  result.set_error_message(error.message());
+  context.services.engine.propose(std::move(command), [](const Result<Reply>&) {});
+}
+
+void answer_work(Context& context, const DeferredPtr& answer, const engine::WorkAnswer& work) {
+  std::string out;
+  out.reserve(64 + work.accepted.size() * 40 + work.tasks.size() * 1'500);
+  out += "{\"accepted\":[";
+  for (const auto& [fence, result] : work.accepted) {
+    if (out.back() != '[') out.push_back(',');
+    out += "{\"fence\":" + std::to_string(fence.value) + ",\"status\":\"";
+    out += status_name(result);
+    out += "\"}";
+  }
+  out += "],\"tasks\":[";
+  for (const engine::WorkTask& task : work.tasks) {
+    const Result<Value> item = engine::work_item(*task.run, task.lease);
+    if (!item.ok()) {
+      report_unrenderable(context, task.lease, item.error());
+      continue;
+    }
+    if (out.back() != '[') out.push_back(',');
+    append_json(out, *item);
+  }
+  out += "],\"cancel\":";
+  append_cancelled(out, work.cancel);
+  out.push_back('}');
+  if (!answer->json(200, std::move(out))) give_back(context, work.tasks);
+}
+
+// The logs of attempts that are over: no more bytes will come.
+void close_logs(Context& context, const std::vector<WorkBody::Ending>& endings,
+                const engine::WorkAnswer& work) {
+  for (const WorkBody::Ending& ending : endings) {
+    const bool accepted = std::find(work.accepted.begin(), work.accepted.end(),
+                                    std::pair(ending.fence, Reply::Result::kAccepted)) != work.accepted.end();
+    if (!accepted || !context.open_logs.take(ending.attempt)) continue;
+    // When there is no room the log stays open, which its readers do not notice.
+    (void)context.transfers.post(
+        [&context, attempt = ending.attempt] { (void)context.services.logs.finish(attempt); });
+  }
+}
+
+Status work(Context& context, Request& request, const DeferredPtr& answer) {
+  EZ_ASSIGN(const Value body, request.json_object());
+  EZ_ASSIGN(WorkBody read, read_work(body, context.services.blobs));
+  const auto poll = std::make_shared<LongPoll>(context);
+  answer->responder().on_disconnect(poll->abandoner());
+  auto waiting = context.services.engine.work(
+      std::move(read.request),
+      [&context, answer, poll, endings = std::move(read.endings)](Result<engine::WorkAnswer> result) {
+        // What was accepted is so, whether the agent still listens or not.
+        if (result.ok()) close_logs(context, endings, *result);
+        if (!poll->answered()) return false;
+        if (!result.ok()) return answer->problem(result.error());
+        const auto held = std::make_shared<engine::WorkAnswer>(std::move(result).value());
+        if (context.renders.post([&context, answer, held] { answer_work(context, answer, *held); }))
+          return true;
+        answer->problem(overloaded("too many answers wait to be written"));
+        return false;
+      });
+  poll->begin(std::move(waiting), std::chrono::milliseconds(read.wait_ms));
+  return {};
+}
+
+}  // namespace
+
+void add_work_routes(Router& router, Context& context) {
+  add_route(router, context, Method::kPost, "/v1/work", Permission::kAgentWork,
+            "Report results and take work", work, kMaxWorkBodyBytes);
+}
+
+}  // namespace ez::http::api
