@@ -27,11 +27,14 @@ TaskError error_of(const pb::ReportResult& command) {
           bounded(command.error_message(), 4096)};
 }
 
+// The attempt ended because its agent did, not because of the work: it does not count against max_attempts.
+bool lost(const pb::ReportResult& command) {
+  return command.outcome() == pb::ReportResult::CANCELLED || command.error_code() == "SHUTTING_DOWN";
+}
+
 void executed(Context& context, Run& run, std::uint32_t index, const pb::ReportResult& command) {
   if (command.outcome() != pb::ReportResult::SUCCEEDED) {
-    // An agent that stops answers CANCELLED: the attempt was lost, not bad.
-    return attempt_failed(context, run, index, error_of(command), command.exit_code(), command.final(),
-                          command.outcome() == pb::ReportResult::CANCELLED);
+    return attempt_failed(context, run, index, error_of(command), command.exit_code(), command.final(), lost(command));
   }
   {
     Task& task = run.tasks.write(index);
@@ -54,6 +57,10 @@ void executed(Context& context, Run& run, std::uint32_t index, const pb::ReportR
 
 void merged(Context& context, Run& run, std::uint32_t index, const pb::ReportResult& command) {
   Task& task = run.tasks.write(index);
+  if (lost(command) && ++task.losses < kMaxLosses) {
+    move(context, run, index, TaskEvent::kQueueMerge);
+    return queue_merge(context, run, index);
+  }
   auto detail = task.edit();
   switch (command.outcome()) {
     case pb::ReportResult::SUCCEEDED:
@@ -69,12 +76,6 @@ void merged(Context& context, Run& run, std::uint32_t index, const pb::ReportRes
       task.detail = std::move(detail);
       move(context, run, index, TaskEvent::kConflictFound);
       return leave_merge_queue(context, run, index);
-    case pb::ReportResult::CANCELLED:
-      if (++task.losses < kMaxLosses) {
-        move(context, run, index, TaskEvent::kQueueMerge);
-        return queue_merge(context, run, index);
-      }
-      [[fallthrough]];
     default:
       // The check failed on the merged tree (or git did): the work is done again from the new head.
       leave_merge_queue(context, run, index);
