@@ -1,0 +1,14 @@
+// The only place that wires concrete parts together.
+#include "app/api_over_http.h"
+#include "app/serve.h"
+#include "app/worker.h"
+#include "cli/command_line.h"
+
+int main(int argc, char** argv) {
+  ez::cli::Ports ports;
+  ports.connect = ez::app::api_over_http;
+  ports.serve = ez::app::serve;
+  ports.work = ez::app::work;
+  ports.version = EZ_VERSION;
+  return ez::cli::run_command_line(argc, argv, ports);
+}

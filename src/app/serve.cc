@@ -1,0 +1,224 @@
+#include "app/serve.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "app/child_agent.h"
+#include "app/stores.h"
+#include "base/json.h"
+#include "cli/server_file.h"
+#include "cli/signals.h"
+#include "engine/engine.h"
+#include "http/api/api.h"
+#include "http/problem.h"
+#include "http/server.h"
+#include "security/token_file.h"
+#include "telemetry/log.h"
+#include "telemetry/metrics.h"
+
+namespace ez::app {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kHousekeeping{60'000};
+constexpr milliseconds kAgentPatience{20'000};  // stopping, its work is reported as interrupted
+constexpr milliseconds kServerGrace{5'000};
+
+struct Listen {
+  std::string address;
+  std::uint16_t port = 0;
+};
+
+// "127.0.0.1:7878", "[::1]:7878", ":7878" (all addresses of IPv4), "7878".
+Result<Listen> parse_listen(const std::string& text) {
+  const auto bad = [&] {
+    return Error(Code::InvalidArgument, "--listen: '" + text + "' is not of the form ADDRESS:PORT");
+  };
+  const std::size_t colon = text.rfind(':');
+  std::string address = colon == std::string::npos ? "127.0.0.1" : text.substr(0, colon);
+  const std::string port = colon == std::string::npos ? text : text.substr(colon + 1);
+  if (colon == 0) address = "0.0.0.0";
+  if (address.size() > 2 && address.front() == '[' && address.back() == ']')
+    address = address.substr(1, address.size() - 2);
+  if (address == "localhost") address = "127.0.0.1";
+  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string::npos)
+    return bad();
+  const int number = std::stoi(port);
+  if (number > 65535 || address.empty()) return bad();
+  return Listen{std::move(address), static_cast<std::uint16_t>(number)};
+}
+
+std::string url_of(const std::string& address, std::uint16_t port) {
+  std::string host = address;
+  if (address == "0.0.0.0") host = "127.0.0.1";
+  if (address == "::") host = "::1";
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  return "http://" + host + ":" + std::to_string(port);
+}
+
+telemetry::LogOptions log_options(const cli::ServeOptions& options) {
+  telemetry::LogOptions log;
+  log.file = options.log_file;
+  const bool terminal = log.file.empty() && ::isatty(STDERR_FILENO) == 1;
+  log.format = terminal ? telemetry::LogFormat::kColor : telemetry::LogFormat::kJson;
+  (void)telemetry::parse_level(options.log_level, log.level);
+  return log;
+}
+
+void report(int fd, const std::string& line) {
+  if (fd < 0) return;
+  const std::string text = line + "\n";
+  (void)!::write(fd, text.data(), text.size());
+  ::close(fd);
+}
+
+std::vector<std::string> agent_command(const cli::ServeOptions& options, const std::string& url) {
+  const std::int64_t cores = std::max<std::int64_t>(1, std::thread::hardware_concurrency());
+  std::vector<std::string> argv{options.program, "agent",
+                                "--server",      url,
+                                "--token-file",  options.data + "/token",
+                                "--name",
+                                "local",  // always the same: after a crash its old leases end at once
+                                "--capacity",    std::to_string(options.agents < 0 ? cores : options.agents),
+                                "--workspaces",  options.data + "/workspaces",
+                                "--log-level",   options.log_level};
+  if (!options.capabilities.empty()) {
+    std::string list;
+    for (const std::string& capability : options.capabilities) list += (list.empty() ? "" : ",") + capability;
+    argv.insert(argv.end(), {"--capabilities", list});
+  }
+  return argv;
+}
+
+// Everything that runs, in the order in which it has to end.
+class Running {
+ public:
+  Status start(const cli::ServeOptions& options, cli::StopSignals& signals) {
+    EZ_ASSIGN(const Listen listen, parse_listen(options.listen));
+    EZ_ASSIGN(stores_, open_stores(options.data, system_clock()));
+    EZ_ASSIGN(const std::string token, security::load_or_create_token(options.data + "/token"));
+    metrics_ = std::make_unique<telemetry::Registry>();
+    engine_ =
+        std::make_unique<engine::Engine>(engine::KernelOptions{}, std::move(stores_.log), *stores_.history,
+                                         stores_.blobs.get(), system_clock(), system_random());
+    engine_->on_failure([&signals](const Error&) { signals.wake(); });
+    EZ_TRY(engine_->start());
+    api_ = std::make_unique<http::api::Api>(http::api::Services{*engine_, *stores_.history, *stores_.blobs,
+                                                                *stores_.logs, *metrics_, system_clock(),
+                                                                options.version, options.data});
+    http::Router router;
+    api_->add_routes(router);
+    http::ServerOptions settings;
+    settings.address = listen.address;
+    settings.port = listen.port;
+    settings.io_threads = options.io_threads;
+    settings.upload_dir = options.data + "/uploads";
+    settings.on_access = api_->on_access();
+    http::GateOptions gate{options.hosts, options.origins};
+    gate.hosts.push_back(listen.address);
+    EZ_ASSIGN(server_,
+              http::Server::start(std::move(settings), std::move(router),
+                                  http::Gate(std::make_shared<security::TokenAuthenticator>(token), gate)));
+    api_->observe(server_.get());
+    url_ = url_of(listen.address, server_->port());
+    data_ = options.data;
+    EZ_TRY(
+        cli::write_server_file(data_, {url_, ::getpid(), cli::process_start(::getpid()), options.version}));
+    if (options.agents != 0) agent_ = std::make_unique<ChildAgent>(agent_command(options, url_));
+    housekeeping_ = std::make_unique<Housekeeping>(data_, *stores_.history, *stores_.blobs, *stores_.logs,
+                                                   system_clock());
+    return {};
+  }
+
+  // Agents first: while the server still listens they can give back what they hold.
+  void stop() {
+    if (agent_) agent_->stop(kAgentPatience);
+    if (!url_.empty()) cli::remove_server_file(data_, ::getpid());
+    if (api_) api_->observe(nullptr);
+    if (server_) server_->stop(kServerGrace);
+    if (engine_) engine_->stop();
+  }
+
+  ~Running() {
+    stop();
+    server_.reset();
+    api_.reset();
+    engine_.reset();
+  }
+
+  [[nodiscard]] const std::string& url() const { return url_; }
+  [[nodiscard]] std::optional<Error> failure() const { return engine_->failure(); }
+  void keep_house() { housekeeping_->step(); }
+
+ private:
+  std::string data_, url_;
+  Stores stores_;
+  std::unique_ptr<telemetry::Registry> metrics_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<http::api::Api> api_;
+  std::unique_ptr<http::Server> server_;
+  std::unique_ptr<ChildAgent> agent_;
+  std::unique_ptr<Housekeeping> housekeeping_;
+};
+
+Status serve_until_stopped(const cli::ServeOptions& options, cli::StopSignals& signals) {
+  Running running;
+  if (Status started = running.start(options, signals); !started.ok()) {
+    report(options.report_fd, "failed " + http::problem_json(started.error(), ""));
+    return started;
+  }
+  EZ_LOG(kInfo, "up", "ready", {"url", running.url()}, {"data", options.data}, {"version", options.version});
+  if (options.report_fd >= 0) {
+    report(options.report_fd, "ready " + running.url());
+  } else {
+    const std::string line = "ez: ready at " + running.url() + " (data " + options.data + ")\n";
+    (void)!::write(STDOUT_FILENO, line.data(), line.size());
+  }
+  auto next = std::chrono::steady_clock::now() + kHousekeeping;
+  while (true) {
+    const auto left = std::chrono::duration_cast<milliseconds>(next - std::chrono::steady_clock::now());
+    const int signal = signals.wait_for(std::max(left, milliseconds(0)));
+    if (auto failure = running.failure()) return *failure;
+    if (signal != 0) {
+      EZ_LOG(kInfo, "up", "stopping", {"signal", signal});
+      break;
+    }
+    if (std::chrono::steady_clock::now() < next) continue;
+    running.keep_house();
+    next = std::chrono::steady_clock::now() + kHousekeeping;
+  }
+  running.stop();
+  if (auto failure = running.failure()) return *failure;
+  return {};
+}
+
+}  // namespace
+
+Status serve(const cli::ServeOptions& options) {
+  cli::StopSignals signals;
+  auto opened = telemetry::Logger::open(log_options(options), system_clock());
+  if (!opened.ok()) {
+    report(options.report_fd, "failed " + http::problem_json(opened.error(), ""));
+    return opened.error();
+  }
+  const auto logger = std::move(opened).value();
+  telemetry::set_process_logger(logger.get());
+  Status status = serve_until_stopped(options, signals);
+  if (status.ok()) {
+    EZ_LOG(kInfo, "up", "stopped");
+  } else {
+    EZ_LOG(kError, "up", "ended by an error", {"error", status.error().to_string()});
+  }
+  logger->flush();
+  telemetry::set_process_logger(nullptr);
+  return status;
+}
+
+}  // namespace ez::app

@@ -1,0 +1,35 @@
+#include "cli/commands/commands.h"
+
+#include "cli/command_line.h"
+
+namespace ez::cli {
+
+const std::vector<Command>& all_commands() {
+  static const std::vector<Command> commands{run_command(),
+                                             follow_command(),
+                                             ps_command(),
+                                             show_command(),
+                                             logs_command(),
+                                             graph_command(),
+                                             approve_command(),
+                                             reject_command(),
+                                             cancel_command(),
+                                             pause_command(),
+                                             resume_command(),
+                                             retry_command(),
+                                             artifacts_command(),
+                                             workflow_validate_command(),
+                                             workflow_register_command(),
+                                             workflow_list_command(),
+                                             up_command(),
+                                             down_command(),
+                                             agent_command(),
+                                             agents_command(),
+                                             doctor_command(),
+                                             bench_api_command(),
+                                             completion_command(),
+                                             version_command()};
+  return commands;
+}
+
+}  // namespace ez::cli

@@ -1,0 +1,33 @@
+// Every command, one file each.
+#pragma once
+
+#include "cli/session.h"
+
+namespace ez::cli {
+
+[[nodiscard]] Command up_command();
+[[nodiscard]] Command down_command();
+[[nodiscard]] Command run_command();
+[[nodiscard]] Command follow_command();
+[[nodiscard]] Command ps_command();
+[[nodiscard]] Command show_command();
+[[nodiscard]] Command logs_command();
+[[nodiscard]] Command graph_command();
+[[nodiscard]] Command approve_command();
+[[nodiscard]] Command reject_command();
+[[nodiscard]] Command cancel_command();
+[[nodiscard]] Command pause_command();
+[[nodiscard]] Command resume_command();
+[[nodiscard]] Command retry_command();
+[[nodiscard]] Command workflow_validate_command();
+[[nodiscard]] Command workflow_register_command();
+[[nodiscard]] Command workflow_list_command();
+[[nodiscard]] Command artifacts_command();
+[[nodiscard]] Command agent_command();
+[[nodiscard]] Command agents_command();
+[[nodiscard]] Command doctor_command();
+[[nodiscard]] Command bench_api_command();
+[[nodiscard]] Command version_command();
+[[nodiscard]] Command completion_command();
+
+}  // namespace ez::cli

@@ -1,0 +1,48 @@
+#include "base/clock.h"
+#include "base/json.h"
+#include "cli/commands/commands.h"
+#include "cli/frame.h"
+#include "cli/terminal.h"
+#include "cli/text.h"
+
+namespace ez::cli {
+namespace {
+
+Result<int> run(Session& session, const Arguments& arguments) {
+  EZ_ASSIGN(const auto api, session.connect(arguments));
+  EZ_ASSIGN(const Value view, api->get(run_target(arguments.text("RUN"))));
+  if (arguments.has("json")) {
+    session.out << to_json(view) << "\n";
+    return kExitOk;
+  }
+  RunPicture picture;
+  picture.take_run(view);
+  FrameLimits limits;
+  limits.color = wants_color();
+  limits.unicode = writes_utf8();
+  limits.width = wants_color() ? terminal_size().columns : 200;
+  limits.height = SIZE_MAX;
+  for (const std::string& line : draw_frame(picture, system_clock().now_ms(), limits))
+    session.out << line << "\n";
+  if (const Value* inputs = view.find("inputs"); inputs != nullptr && inputs->is_map()) {
+    for (const auto& [name, value] : inputs->as_map()) {
+      session.out << "input  " << printable(name) << " = " << clipped(printable(to_json(value)), 200) << "\n";
+    }
+  }
+  if (is_over(picture.state)) session.out << summary_text(picture, limits);
+  return kExitOk;
+}
+
+}  // namespace
+
+Command show_command() {
+  return {"show",
+          "Show a run with its tasks",
+          "  ez show r12\n  ez show r12 --json\n",
+          {{"--json", "", "the API's view as JSON"}},
+          {{"RUN", "the run, for example r12"}},
+          true,
+          run};
+}
+
+}  // namespace ez::cli

@@ -1,0 +1,53 @@
+#include "cli/commands/commands.h"
+#include "cli/embedded_server.h"
+
+namespace ez::cli {
+namespace {
+
+constexpr std::int64_t kMaxAgents = 1024;
+
+Result<int> run(Session& session, const Arguments& arguments) {
+  ServeOptions options;
+  EZ_ASSIGN(options.data, Session::data_dir(arguments));
+  EZ_ASSIGN(options.program, own_program());
+  EZ_ASSIGN(options.agents, arguments.number("agents", -1, 0, kMaxAgents));
+  EZ_ASSIGN(const std::int64_t threads, arguments.number("io-threads", 1, 1, 64));
+  EZ_ASSIGN(const std::int64_t report_fd, arguments.number("report-fd", -1, 3, 1'000'000));
+  options.listen = arguments.text("listen", options.listen);
+  options.hosts = arguments.list("host");
+  options.origins = arguments.list("origin");
+  options.capabilities = arguments.list("capabilities");
+  options.io_threads = static_cast<int>(threads);
+  options.report_fd = static_cast<int>(report_fd);
+  options.log_file = arguments.text("log-file");
+  options.log_level = arguments.text("log-level", options.log_level);
+  options.version = session.ports.version;
+  EZ_TRY(session.ports.serve(options));
+  return kExitOk;
+}
+
+}  // namespace
+
+Command up_command() {
+  return {
+      "up",
+      "Start a server on this machine, with a worker of its own",
+      "  ez up\n"
+      "  ez up --listen 0.0.0.0:7878 --host build.example --agents 0\n"
+      "  ez up --data /var/lib/ez --agents 8 --capabilities cpp,rust\n",
+      {{"--data", "DIR", "data directory (EZ_DATA; else ~/.local/state/ez)"},
+       {"--listen", "ADDRESS:PORT", "where to listen; port 0 takes a free one (127.0.0.1:7878)"},
+       {"--agents", "N", "how many tasks the worker of this server runs at once; 0: no worker (one a core)"},
+       {"--capabilities", "A,B", "what that worker can do", true},
+       {"--host", "NAME", "a further name that clients use for this server", true},
+       {"--origin", "URL", "a further site whose pages may call", true},
+       {"--io-threads", "N", "threads that serve connections (1)"},
+       {"--log-file", "FILE", "write the log there instead of standard error"},
+       {"--log-level", "LEVEL", "debug, info, warning, error or off (info)"},
+       {"--report-fd", "FD", "write one line there when it is ready or has failed"}},
+      {},
+      false,
+      run};
+}
+
+}  // namespace ez::cli

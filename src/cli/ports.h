@@ -1,0 +1,59 @@
+// What the command line needs from the parts that it may not know: a client, a server, a worker. app/ wires
+// them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cli/api_port.h"
+
+namespace ez::cli {
+
+// Where a server is and what it takes to be let in. One of token and token_file is set, or none.
+struct Endpoint {
+  std::string url;
+  std::string token;
+  std::string token_file;
+};
+
+// `ez up`.
+struct ServeOptions {
+  std::string data;                       // absolute
+  std::string listen = "127.0.0.1:7878";  // port 0: any free one
+  std::vector<std::string> hosts;         // further names that clients may use for this server
+  std::vector<std::string> origins;       // sites whose pages may call
+  std::int64_t agents = -1;               // capacity of the embedded worker; -1: one a core, 0: none
+  std::vector<std::string> capabilities;  // of the embedded worker
+  int io_threads = 1;
+  std::string log_file;  // empty: standard error
+  std::string log_level = "info";
+  int report_fd = -1;   // see report() in app/serve.h
+  std::string program;  // of this ez, to start the worker
+  std::string version;
+};
+
+// `ez agent`.
+struct AgentOptions {
+  Endpoint endpoint;
+  std::string name;
+  std::string type = "exec";
+  std::int64_t capacity = 1;
+  std::vector<std::string> capabilities;
+  std::string workspaces;  // absolute folder
+  std::string log_level = "info";
+  std::string version;
+};
+
+struct Ports {
+  std::function<Result<std::unique_ptr<Api>>(const Endpoint&)> connect;
+  // Both return when a signal asked them to stop, or with the error that ended them.
+  std::function<Status(const ServeOptions&)> serve;
+  std::function<Status(const AgentOptions&)> work;
+  std::string version;
+};
+
+}  // namespace ez::cli

@@ -1,0 +1,112 @@
+#include "cli/session.h"
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "cli/server_file.h"
+
+namespace ez::cli {
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+}  // namespace
+
+Result<std::string> Session::data_dir(const Arguments& arguments) {
+  std::string data = arguments.text("data", environment("EZ_DATA"));
+  if (data.empty()) {
+    const std::string state = environment("XDG_STATE_HOME");
+    const std::string home = environment("HOME");
+    if (!state.empty()) {
+      data = state + "/ez";
+    } else if (!home.empty()) {
+      data = home + "/.local/state/ez";
+    } else {
+      return Error(Code::InvalidArgument,
+                   "there is no data directory: neither --data nor EZ_DATA nor HOME is set");
+    }
+  }
+  std::error_code failed;
+  const auto absolute = std::filesystem::absolute(data, failed).lexically_normal();
+  if (failed) return Error(Code::InvalidArgument, "the data directory " + data + ": " + failed.message());
+  std::string text = absolute.string();
+  while (text.size() > 1 && text.back() == '/') text.pop_back();
+  return text;
+}
+
+Result<Endpoint> Session::endpoint(const Arguments& arguments) {
+  EZ_ASSIGN(const std::string data, data_dir(arguments));
+  Endpoint endpoint;
+  endpoint.url = arguments.text("server", environment("EZ_SERVER"));
+  if (endpoint.url.empty()) {
+    EZ_ASSIGN(const auto found, find_server(data));
+    if (!found) {
+      return Error(Code::ServerUnreachable, "no server runs on the data directory " + data,
+                   "Start one with `ez up`, or name one with --server or EZ_SERVER.");
+    }
+    endpoint.url = found->url;
+  }
+  if (arguments.has("token-file")) {
+    endpoint.token_file = arguments.text("token-file");
+  } else {
+    endpoint.token = environment("EZ_TOKEN");
+    if (endpoint.token.empty()) endpoint.token_file = data + "/token";
+  }
+  return endpoint;
+}
+
+Result<std::unique_ptr<Api>> Session::connect(const Arguments& arguments) const {
+  EZ_ASSIGN(const Endpoint found, endpoint(arguments));
+  return ports.connect(found);
+}
+
+Result<Value::List> list_all(Api& api, const std::string& target, std::size_t most) {
+  Value::List items;
+  std::string cursor;
+  do {
+    std::string page = target + (target.find('?') == std::string::npos ? "?" : "&") + "limit=500";
+    if (!cursor.empty()) page += "&cursor=" + encode(cursor);
+    EZ_ASSIGN(const Value answer, api.get(page));
+    const Value* list = answer.find("items");
+    if (list == nullptr || !list->is_list())
+      return Error(Code::Internal, "the answer to " + target + " is not a list");
+    for (const Value& item : list->as_list()) {
+      if (items.size() == most) return items;
+      items.push_back(item);
+    }
+    cursor = answer.string_or("next_cursor", "");
+  } while (!cursor.empty());
+  return items;
+}
+
+std::string encode(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+                       (byte >= '0' && byte <= '9') || byte == '-' || byte == '.' || byte == '_' ||
+                       byte == '~';
+    if (plain) {
+      out.push_back(c);
+    } else {
+      out.push_back('%');
+      out.push_back(kHex[byte >> 4]);
+      out.push_back(kHex[byte & 15]);
+    }
+  }
+  return out;
+}
+
+std::string run_target(std::string_view run, std::string_view rest) {
+  return "/v1/runs/" + encode(run) + std::string(rest);
+}
+
+std::string task_target(std::string_view run, std::string_view task, std::string_view rest) {
+  return run_target(run) + "/tasks/" + encode(task) + std::string(rest);
+}
+
+}  // namespace ez::cli
