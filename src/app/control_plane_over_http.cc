@@ -176,7 +176,8 @@ class HttpControlPlane final : public agents::ControlPlane {
   }
 
   Result<agents::ArtifactRef> store(const std::string& path) override {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    // The runner hands over /proc/self/fd/N of a file that it opened itself, without following links.
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) return system_error(Code::IoFailed, Code::IoFailed, "open " + path, errno);
     Sha256 hash;
     std::string piece(kPiece, '\0');
