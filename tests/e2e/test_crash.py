@@ -15,11 +15,12 @@ PLAIN = """
 name: plain
 tasks:
   - id: a
-    run: echo '{"n": 1}' > "$EZ_OUTPUT"
+    run: |
+      echo '{"n": 1}' > "$EZ_OUTPUT"
     timeout: {heartbeat: 4s}
   - id: b
     dependencies: [a]
-    for_each: "[1, 2]"
+    for_each: ${{ [1, 2] }}
     run: test ${{ item }} -gt 0
     timeout: {heartbeat: 4s}
   - id: c
