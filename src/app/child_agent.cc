@@ -56,7 +56,7 @@ void ChildAgent::live_once() {
         ::dup2(null, STDIN_FILENO);
         ::dup2(null, STDOUT_FILENO);
       }
-      ::execv(argv[0], argv.data());
+      ::execv("/proc/self/exe", argv.data());  // this very program, even when its file was replaced
       ::_exit(127);
     }
     if (child > 0) pid_ = child;

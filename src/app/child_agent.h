@@ -21,7 +21,7 @@ class ChildAgent {
   static constexpr std::chrono::milliseconds kLongestPause{10'000};
   static constexpr std::chrono::milliseconds kSteady{30'000};  // a life that long resets the pause
 
-  // argv[0] is the path of the program.
+  // The program is this one; argv[0] is the name that it shows.
   explicit ChildAgent(std::vector<std::string> argv);
   ~ChildAgent();  // stop() without patience
 

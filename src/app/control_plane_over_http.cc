@@ -176,8 +176,7 @@ class HttpControlPlane final : public agents::ControlPlane {
   }
 
   Result<agents::ArtifactRef> store(const std::string& path) override {
-    // The runner hands over /proc/self/fd/N of a file that it opened itself, without following links.
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);  // may be a link of /proc/self/fd
     if (fd < 0) return system_error(Code::IoFailed, Code::IoFailed, "open " + path, errno);
     Sha256 hash;
     std::string piece(kPiece, '\0');

@@ -157,10 +157,12 @@ TEST_F(CommandLine, TheTokenComesFromOptionEnvironmentOrDataDirectory) {
 
 TEST_F(CommandLine, ListsReadAllPages) {
   desk_.answers["GET /v1/runs?state=live&limit=500"] =
-      R"({"items":[{"id":"r2","workflow":"a","state":"running","duration_ms":1000,"counts":{"total":3,"open":1}}],)"
+      R"({"items":[{"id":"r2","workflow":"a","state":"running","duration_ms":1000,)"
+      R"("counts":{"total":3,"open":1}}],)"
       R"("next_cursor":"x y"})";
   desk_.answers["GET /v1/runs?state=live&limit=500&cursor=x%20y"] =
-      R"({"items":[{"id":"r1","workflow":"b","state":"paused","duration_ms":2000,"counts":{}}],"next_cursor":null})";
+      R"({"items":[{"id":"r1","workflow":"b","state":"paused","duration_ms":2000,)"
+      R"("counts":{}}],"next_cursor":null})";
   EXPECT_EQ(remote({"ps"}), 0);
   EXPECT_EQ(out_.str(),
             "RUN  WORKFLOW  STATE    DONE  FAILED  WAITS  TIME  COST\n"

@@ -122,8 +122,14 @@ class Drawing {
  private:
   // Cuts to the width before colours are put in.
   std::string fitted(std::string_view mark, const std::string& text, std::string_view color) const {
-    const std::size_t room = limits_.width > 2 ? limits_.width - 2 : 0;
+    if (limits_.width < 3) return std::string(mark);
+    const std::size_t room = limits_.width - 2;
     return std::string(mark) + " " + colored(clipped(text, room), color, limits_);
+  }
+
+  // A line below its task, indented.
+  std::string below(const std::string& text, std::string_view color) const {
+    return colored(clipped("    " + text, limits_.width), color, limits_);
   }
 
   std::string head() const {
@@ -171,9 +177,8 @@ class Drawing {
         {fitted(symbol(task.state, limits_), text, task.state == "failed" ? "31" : ""), rank_of(task)});
     if (!waits_for_person(task.state)) return;
     if (!task.message.empty())
-      lines_.push_back({"    " + clipped(printable(task.message), limits_.width - 4), kRankPerson});
-    lines_.push_back(
-        {"    " + colored(clipped(command_for(run_, task), limits_.width - 4), "1", limits_), kRankPerson});
+      lines_.push_back({below(printable(task.message), ""), kRankPerson});
+    lines_.push_back({below(command_for(run_, task), "1"), kRankPerson});
   }
 
   void add_group(const TaskPicture& task, const std::vector<const TaskPicture*>& instances) {

@@ -60,10 +60,10 @@ TEST(Frame, ShowsStatesTimesAttemptsAndAgents) {
   EXPECT_EQ(text_of(draw_frame(run, kNow, plain(72, 20))),
             "r7  nightly  running  1m05s\n"
             "====================-------------------- 2/4  1 running  1 failed\n"
-            "+ inventory     succeeded  5.0s\n"
-            "* build         running    4.0s    attempt 2/3  a1\n"
-            "x lint          failed     2.0s    COMMAND_FAILED: exit 2\n"
-            ". release       waiting\n");
+            "+ inventory  succeeded  5.0s\n"
+            "* build      running    4.0s    attempt 2/3  a1\n"
+            "x lint       failed     2.0s    COMMAND_FAILED: exit 2\n"
+            ". release    waiting\n");
 }
 
 TEST(Frame, InstancesAreOneLineAndThoseThatMatter) {
@@ -76,8 +76,8 @@ TEST(Frame, InstancesAreOneLineAndThoseThatMatter) {
   EXPECT_EQ(text_of(draw_frame(run, kNow, plain(60, 20))),
             "r7  nightly  running  1m05s\n"
             "=============--------------------------- 1/3  1 running\n"
-            "# each x3       1/3 done, 1 running\n"
-            "*   each.1      running    1.0s\n");
+            "# each x3    1/3 done, 1 running\n"
+            "*   each.1   running    1.0s\n");
 }
 
 TEST(Frame, WhatWaitsForAPersonSaysWhatToType) {

@@ -192,4 +192,7 @@ class Sandbox:
         self.data = self.root / "data"
 
     def close(self):
+        if os.environ.get("EZ_KEEP"):  # for looking at what a failed test left behind
+            print("kept:", self.root)
+            return
         shutil.rmtree(self.root, ignore_errors=True)

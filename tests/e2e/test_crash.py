@@ -151,7 +151,7 @@ class Crash(unittest.TestCase):
             worker.start()
         def clean():
             return len(git(repository, "worktree", "list").splitlines()) == 1
-        wait_until(clean, "removal of the worktrees of dead workers: " + git(repository, "worktree", "list"))
+        wait_until(clean, "removal of the worktrees of dead workers")
         self.assertEqual(git(repository, "status", "--porcelain"), "")
         self.assertEqual(server.stop(), 0)
         check = subprocess.run([os.environ.get("EZ_BINARY", "ez"), "doctor", "--data", str(self.box.data)],

@@ -130,7 +130,7 @@ class Doctor {
     }
     text += ", " + std::to_string(report->segments.size()) + " segments, " +
             std::to_string(report->snapshots.size()) + " snapshots, " + size_text(report->file_bytes);
-    if (report->locked) text += "; in use by " + printable(report->lock_holder);
+    if (report->locked) text += "; " + printable(report->lock_holder);
     say(Verdict::kGood, "log", text);
     if (report->torn_bytes > 0 && !report->locked) {
       say(Verdict::kNotice, "log",
