@@ -1,5 +1,6 @@
-// How long an attempt waits for its workspace, a command for its sandbox, and a run for a merge: a repository of N files, W workers at once.
-// Usage: workspace_bench [files] [workers] [rounds]. Prints one line of figures per phase: p50, p95, max in milliseconds.
+// How long an attempt waits for its workspace, a command for its sandbox, and a run for a merge: a repository
+// of N files, W workers at once. Usage: workspace_bench [files] [workers] [rounds]. Prints one line of
+// figures per phase: p50, p95, max in milliseconds.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -32,7 +33,8 @@ template <typename Work>
 auto timed(Phase& phase, const Work& work) {
   const auto began = std::chrono::steady_clock::now();
   auto result = work();
-  const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
+  const double ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
   const std::lock_guard lock(mutex);
   phase.ms.push_back(ms);
   return result;
@@ -72,7 +74,9 @@ int main(int argc, char** argv) {
     if (i % 100 == 0) must(ez::agents::make_folders(folder));
     std::ofstream(folder + "/f" + std::to_string(i)) << "file " << i << "\nsome text of an ordinary length\n";
   }
-  shell(repository, "git init -q -b main . && git add -A && git -c user.name=b -c user.email=b@localhost commit -qm first");
+  shell(
+      repository,
+      "git init -q -b main . && git add -A && git -c user.name=b -c user.email=b@localhost commit -qm first");
   WorkspaceManager::Options options;
   options.root = root + "/workspaces";
   WorkspaceManager manager(options);
@@ -88,8 +92,8 @@ int main(int argc, char** argv) {
       for (int i = 0; i < rounds; ++i) {
         const std::string task = "t" + std::to_string(w) + "-" + std::to_string(i);
         auto workspace = must(timed(create, [&] {
-          return manager.create(
-              {WorkspaceMode::kWrite, "r1", task, 1, repository, "main", "ez/r1", "ez/r1/" + task + ".1", ""});
+          return manager.create({WorkspaceMode::kWrite, "r1", task, 1, repository, "main", "ez/r1",
+                                 "ez/r1/" + task + ".1", ""});
         }));
         SandboxSpec spec;
         workspace.show_in(spec);

@@ -1,11 +1,37 @@
 #include "agents/git.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
 #include <cstdlib>
+#include <ctime>
+#include <thread>
 
 #include "agents/files.h"
 
 namespace ez::agents {
 namespace {
+
+// A git of ours that was killed leaves the lock of its reference behind for ever. Git holds such a lock for
+// milliseconds, and everything below ez/ is written under our own lock: one this old has no owner.
+constexpr std::int64_t kStaleLockSeconds = 3;
+constexpr auto kStaleLockPause = std::chrono::milliseconds(100);
+
+// True when the lock of that reference was orphaned and is gone now. Waits at most a little over
+// kStaleLockSeconds for one that is young.
+bool clear_orphaned_lock(const std::string& common_dir, const std::string& branch) {
+  if (!branch.starts_with("ez/")) return false;
+  const std::string path = common_dir + "/refs/heads/" + branch + ".lock";
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(kStaleLockSeconds + 1);
+  while (std::chrono::steady_clock::now() < limit) {
+    struct stat found {};
+    if (::lstat(path.c_str(), &found) != 0) return true;  // its owner has finished
+    if (std::time(nullptr) - found.st_mtime >= kStaleLockSeconds) return ::unlink(path.c_str()) == 0;
+    std::this_thread::sleep_for(kStaleLockPause);
+  }
+  return false;
+}
 
 constexpr std::string_view kPath = "/usr/local/bin:/usr/bin:/bin";
 
@@ -195,10 +221,14 @@ Result<bool> Git::move_branch(const std::string& branch, const std::string& afte
   } else {
     call.arguments.insert(call.arguments.end(), {ref, after, before.empty() ? zero : before});
   }
-  EZ_ASSIGN(const ProcessOutcome outcome, run(call));
+  EZ_ASSIGN(ProcessOutcome outcome, run(call));
   if (outcome.exit_code == 0) return true;
   EZ_ASSIGN(const std::string now, commit_of(ref));
   if (now != before) return false;
+  if (clear_orphaned_lock(common_dir(), branch)) {
+    EZ_ASSIGN(outcome, run(call));
+    if (outcome.exit_code == 0) return true;
+  }
   return failed(call, first_lines(outcome));
 }
 

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "agents/files.h"
+#include "agents/orphans.h"
 #include "agents/process_tree.h"
 #include "agents/sandbox_command.h"
 #include "agents/seccomp_filter.h"
@@ -276,7 +277,7 @@ Result<SandboxOutcome> Sandbox::run(const SandboxSpec& spec, const Sink& sink,
   process.argv.insert(process.argv.end(), spec.argv.begin(), spec.argv.end());
   // bwrap itself runs outside: no variable of the task (LD_PRELOAD!) may reach it. It sets them for the
   // command.
-  process.environment = {"PATH=/usr/bin:/bin"};
+  process.environment = {"PATH=/usr/bin:/bin", sandbox_owner_variable()};
   process.descriptors = std::move(command.descriptors);
   process.descriptors.insert(process.descriptors.end(), {{arguments.get(), kArgsFd},
                                                          {filter.get(), kSeccompFd},

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "agents/exec_runner.h"
+#include "agents/orphans.h"
 #include "agents/sandbox.h"
 #include "agents/worker.h"
 #include "agents/workspace.h"
@@ -45,9 +46,16 @@ Status work(const cli::AgentOptions& options) {
   agents::WorkspaceManager::Options places;
   places.root = options.workspaces;
   agents::WorkspaceManager workspaces(std::move(places));
-  EZ_ASSIGN(const std::size_t recovered, workspaces.recover());
-  if (recovered > 0)
-    EZ_LOG(kInfo, "agent", "workspaces of an earlier worker were cleared", {"count", recovered});
+  if (const std::size_t killed = agents::kill_orphaned_sandboxes(); killed > 0)
+    EZ_LOG(kInfo, "agent", "sandboxes of a killed worker were ended", {"count", killed});
+  const auto recovered = workspaces.recover();
+  if (!recovered.ok()) {
+    // What could not be cleared stays where it is, unmerged work included; the next start tries again.
+    EZ_LOG(kWarning, "agent", "a workspace of an earlier worker could not be cleared",
+           {"error", recovered.error().to_string()});
+  } else if (*recovered > 0) {
+    EZ_LOG(kInfo, "agent", "workspaces of an earlier worker were cleared", {"count", *recovered});
+  }
 
   const agents::Sandbox sandbox;
   if (const Status probe = sandbox.probe(); !probe.ok()) {

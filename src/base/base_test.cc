@@ -15,7 +15,8 @@ TEST(Ids, TextFormsReadBack) {
   const RunId sharded{(3ULL << 48) | 17};
   EXPECT_EQ(to_text(sharded), "r3-17");
   EXPECT_EQ(parse_run_id("r3-17"), sharded);
-  for (const char* bad : {"", "r", "17", "r0", "r-1", "rx", "r1x", "r99999999999999999999", "r70000-1", "a1"}) {
+  for (const char* bad :
+       {"", "r", "17", "r0", "r-1", "rx", "r1x", "r99999999999999999999", "r70000-1", "a1"}) {
     EXPECT_FALSE(parse_run_id(bad)) << bad;
   }
 }

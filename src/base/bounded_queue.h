@@ -1,5 +1,6 @@
 // BoundedQueue<T>: many producers, one or more consumers, a fixed capacity.
-// When full, try_push refuses and the producer answers its own caller (flow control starts at the door, never here).
+// When full, try_push refuses and the producer answers its own caller (flow control starts at the door, never
+// here).
 #pragma once
 
 #include <chrono>
@@ -29,7 +30,8 @@ class BoundedQueue {
     return true;
   }
 
-  // Takes everything that waits, at most `limit`; waits up to `wait` for the first. Empty on time-out or when closed.
+  // Takes everything that waits, at most `limit`; waits up to `wait` for the first. Empty on time-out or when
+  // closed.
   [[nodiscard]] std::vector<T> pop_all(std::size_t limit, std::chrono::microseconds wait) {
     std::unique_lock lock(mutex_);
     ready_.wait_for(lock, wait, [&] { return closed_ || !items_.empty(); });

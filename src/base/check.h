@@ -1,5 +1,5 @@
-// EZ_CHECK(condition, "what is broken"): a broken invariant is a bug of ours and ends the process with a message,
-// in every build. Expected failures use Result<T> (base/result.h) instead.
+// EZ_CHECK(condition, "what is broken"): a broken invariant is a bug of ours and ends the process with a
+// message, in every build. Expected failures use Result<T> (base/result.h) instead.
 #pragma once
 
 namespace ez {
@@ -9,7 +9,7 @@ namespace ez {
 
 }  // namespace ez
 
-#define EZ_CHECK(condition, message)                                              \
-  do {                                                                            \
+#define EZ_CHECK(condition, message)                                               \
+  do {                                                                             \
     if (!(condition)) ::ez::check_failed(__FILE__, __LINE__, #condition, message); \
   } while (false)

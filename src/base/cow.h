@@ -1,5 +1,6 @@
-// Cow<T>: a copy-on-write box. Copying the box is one atomic increment; the first write through a shared box copies
-// the T. It lets a snapshot or a reader keep a consistent old version while the one writing thread goes on.
+// Cow<T>: a copy-on-write box. Copying the box is one atomic increment; the first write through a shared box
+// copies the T. It lets a snapshot or a reader keep a consistent old version while the one writing thread
+// goes on.
 //
 // Threads: any thread may hold, copy, read and drop boxes; only one thread (the engine's loop) calls write().
 #pragma once

@@ -31,8 +31,8 @@ struct CodeInfo {
 // The code of that stable name; nullptr when the catalogue has none.
 [[nodiscard]] const CodeInfo* find_code(std::string_view name);
 
-// An expected failure. `message` says what happened, with the names and numbers of this case and never a secret.
-// `hint` replaces the catalogue's hint when the case allows a better one.
+// An expected failure. `message` says what happened, with the names and numbers of this case and never a
+// secret. `hint` replaces the catalogue's hint when the case allows a better one.
 class [[nodiscard]] Error {
  public:
   Error(Code code, std::string message) : code_(code), message_(std::move(message)) {}
@@ -42,7 +42,9 @@ class [[nodiscard]] Error {
   [[nodiscard]] Code code() const { return code_; }
   [[nodiscard]] std::string_view name() const { return info(code_).name; }
   [[nodiscard]] const std::string& message() const { return message_; }
-  [[nodiscard]] std::string_view hint() const { return hint_.empty() ? info(code_).hint : std::string_view(hint_); }
+  [[nodiscard]] std::string_view hint() const {
+    return hint_.empty() ? info(code_).hint : std::string_view(hint_);
+  }
   [[nodiscard]] bool retry() const { return info(code_).retry; }
 
   // "LOG_DISK_FULL: … (hint)", for logs and terminals.
@@ -57,8 +59,8 @@ class [[nodiscard]] Error {
   std::string hint_;
 };
 
-// An error of the operating system: `what` names the call and its object, `error_number` is errno. Chooses the code:
-// ENOSPC and EDQUOT give full_code, everything else gives otherwise.
+// An error of the operating system: `what` names the call and its object, `error_number` is errno. Chooses
+// the code: ENOSPC and EDQUOT give full_code, everything else gives otherwise.
 [[nodiscard]] Error system_error(Code otherwise, Code full_code, std::string_view what, int error_number);
 
 }  // namespace ez

@@ -25,7 +25,7 @@ struct ExpressionLimits {
   // Visits of nodes, plus elements touched, plus one for each 16 bytes touched.
   std::uint64_t max_cost = 100'000;
   std::size_t max_source_bytes = 16 * 1024;
-  std::size_t max_depth = 64;               // nesting of the syntax tree
+  std::size_t max_depth = 64;                  // nesting of the syntax tree
   std::size_t max_result_bytes = 1024 * 1024;  // of any string or list that is built
 };
 
@@ -66,7 +66,8 @@ class Template {
   // When the whole text is one `${{ }}`, its value with its type; otherwise the rendered string.
   [[nodiscard]] Result<Value> evaluate(const Variables& variables, const ExpressionLimits& limits = {}) const;
 
-  // A text that parses to this template again: the same for the same meaning, whatever the spaces inside `${{ }}` were.
+  // A text that parses to this template again: the same for the same meaning, whatever the spaces inside `${{
+  // }}` were.
   [[nodiscard]] std::string source() const;
 
   [[nodiscard]] bool is_constant() const { return pieces_.size() <= 1 && expressions_.empty(); }

@@ -124,7 +124,8 @@ std::string Template::source() const {
   for (std::size_t i = 0; i < std::max(pieces_.size(), expressions_.size()); ++i) {
     if (i < pieces_.size()) {
       std::size_t from = 0;
-      for (std::size_t at = pieces_[i].find(kOpening); at != std::string::npos; at = pieces_[i].find(kOpening, from)) {
+      for (std::size_t at = pieces_[i].find(kOpening); at != std::string::npos;
+           at = pieces_[i].find(kOpening, from)) {
         out.append(pieces_[i], from, at - from).append("$").append(kOpening);
         from = at + kOpening.size();
       }

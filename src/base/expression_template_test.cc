@@ -104,7 +104,8 @@ TEST(Template, SourceParsesToTheSameTemplate) {
     const Result<Template> again = Template::parse(parsed.source());
     ASSERT_TRUE(again.ok()) << text;
     EXPECT_EQ(again->source(), expected);
-    EXPECT_EQ(*again->render(lookup, Template::Quoting::kPlain), *parsed.render(lookup, Template::Quoting::kPlain));
+    EXPECT_EQ(*again->render(lookup, Template::Quoting::kPlain),
+              *parsed.render(lookup, Template::Quoting::kPlain));
   }
 }
 

@@ -19,7 +19,8 @@ std::optional<std::uint64_t> parse_number(std::string_view text) {
 std::string to_text(RunId id) {
   const std::uint64_t shard = id.value >> kShardShift;
   const std::uint64_t number = id.value & ((1ULL << kShardShift) - 1);
-  return shard == 0 ? "r" + std::to_string(number) : "r" + std::to_string(shard) + "-" + std::to_string(number);
+  return shard == 0 ? "r" + std::to_string(number)
+                    : "r" + std::to_string(shard) + "-" + std::to_string(number);
 }
 
 std::string to_text(AgentId id) { return "a" + std::to_string(id.value); }

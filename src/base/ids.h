@@ -16,8 +16,8 @@ struct StrongId {
   [[nodiscard]] bool valid() const { return value != 0; }
 };
 
-// A run: the number that the log gave it when it was started; 1 is the first. Text: r1, r2, … The upper 16 bits are the
-// shard (0 today), so that several logs can share the load later: r3-17 is run 17 of shard 3.
+// A run: the number that the log gave it when it was started; 1 is the first. Text: r1, r2, … The upper 16
+// bits are the shard (0 today), so that several logs can share the load later: r3-17 is run 17 of shard 3.
 using RunId = StrongId<struct RunTag>;
 // A registered agent. Text: a1, a2, …
 using AgentId = StrongId<struct AgentTag>;

@@ -11,7 +11,8 @@ class SystemRandom final : public Random {
  public:
   std::uint64_t next() override {
     std::uint64_t value = 0;
-    EZ_CHECK(getrandom(&value, sizeof value, 0) == static_cast<ssize_t>(sizeof value), "getrandom gave no bytes");
+    EZ_CHECK(getrandom(&value, sizeof value, 0) == static_cast<ssize_t>(sizeof value),
+             "getrandom gave no bytes");
     return value;
   }
 };

@@ -12,7 +12,9 @@ class Random {
   // Uniform in [0, bound); bound must be positive. The modulo bias is below 2^-32 for the bounds used here.
   [[nodiscard]] std::uint64_t below(std::uint64_t bound) { return next() % bound; }
   // True with probability numerator/denominator.
-  [[nodiscard]] bool chance(std::uint64_t numerator, std::uint64_t denominator) { return below(denominator) < numerator; }
+  [[nodiscard]] bool chance(std::uint64_t numerator, std::uint64_t denominator) {
+    return below(denominator) < numerator;
+  }
 };
 
 // splitmix64 (Steele, Lea, Flood 2014): small, fast, good enough for simulation and jitter, not for secrets.

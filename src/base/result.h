@@ -14,7 +14,7 @@ namespace ez {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}       // NOLINT: implicit on purpose
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit on purpose
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit on purpose
 
   [[nodiscard]] bool ok() const { return state_.index() == 0; }
@@ -69,8 +69,8 @@ using Status = Result<void>;
 }  // namespace ez
 
 // EZ_TRY(expression): leaves the function with the error of a failed Status or Result.
-#define EZ_TRY(expression)                                       \
-  do {                                                           \
+#define EZ_TRY(expression)                                                        \
+  do {                                                                            \
     if (auto ez_status = (expression); !ez_status.ok()) return ez_status.error(); \
   } while (false)
 

@@ -27,16 +27,16 @@ class Value {
   enum class Kind : std::uint8_t { kNull, kBool, kInt, kDouble, kString, kList, kMap };
 
   Value() = default;
-  Value(std::nullptr_t) {}                        // NOLINT: implicit on purpose, like the ones below
-  Value(bool value) : data_(value) {}             // NOLINT
-  Value(std::int64_t value) : data_(value) {}     // NOLINT
+  Value(std::nullptr_t) {}                          // NOLINT: implicit on purpose, like the ones below
+  Value(bool value) : data_(value) {}               // NOLINT
+  Value(std::int64_t value) : data_(value) {}       // NOLINT
   Value(int value) : data_(std::int64_t{value}) {}  // NOLINT
-  Value(double value) : data_(value) {}           // NOLINT
-  Value(std::string value);                       // NOLINT
-  Value(std::string_view value);                  // NOLINT
-  Value(const char* value);                       // NOLINT
-  Value(List value);                              // NOLINT
-  Value(Map value);                               // NOLINT: sorts; of equal keys the last one stays
+  Value(double value) : data_(value) {}             // NOLINT
+  Value(std::string value);                         // NOLINT
+  Value(std::string_view value);                    // NOLINT
+  Value(const char* value);                         // NOLINT
+  Value(List value);                                // NOLINT
+  Value(Map value);                                 // NOLINT: sorts; of equal keys the last one stays
 
   [[nodiscard]] Kind kind() const { return static_cast<Kind>(data_.index()); }
   [[nodiscard]] bool is_null() const { return kind() == Kind::kNull; }

@@ -12,16 +12,36 @@ void apply(State& state, const pb::Command& command, LogIndex index, Effects& ef
   state.applied = index;
   Context context{state, effects, state.now_ms, command.jitter_seed(), index, {}, {}};
   switch (command.body_case()) {
-    case pb::Command::kRegisterWorkflow: apply_register_workflow(context, command.register_workflow()); break;
-    case pb::Command::kStartRun: apply_start_run(context, command.start_run()); break;
-    case pb::Command::kControlRun: apply_control_run(context, command.control_run()); break;
-    case pb::Command::kControlTask: apply_control_task(context, command.control_task()); break;
-    case pb::Command::kRegisterAgent: apply_register_agent(context, command.register_agent()); break;
-    case pb::Command::kRemoveAgent: apply_remove_agent(context, command.remove_agent()); break;
-    case pb::Command::kAssign: apply_assign(context, command.assign()); break;
-    case pb::Command::kReportResult: apply_report_result(context, command.report_result()); break;
-    case pb::Command::kExpireLeases: apply_expire_leases(context, command.expire_leases()); break;
-    case pb::Command::kTick: apply_tick(context, command.tick()); break;
+    case pb::Command::kRegisterWorkflow:
+      apply_register_workflow(context, command.register_workflow());
+      break;
+    case pb::Command::kStartRun:
+      apply_start_run(context, command.start_run());
+      break;
+    case pb::Command::kControlRun:
+      apply_control_run(context, command.control_run());
+      break;
+    case pb::Command::kControlTask:
+      apply_control_task(context, command.control_task());
+      break;
+    case pb::Command::kRegisterAgent:
+      apply_register_agent(context, command.register_agent());
+      break;
+    case pb::Command::kRemoveAgent:
+      apply_remove_agent(context, command.remove_agent());
+      break;
+    case pb::Command::kAssign:
+      apply_assign(context, command.assign());
+      break;
+    case pb::Command::kReportResult:
+      apply_report_result(context, command.report_result());
+      break;
+    case pb::Command::kExpireLeases:
+      apply_expire_leases(context, command.expire_leases());
+      break;
+    case pb::Command::kTick:
+      apply_tick(context, command.tick());
+      break;
     case pb::Command::BODY_NOT_SET:
       effects.reply.error = Error(Code::RequestInvalid, "a command without a body");
       break;

@@ -1,4 +1,5 @@
-// What applying a command asks of the world. apply() fills it in; only the leader carries it out, everybody may show it.
+// What applying a command asks of the world. apply() fills it in; only the leader carries it out, everybody
+// may show it.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@ struct Reply {
   std::optional<Error> error;  // the command changed nothing
   RunId run;
   AgentId agent;
-  std::uint32_t version = 0;   // of a workflow
-  bool created = false;        // false: it was there already (same content, same idempotency key)
+  std::uint32_t version = 0;  // of a workflow
+  bool created = false;       // false: it was there already (same content, same idempotency key)
   enum class Result : std::uint8_t { kNone, kAccepted, kDuplicate, kStale } result = Result::kNone;
   std::vector<Lease> granted;  // Assign
 };
@@ -37,11 +38,11 @@ struct RunEvent {
 struct Effects {
   Reply reply;
   std::vector<RunEvent> events;
-  std::vector<Cow<Run>> finished;        // left the state; goes to history
-  std::vector<Lease> cancelled;          // tell the agent to stop
-  std::vector<Fence> ended;              // leases that are over: forget their liveness
+  std::vector<Cow<Run>> finished;  // left the state; goes to history
+  std::vector<Lease> cancelled;    // tell the agent to stop
+  std::vector<Fence> ended;        // leases that are over: forget their liveness
   std::vector<AgentId> removed_agents;
-  bool ready_grew = false;               // something became ready for an agent
+  bool ready_grew = false;  // something became ready for an agent
 
   void clear();
 };

@@ -8,7 +8,8 @@ using enum TaskState;
 
 TEST(Flow, DependenciesInOrderAndTheRunLeavesTheState) {
   TestWorld world;
-  ASSERT_EQ(world.workflow("name: w\ntasks:\n  - {id: a, run: x}\n  - {id: b, dependencies: [a], run: x}\n"), 1U);
+  ASSERT_EQ(world.workflow("name: w\ntasks:\n  - {id: a, run: x}\n  - {id: b, dependencies: [a], run: x}\n"),
+            1U);
   const AgentId agent = world.agent("one");
   const RunId run = world.start("w");
   EXPECT_EQ(world.state_of(run, "a"), kReady);
@@ -24,7 +25,8 @@ TEST(Flow, DependenciesInOrderAndTheRunLeavesTheState) {
 TEST(Flow, WhenDecidesFromOutputsAndSkipsCountAsComplete) {
   TestWorld world;
   world.workflow(
-      "name: w\ntasks:\n  - {id: a, run: x}\n  - {id: b, dependencies: [a], when: tasks.a.output.n > 1, run: x}\n"
+      "name: w\ntasks:\n  - {id: a, run: x}\n  - {id: b, dependencies: [a], when: tasks.a.output.n > 1, run: "
+      "x}\n"
       "  - {id: c, dependencies: [b], when: \"tasks.b.state == 'skipped'\", run: x}\n");
   const AgentId agent = world.agent("one");
   const RunId run = world.start("w");
@@ -36,7 +38,9 @@ TEST(Flow, WhenDecidesFromOutputsAndSkipsCountAsComplete) {
 
 TEST(Flow, AConditionThatCannotBeEvaluatedFailsTheRunWithItsReason) {
   TestWorld world;
-  world.workflow("name: w\ntasks:\n  - {id: a, run: x}\n  - {id: b, dependencies: [a], when: tasks.a.output.n > 1, run: x}\n");
+  world.workflow(
+      "name: w\ntasks:\n  - {id: a, run: x}\n  - {id: b, dependencies: [a], when: tasks.a.output.n > 1, run: "
+      "x}\n");
   const AgentId agent = world.agent("one");
   const RunId run = world.start("w");
   world.finish(agent, run, "a", R"({"m": 1})");
@@ -65,7 +69,9 @@ TEST(Flow, ForEachMakesInstancesAndJoinsTheirOutputs) {
 
 TEST(Flow, ForEachOverNothingSucceeds) {
   TestWorld world;
-  world.workflow("name: w\ninputs: {items: {type: list}}\ntasks:\n  - {id: each, for_each: '${{ inputs.items }}', run: x}\n");
+  world.workflow(
+      "name: w\ninputs: {items: {type: list}}\ntasks:\n  - {id: each, for_each: '${{ inputs.items }}', run: "
+      "x}\n");
   const RunId run = world.start("w", R"({"items": []})");
   EXPECT_EQ(world.run(run).state, RunState::kSucceeded);
 }
@@ -79,7 +85,8 @@ TEST(Flow, AChainOfManySkippedTasksNeedsNoStack) {
               "], when: 'false', run: x}\n";
   }
   world.workflow(source);
-  EXPECT_EQ(world.run(world.start("w")).counts[static_cast<int>(kSkipped)], static_cast<std::uint32_t>(kTasks));
+  EXPECT_EQ(world.run(world.start("w")).counts[static_cast<int>(kSkipped)],
+            static_cast<std::uint32_t>(kTasks));
 }
 
 TEST(Flow, RetriesBackOffAndThenPauseAndAsk) {
@@ -87,7 +94,8 @@ TEST(Flow, RetriesBackOffAndThenPauseAndAsk) {
   world.workflow("name: w\ntasks:\n  - {id: a, run: x, retry: {max_attempts: 2, backoff: 10s, jitter: 0}}\n");
   const AgentId agent = world.agent("one");
   const RunId run = world.start("w");
-  EXPECT_EQ(world.report(world.assign(agent, run, {"a"}).at(0), pb::ReportResult::FAILED), Reply::Result::kAccepted);
+  EXPECT_EQ(world.report(world.assign(agent, run, {"a"}).at(0), pb::ReportResult::FAILED),
+            Reply::Result::kAccepted);
   EXPECT_EQ(world.state_of(run, "a"), kBackoff);
   world.pass(9'999);
   EXPECT_EQ(world.state_of(run, "a"), kBackoff);
@@ -105,7 +113,9 @@ TEST(Flow, RetriesBackOffAndThenPauseAndAsk) {
 
 TEST(Flow, OnFailureFailStopsTheRestAndTellsItsAgents) {
   TestWorld world;
-  world.workflow("name: w\ntasks:\n  - {id: a, run: x, on_failure: fail, retry: {max_attempts: 1}}\n  - {id: b, run: x}\n");
+  world.workflow(
+      "name: w\ntasks:\n  - {id: a, run: x, on_failure: fail, retry: {max_attempts: 1}}\n  - {id: b, run: "
+      "x}\n");
   const AgentId agent = world.agent("one");
   const RunId run = world.start("w");
   const auto leases = world.assign(agent, run, {"a", "b"});

@@ -16,8 +16,8 @@ class Scan {
       check_run(*run);
       return found_.size() < kMax;
     });
-    expect(live == state_.live_runs, "live_runs is " + std::to_string(state_.live_runs) + ", runs in pages are " +
-                                         std::to_string(live));
+    expect(live == state_.live_runs, "live_runs is " + std::to_string(state_.live_runs) +
+                                         ", runs in pages are " + std::to_string(live));
     check_leases();
     check_sets();
     return std::move(found_);
@@ -50,7 +50,8 @@ class Scan {
     expect(open == run.open, name + ": the count of open tasks is wrong");
     expect(can_move, name + " is stuck: no task of it can ever move");
     if (run.deadline_ms != 0) {
-      expect(state_.timers.contains({run.deadline_ms, run.id, kRunTimer}), name + ": the deadline has no timer");
+      expect(state_.timers.contains({run.deadline_ms, run.id, kRunTimer}),
+             name + ": the deadline has no timer");
       ++timers_;
     }
   }
@@ -118,8 +119,8 @@ class Scan {
   void check_sets() {
     std::size_t ready = 0;
     for (const AbilityClass& ability : state_.classes) ready += ability.ready.size();
-    expect(ready == ready_, "the ready sets hold " + std::to_string(ready) + ", ready tasks are " +
-                                std::to_string(ready_));
+    expect(ready == ready_,
+           "the ready sets hold " + std::to_string(ready) + ", ready tasks are " + std::to_string(ready_));
     expect(state_.timers.size() == timers_, "there are timers that nobody owns");
     for (const auto& [key, throttle] : state_.throttles) {
       if (throttle.waiting.empty()) continue;
@@ -128,7 +129,8 @@ class Scan {
       expect(run != nullptr && run->tasks[first.task].state == TaskState::kThrottled,
              "somebody stands in a line who should not");
       if (run != nullptr) {
-        expect(!has_room(state_, key, *run, run->tasks[first.task]), "a place is free but the line does not move");
+        expect(!has_room(state_, key, *run, run->tasks[first.task]),
+               "a place is free but the line does not move");
       }
     }
   }

@@ -1,5 +1,5 @@
-// A read-only scan: does the state hold together? Used by the simulation after every step, by `ez doctor` and by tests.
-// It reports, it never repairs. O(size of the state).
+// A read-only scan: does the state hold together? Used by the simulation after every step, by `ez doctor` and
+// by tests. It reports, it never repairs. O(size of the state).
 #pragma once
 
 #include <string>

@@ -50,7 +50,9 @@ TEST(Lease, ATaskThatTakesItsAgentsDownEnds) {
 
 TEST(Lease, CapacityAndCapabilitiesAreHeld) {
   TestWorld world;
-  world.workflow("name: w\ntasks:\n  - {id: a, run: x}\n  - {id: b, run: x}\n  - {id: c, run: x, agent: {capabilities: [gpu]}}\n");
+  world.workflow(
+      "name: w\ntasks:\n  - {id: a, run: x}\n  - {id: b, run: x}\n  - {id: c, run: x, agent: {capabilities: "
+      "[gpu]}}\n");
   const AgentId small = world.agent("small", 1);
   const AgentId gpu = world.agent("gpu", 5, "exec", {"gpu", "cpp"});
   const AgentId other = world.agent("other", 5, "claude");
@@ -62,7 +64,9 @@ TEST(Lease, CapacityAndCapabilitiesAreHeld) {
 
 TEST(Timeouts, StartToCloseEndsTheAttemptAndTellsTheAgent) {
   TestWorld world;
-  world.workflow("name: w\ntasks:\n  - {id: a, run: x, timeout: {start_to_close: 10s}, retry: {backoff: 1s, jitter: 0}}\n");
+  world.workflow(
+      "name: w\ntasks:\n  - {id: a, run: x, timeout: {start_to_close: 10s}, retry: {backoff: 1s, jitter: "
+      "0}}\n");
   const AgentId agent = world.agent("one");
   const RunId run = world.start("w");
   const Lease lease = world.assign(agent, run, {"a"}).at(0);
@@ -74,11 +78,14 @@ TEST(Timeouts, StartToCloseEndsTheAttemptAndTellsTheAgent) {
 
 TEST(Timeouts, ScheduleToStartAndScheduleToCloseAreFinal) {
   TestWorld world;
-  world.workflow("name: w\ntasks:\n  - {id: a, run: x, on_failure: fail, timeout: {schedule_to_start: 5s}}\n");
+  world.workflow(
+      "name: w\ntasks:\n  - {id: a, run: x, on_failure: fail, timeout: {schedule_to_start: 5s}}\n");
   const RunId run = world.start("w");
   world.pass(5'000);
   EXPECT_EQ(world.run(run).error.code, "TASK_TIMEOUT");
-  world.workflow("name: v\ntasks:\n  - {id: a, run: x, on_failure: fail, timeout: {schedule_to_close: 20s}, retry: {backoff: 15s, jitter: 0}}\n");
+  world.workflow(
+      "name: v\ntasks:\n  - {id: a, run: x, on_failure: fail, timeout: {schedule_to_close: 20s}, retry: "
+      "{backoff: 15s, jitter: 0}}\n");
   const AgentId agent = world.agent("one");
   const RunId second = world.start("v");
   world.pass(6'000);
@@ -97,7 +104,9 @@ TEST(Timeouts, TheDeadlineOfARunIsAHardStop) {
 
 TEST(Keys, AConcurrencyKeyHoldsAcrossRuns) {
   TestWorld world;
-  world.workflow("name: w\ninputs: {k: {type: string}}\ntasks:\n  - {id: a, run: x, concurrency: {key: 'repo/${{ inputs.k }}', limit: 1}}\n");
+  world.workflow(
+      "name: w\ninputs: {k: {type: string}}\ntasks:\n  - {id: a, run: x, concurrency: {key: 'repo/${{ "
+      "inputs.k }}', limit: 1}}\n");
   const AgentId agent = world.agent("one");
   const RunId first = world.start("w", R"({"k": "p"})");
   const RunId second = world.start("w", R"({"k": "p"})");
@@ -140,7 +149,9 @@ TEST(Priority, RankOrdersByPriorityButWaitingCounts) {
 
 TEST(Merge, AcceptedWorkIsMergedOneAfterTheOther) {
   TestWorld world;
-  world.workflow("name: w\nrepository: /repo\ntasks:\n  - {id: a, run: x}\n  - {id: b, run: x}\n  - {id: c, dependencies: [a], run: x}\n");
+  world.workflow(
+      "name: w\nrepository: /repo\ntasks:\n  - {id: a, run: x}\n  - {id: b, run: x}\n  - {id: c, "
+      "dependencies: [a], run: x}\n");
   const AgentId agent = world.agent("one");
   const RunId run = world.start("w");
   world.finish(agent, run, "a", "", "commit-a");
@@ -187,7 +198,9 @@ TEST(Merge, AConflictWaitsForAPersonAndOthersGoOn) {
 
 TEST(Resume, SeedsAreTakenOverAndTheRestRuns) {
   TestWorld world;
-  world.workflow("name: w\ntasks:\n  - {id: a, run: x}\n  - {id: b, dependencies: [a], when: tasks.a.output.n == 4, run: x}\n");
+  world.workflow(
+      "name: w\ntasks:\n  - {id: a, run: x}\n  - {id: b, dependencies: [a], when: tasks.a.output.n == 4, "
+      "run: x}\n");
   pb::Command command;
   auto* body = command.mutable_start_run();
   body->set_namespace_("default");
@@ -206,8 +219,10 @@ TEST(Resume, SeedsAreTakenOverAndTheRestRuns) {
 TEST(Snapshot, RestoredStateIsTheSameAndGoesOnTheSame) {
   TestWorld world;
   world.workflow(
-      "name: w\nrepository: /repo\nbudget: {deadline: 1h}\ninputs: {items: {type: list, default: [1, 2, 3]}}\ntasks:\n"
-      "  - {id: a, run: x, concurrency: {key: k, limit: 1}}\n  - {id: b, for_each: '${{ inputs.items }}', max_parallel: 1, run: x}\n"
+      "name: w\nrepository: /repo\nbudget: {deadline: 1h}\ninputs: {items: {type: list, default: [1, 2, "
+      "3]}}\ntasks:\n"
+      "  - {id: a, run: x, concurrency: {key: k, limit: 1}}\n  - {id: b, for_each: '${{ inputs.items }}', "
+      "max_parallel: 1, run: x}\n"
       "  - {id: c, approval: {message: m}}\n");
   const AgentId agent = world.agent("one");
   const RunId run = world.start("w", "{}", "key");

@@ -35,16 +35,19 @@ void expand(Context& context, Run& run, std::uint32_t index) {
   const orchestration::Task& definition = run.definition_of(run.tasks[index]);
   const Task& before = run.tasks[index];
   auto list = evaluate(run, &before, *definition.for_each);
-  if (!list.ok()) return fail_task(context, run, index, {std::string(list.error().name()), list.error().message()});
+  if (!list.ok())
+    return fail_task(context, run, index, {std::string(list.error().name()), list.error().message()});
   if (!list->is_list()) {
-    return fail_task(context, run, index,
-                     {"EXPRESSION_FAILED", "for_each gives a " + std::string(kind_name(list->kind())) + ", not a list"});
+    return fail_task(
+        context, run, index,
+        {"EXPRESSION_FAILED", "for_each gives a " + std::string(kind_name(list->kind())) + ", not a list"});
   }
   const std::size_t count = list->as_list().size();
   if (count > orchestration::kMaxForEach) {
-    return fail_task(context, run, index,
-                     {"WORKFLOW_TOO_LARGE", "for_each gives " + std::to_string(count) + " items, the limit is " +
-                                                std::to_string(orchestration::kMaxForEach)});
+    return fail_task(
+        context, run, index,
+        {"WORKFLOW_TOO_LARGE", "for_each gives " + std::to_string(count) + " items, the limit is " +
+                                   std::to_string(orchestration::kMaxForEach)});
   }
   {
     Task& group = run.tasks.write(index);
@@ -95,21 +98,25 @@ void activate(Context& context, Run& run, std::uint32_t index) {
   const orchestration::Task& definition = run.definition_of(task);
   if (task.instance == kNoInstance) {
     for (const std::uint32_t dependency : definition.dependencies) {
-      if (run.tasks[dependency].state == TaskState::kCancelled) return complete(context, run, index, TaskEvent::kCancel);
+      if (run.tasks[dependency].state == TaskState::kCancelled)
+        return complete(context, run, index, TaskEvent::kCancel);
     }
   }
   if (take_seed(context, run, index)) return;
   const bool group = is_group(definition, task);
   const bool when_is_per_item = definition.when && definition.for_each && names_item(*definition.when);
-  const bool ask_when = definition.when && (task.instance == kNoInstance ? !when_is_per_item : when_is_per_item);
+  const bool ask_when =
+      definition.when && (task.instance == kNoInstance ? !when_is_per_item : when_is_per_item);
   if (ask_when) {
     const auto wanted = evaluate(run, &task, *definition.when);
     if (!wanted.ok()) {
-      return fail_task(context, run, index, {std::string(wanted.error().name()), "when: " + wanted.error().message()});
+      return fail_task(context, run, index,
+                       {std::string(wanted.error().name()), "when: " + wanted.error().message()});
     }
     if (!wanted->is_bool()) {
-      return fail_task(context, run, index,
-                       {"EXPRESSION_FAILED", "when gives a " + std::string(kind_name(wanted->kind())) + ", not a bool"});
+      return fail_task(
+          context, run, index,
+          {"EXPRESSION_FAILED", "when gives a " + std::string(kind_name(wanted->kind())) + ", not a bool"});
     }
     if (!wanted->as_bool()) return complete(context, run, index, TaskEvent::kSkip);
   }
@@ -134,14 +141,16 @@ void move(Context& context, Run& run, std::uint32_t index, TaskEvent event) {
   Task& task = run.tasks.write(index);
   const auto to = next_state(task.state, event);
   EZ_CHECK(to.has_value(), "a task was asked for a step that its table does not have");
-  if (task.state == TaskState::kReady || task.state == TaskState::kMergeReady) erase_ready(context.state, run, index);
+  if (task.state == TaskState::kReady || task.state == TaskState::kMergeReady)
+    erase_ready(context.state, run, index);
   if (task.state == TaskState::kThrottled) leave_line(context.state, run, index, context.freed_keys);
   context.state.set_timer(run.id, index, task.due_ms, 0);
   --run.counts[static_cast<int>(task.state)];
   ++run.counts[static_cast<int>(*to)];
   if (is_terminal(*to)) --run.open;
   task.state = *to;
-  context.effects.events.push_back({run.id, index, static_cast<std::uint8_t>(*to), task.attempt, context.now_ms});
+  context.effects.events.push_back(
+      {run.id, index, static_cast<std::uint8_t>(*to), task.attempt, context.now_ms});
 }
 
 void enqueue(Context& context, Run& run, std::uint32_t index) {
@@ -170,7 +179,8 @@ void enqueue(Context& context, Run& run, std::uint32_t index) {
   move(context, run, index, TaskEvent::kEnqueue);
   Task& ready = run.tasks.write(index);
   std::int64_t due = 0;
-  if (definition.timeout.schedule_to_start_ms != 0) due = context.now_ms + definition.timeout.schedule_to_start_ms;
+  if (definition.timeout.schedule_to_start_ms != 0)
+    due = context.now_ms + definition.timeout.schedule_to_start_ms;
   if (definition.timeout.schedule_to_close_ms != 0) {
     const std::int64_t close = ready.scheduled_ms + definition.timeout.schedule_to_close_ms;
     due = due == 0 ? close : std::min(due, close);
@@ -207,8 +217,8 @@ void record_attempt(Context& context, TaskDetail& detail, const Task& task, cons
   detail.attempts.push_back({task.attempt, task.agent, task.started_ms, context.now_ms, error, exit_code});
 }
 
-void attempt_failed(Context& context, Run& run, std::uint32_t index, TaskError error, std::int32_t exit_code, bool final,
-                    bool lost) {
+void attempt_failed(Context& context, Run& run, std::uint32_t index, TaskError error, std::int32_t exit_code,
+                    bool final, bool lost) {
   const orchestration::Task& definition = run.definition_of(run.tasks[index]);
   Task& task = run.tasks.write(index);
   auto detail = task.edit();

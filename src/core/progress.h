@@ -1,6 +1,7 @@
 // How runs and tasks go on: the rules that several commands share.
 //
-// Work is done through lists, never by recursion: a chain of 50,000 skipped tasks must not use 50,000 stack frames.
+// Work is done through lists, never by recursion: a chain of 50,000 skipped tasks must not use 50,000 stack
+// frames.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@ struct Context {
   std::int64_t now_ms;
   std::uint64_t jitter_seed;
   LogIndex index;
-  std::vector<std::uint32_t> activate;   // tasks of the present run whose dependencies are complete
-  std::vector<std::string> freed_keys;   // throttles with a free place and somebody in line
+  std::vector<std::uint32_t> activate;  // tasks of the present run whose dependencies are complete
+  std::vector<std::string> freed_keys;  // throttles with a free place and somebody in line
 };
 
 // Draws in [0, 1000] for the jitter of that task; the same on every replica.
@@ -29,16 +30,18 @@ struct Context {
 // One step of the table, with its bookkeeping: counts, ready sets, timers, events.
 void move(Context& context, Run& run, std::uint32_t index, TaskEvent event);
 
-// Ready for an agent, or in line under its key. State: waiting, approval, backoff, paused, conflict or throttled.
+// Ready for an agent, or in line under its key. State: waiting, approval, backoff, paused, conflict or
+// throttled.
 void enqueue(Context& context, Run& run, std::uint32_t index);
 
-// The task is over (succeeded, failed, skipped, cancelled): places are released, dependants and groups are told.
+// The task is over (succeeded, failed, skipped, cancelled): places are released, dependants and groups are
+// told.
 void complete(Context& context, Run& run, std::uint32_t index, TaskEvent event);
 
-// The present attempt failed. Retries with backoff while attempts are left and it is not final; then on_failure
-// decides. `lost` marks an attempt whose agent vanished. The lease must be ended before.
-void attempt_failed(Context& context, Run& run, std::uint32_t index, TaskError error, std::int32_t exit_code, bool final,
-                    bool lost);
+// The present attempt failed. Retries with backoff while attempts are left and it is not final; then
+// on_failure decides. `lost` marks an attempt whose agent vanished. The lease must be ended before.
+void attempt_failed(Context& context, Run& run, std::uint32_t index, TaskError error, std::int32_t exit_code,
+                    bool final, bool lost);
 
 // The task has failed for good: on_failure without the chance to pause.
 void fail_task(Context& context, Run& run, std::uint32_t index, TaskError error);
@@ -46,8 +49,8 @@ void fail_task(Context& context, Run& run, std::uint32_t index, TaskError error)
 // Cancels everything that is open, ends the run in `state`.
 void stop_run(Context& context, Run& run, RunState state, TaskError error);
 
-// The lease of a running or merging task is over; when `tell` its agent is told to stop, and the lease stays (marked)
-// until that agent answers or is lost.
+// The lease of a running or merging task is over; when `tell` its agent is told to stop, and the lease stays
+// (marked) until that agent answers or is lost.
 void end_lease(Context& context, Run& run, std::uint32_t index, bool tell);
 
 // Remembers how the present attempt ended.

@@ -11,8 +11,8 @@ struct Place {
   std::string key;
 };
 
-// The places that a task needs, in the order in which they are taken. The order is the same for all, and the first
-// kind is private to one group, so waiting for the second while holding the first cannot lock up.
+// The places that a task needs, in the order in which they are taken. The order is the same for all, and the
+// first kind is private to one group, so waiting for the second while holding the first cannot lock up.
 void places_of(const Run& run, const Task& task, Place (&places)[2], int& count) {
   count = 0;
   const orchestration::Task& definition = run.definition_of(task);
@@ -50,13 +50,15 @@ ReadyKey ready_key(const Run& run, std::uint32_t index) {
 
 void push_ready(State& state, const Run& run, std::uint32_t index) {
   const Task& task = run.tasks[index];
-  const ClassId id = task.state == TaskState::kMergeReady ? state.merge_class() : run.workflow->classes[task.definition];
+  const ClassId id =
+      task.state == TaskState::kMergeReady ? state.merge_class() : run.workflow->classes[task.definition];
   state.classes[id].ready.insert(ready_key(run, index));
 }
 
 void erase_ready(State& state, const Run& run, std::uint32_t index) {
   const Task& task = run.tasks[index];
-  const ClassId id = task.state == TaskState::kMergeReady ? state.merge_class() : run.workflow->classes[task.definition];
+  const ClassId id =
+      task.state == TaskState::kMergeReady ? state.merge_class() : run.workflow->classes[task.definition];
   state.classes[id].ready.erase(ready_key(run, index));
 }
 
@@ -94,7 +96,8 @@ void leave_line(State& state, const Run& run, std::uint32_t index, std::vector<s
   }
 }
 
-void release_places(State& state, const Run& run, Task& task, std::uint32_t index, std::vector<std::string>& freed) {
+void release_places(State& state, const Run& run, Task& task, std::uint32_t index,
+                    std::vector<std::string>& freed) {
   if (!needs_places(run, task)) return;
   leave_line(state, run, index, freed);
   Place places[2];
@@ -103,7 +106,8 @@ void release_places(State& state, const Run& run, Task& task, std::uint32_t inde
   for (int i = 0; i < count; ++i) {
     if ((task.held & places[i].bit) == 0) continue;
     const auto found = state.throttles.find(places[i].key);
-    EZ_CHECK(found != state.throttles.end() && found->second.held > 0, "a place was given back that nobody held");
+    EZ_CHECK(found != state.throttles.end() && found->second.held > 0,
+             "a place was given back that nobody held");
     --found->second.held;
     if (found->second.waiting.empty()) {
       forget_if_empty(state, places[i].key);

@@ -70,9 +70,9 @@ struct TaskDetail {
   std::string head;  // of the run branch after the merge
   std::uint32_t changed_files = 0;
   std::string conflict;
-  Value items;  // of a for_each group
+  Value items;                          // of a for_each group
   std::vector<AttemptRecord> attempts;  // ended ones, the newest kMaxAttemptRecords
-  std::string decided_by;  // who approved, rejected, retried or cancelled it
+  std::string decided_by;               // who approved, rejected, retried or cancelled it
   std::string comment;
   std::string concurrency_key;
 };
@@ -80,8 +80,8 @@ struct TaskDetail {
 inline constexpr std::size_t kMaxInlineBytes = 16 * 1024;
 inline constexpr std::size_t kMaxAttemptRecords = 20;
 inline constexpr std::uint32_t kNoInstance = UINT32_MAX;
-// Attempts that ended because their agent was lost do not count against retry.max_attempts, but a task that takes its
-// agents down with it must end: after so many in a row it has failed.
+// Attempts that ended because their agent was lost do not count against retry.max_attempts, but a task that
+// takes its agents down with it must end: after so many in a row it has failed.
 inline constexpr std::uint32_t kMaxLosses = 10;
 
 struct Task {
@@ -89,11 +89,11 @@ struct Task {
   std::uint32_t instance = kNoInstance;  // number within its for_each
   TaskState state = TaskState::kWaiting;
   bool approved = false;
-  bool seeded = false;       // taken over from the run that this one resumes
-  std::uint8_t held = 0;     // places held: bit 0 max_parallel, bit 1 concurrency key
+  bool seeded = false;    // taken over from the run that this one resumes
+  std::uint8_t held = 0;  // places held: bit 0 max_parallel, bit 1 concurrency key
   std::uint32_t attempt = 0;
   std::uint32_t failures = 0;
-  std::uint32_t losses = 0;  // in a row
+  std::uint32_t losses = 0;   // in a row
   std::uint32_t missing = 0;  // dependencies (of a group: instances) that are not complete
   std::uint32_t first_child = 0;
   std::uint32_t child_count = 0;
@@ -101,11 +101,11 @@ struct Task {
   std::int64_t ready_ms = 0;      // when it last became ready
   std::int64_t started_ms = 0;
   std::int64_t finished_ms = 0;
-  std::int64_t due_ms = 0;        // its timer; 0: none
-  Fence fence;                    // of its present lease
-  Fence last_fence;               // of its last accepted result, to recognise duplicates
-  AgentId agent;                  // that has or last had it
-  std::uint64_t done_index = 0;   // log index that completed it
+  std::int64_t due_ms = 0;                   // its timer; 0: none
+  Fence fence;                               // of its present lease
+  Fence last_fence;                          // of its last accepted result, to recognise duplicates
+  AgentId agent;                             // that has or last had it
+  std::uint64_t done_index = 0;              // log index that completed it
   std::shared_ptr<const TaskDetail> detail;  // may be null
 
   [[nodiscard]] const TaskDetail& get() const;
@@ -118,7 +118,9 @@ class TaskTable {
  public:
   static constexpr std::uint32_t kChunk = 32;
   [[nodiscard]] std::uint32_t size() const { return size_; }
-  [[nodiscard]] const Task& operator[](std::uint32_t index) const { return chunks_[index / kChunk].read()[index % kChunk]; }
+  [[nodiscard]] const Task& operator[](std::uint32_t index) const {
+    return chunks_[index / kChunk].read()[index % kChunk];
+  }
   [[nodiscard]] Task& write(std::uint32_t index) { return chunks_[index / kChunk].write()[index % kChunk]; }
   // Appends; returns the index.
   std::uint32_t add(Task task);
@@ -154,7 +156,7 @@ struct Run {
   std::string principal;
   RunId resumed_from;
   std::shared_ptr<const std::map<std::string, Seed>> seeds;  // by task key; null: not resumed
-  std::vector<std::uint32_t> merge_queue;  // front: the one being merged
+  std::vector<std::uint32_t> merge_queue;                    // front: the one being merged
   TaskTable tasks;
   std::array<std::uint32_t, kTaskStates> counts{};  // tasks by state, groups included
   std::uint32_t open = 0;                           // tasks that are not terminal

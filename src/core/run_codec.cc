@@ -18,7 +18,8 @@ void encode_artifacts(const std::vector<Artifact>& artifacts,
 std::vector<Artifact> decode_artifacts(const google::protobuf::RepeatedPtrField<pb::Artifact>& in) {
   std::vector<Artifact> out;
   out.reserve(static_cast<std::size_t>(in.size()));
-  for (const pb::Artifact& artifact : in) out.push_back({artifact.name(), artifact.sha256(), artifact.size()});
+  for (const pb::Artifact& artifact : in)
+    out.push_back({artifact.name(), artifact.sha256(), artifact.size()});
   return out;
 }
 
@@ -66,8 +67,12 @@ Result<std::shared_ptr<const TaskDetail>> decode_detail(const pb::Task& in) {
     EZ_ASSIGN(detail->items, parse_json(in.items()));
   }
   for (const pb::AttemptRecord& record : in.attempts()) {
-    detail->attempts.push_back({record.number(), AgentId{record.agent()}, record.started_ms(), record.finished_ms(),
-                                {record.error_code(), record.error_message()}, record.exit_code()});
+    detail->attempts.push_back({record.number(),
+                                AgentId{record.agent()},
+                                record.started_ms(),
+                                record.finished_ms(),
+                                {record.error_code(), record.error_message()},
+                                record.exit_code()});
   }
   detail->decided_by = in.decided_by();
   detail->comment = in.comment();
@@ -179,7 +184,8 @@ Result<Run> decode_run(const pb::Run& in, const State& state) {
                                              std::to_string(in.version()) + ", which is not registered");
   }
   if (in.state() > static_cast<std::uint32_t>(RunState::kCancelled) || in.priority() > 4) {
-    return Error(Code::SnapshotDamaged, "the record of " + to_text(run.id) + " has a state that does not exist");
+    return Error(Code::SnapshotDamaged,
+                 "the record of " + to_text(run.id) + " has a state that does not exist");
   }
   run.state = static_cast<RunState>(in.state());
   run.priority = static_cast<orchestration::Priority>(in.priority());

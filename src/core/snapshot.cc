@@ -21,7 +21,8 @@ class Encoder {
     const std::size_t start = buffer_.size();
     buffer_.resize(start + 4 + size);
     for (int i = 0; i < 4; ++i) buffer_[start + i] = static_cast<char>((size >> (8 * i)) & 0xff);
-    EZ_CHECK(item.SerializeToArray(buffer_.data() + start + 4, static_cast<int>(size)), "an item did not serialize");
+    EZ_CHECK(item.SerializeToArray(buffer_.data() + start + 4, static_cast<int>(size)),
+             "an item did not serialize");
     ++items_;
     return buffer_.size() >= kPieceBytes ? flush() : Status();
   }
@@ -85,10 +86,12 @@ Status decode(const pb::WorkflowVersion& in, State& state) {
   version->canonical = in.canonical();
   version->source = in.source();
   version->registered_ms = in.registered_ms();
-  for (const pb::ShippedFile& file : in.files()) version->files.push_back({file.path(), file.sha256(), file.mode()});
+  for (const pb::ShippedFile& file : in.files())
+    version->files.push_back({file.path(), file.sha256(), file.mode()});
   const auto newest = state.find_workflow(version->namespace_name, version->definition->name, 0);
   if (version->version != (newest ? newest->version : 0) + 1) {
-    return Error(Code::SnapshotDamaged, "the versions of workflow " + version->definition->name + " have a gap");
+    return Error(Code::SnapshotDamaged,
+                 "the versions of workflow " + version->definition->name + " have a gap");
   }
   state.add_workflow(std::move(version));
   return {};
@@ -108,8 +111,8 @@ void decode(const pb::Agent& in, State& state) {
 }
 
 void decode(const pb::Lease& in, State& state) {
-  state.add_lease({Fence{in.fence()}, RunId{in.run()}, in.task(), in.attempt(), AgentId{in.agent()}, in.merge(),
-                   in.cancelled(), in.granted_ms(), in.heartbeat_ms(), in.task_key()});
+  state.add_lease({Fence{in.fence()}, RunId{in.run()}, in.task(), in.attempt(), AgentId{in.agent()},
+                   in.merge(), in.cancelled(), in.granted_ms(), in.heartbeat_ms(), in.task_key()});
 }
 
 class Decoder {
@@ -118,12 +121,21 @@ class Decoder {
 
   Status add(const pb::Item& item) {
     if (done_) return Error(Code::SnapshotDamaged, "items after the footer");
-    if (items_ == 0 && !item.has_header()) return Error(Code::SnapshotDamaged, "the first item is not a header");
+    if (items_ == 0 && !item.has_header())
+      return Error(Code::SnapshotDamaged, "the first item is not a header");
     switch (item.body_case()) {
-      case pb::Item::kHeader: EZ_TRY(header(item.header())); break;
-      case pb::Item::kWorkflow: EZ_TRY(decode(item.workflow(), state_)); break;
-      case pb::Item::kAgent: decode(item.agent(), state_); break;
-      case pb::Item::kLease: decode(item.lease(), state_); break;
+      case pb::Item::kHeader:
+        EZ_TRY(header(item.header()));
+        break;
+      case pb::Item::kWorkflow:
+        EZ_TRY(decode(item.workflow(), state_));
+        break;
+      case pb::Item::kAgent:
+        decode(item.agent(), state_);
+        break;
+      case pb::Item::kLease:
+        decode(item.lease(), state_);
+        break;
       case pb::Item::kIdempotency: {
         const pb::IdempotencyKey& key = item.idempotency();
         state_.idempotency[key.key()] = {RunId{key.run()}, key.created_ms(), key.request_hash()};
@@ -155,8 +167,9 @@ class Decoder {
  private:
   Status header(const pb::Header& header) {
     if (header.semantics() > kSemantics) {
-      return Error(Code::VersionBarrier, "the snapshot needs semantics " + std::to_string(header.semantics()) +
-                                             ", this ez knows " + std::to_string(kSemantics));
+      return Error(Code::VersionBarrier, "the snapshot needs semantics " +
+                                             std::to_string(header.semantics()) + ", this ez knows " +
+                                             std::to_string(kSemantics));
     }
     state_.next_run = header.next_run();
     state_.next_agent = header.next_agent();
@@ -173,8 +186,8 @@ class Decoder {
 }  // namespace
 
 Frozen freeze(const State& state) {
-  return {state.next_run, state.next_agent, state.next_fence,  state.now_ms,      state.applied,
-          state.workflows, state.agents,    state.leases,      state.idempotency, state.pages};
+  return {state.next_run,  state.next_agent, state.next_fence, state.now_ms,      state.applied,
+          state.workflows, state.agents,     state.leases,     state.idempotency, state.pages};
 }
 
 Status encode_snapshot(const Frozen& frozen, const std::function<Status(std::string_view)>& write) {
@@ -253,7 +266,8 @@ Status decode_snapshot(const std::function<Result<std::string>()>& read, State& 
       at += 4 + size;
     }
   }
-  if (at != buffer.size() || !decoder.done()) return Error(Code::SnapshotDamaged, "the snapshot is cut short");
+  if (at != buffer.size() || !decoder.done())
+    return Error(Code::SnapshotDamaged, "the snapshot is cut short");
   return {};
 }
 

@@ -1,8 +1,9 @@
 // Snapshots: the primary state as a sequence of length-prefixed protobuf Items (core/snapshot.proto).
-// docs/formats/snapshot.md describes the bytes. The record of a finished run in history is the same Run message.
+// docs/formats/snapshot.md describes the bytes. The record of a finished run in history is the same Run
+// message.
 //
-// Threads: freeze() on the loop (microseconds: pages are shared, not copied); the Frozen value may then be encoded on
-// any other thread while the loop goes on.
+// Threads: freeze() on the loop (microseconds: pages are shared, not copied); the Frozen value may then be
+// encoded on any other thread while the loop goes on.
 #pragma once
 
 #include <map>
@@ -23,7 +24,8 @@ struct Frozen {
   std::uint64_t next_fence = 0;
   std::int64_t now_ms = 0;
   LogIndex applied;
-  std::map<std::pair<std::string, std::string>, std::vector<std::shared_ptr<const WorkflowVersion>>> workflows;
+  std::map<std::pair<std::string, std::string>, std::vector<std::shared_ptr<const WorkflowVersion>>>
+      workflows;
   std::map<AgentId, Agent> agents;
   std::map<Fence, Lease> leases;
   std::map<std::string, IdempotencyEntry> idempotency;
@@ -33,7 +35,8 @@ struct Frozen {
 [[nodiscard]] Frozen freeze(const State& state);
 
 // Calls `write` with pieces of at most about 1 MiB (one run may be larger); stops at the first error.
-[[nodiscard]] Status encode_snapshot(const Frozen& frozen, const std::function<Status(std::string_view)>& write);
+[[nodiscard]] Status encode_snapshot(const Frozen& frozen,
+                                     const std::function<Status(std::string_view)>& write);
 
 // Reads a whole snapshot through `read` (empty piece: the end) into an empty state, derived parts included.
 // Errors: SNAPSHOT_DAMAGED, VERSION_BARRIER.

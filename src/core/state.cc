@@ -70,7 +70,8 @@ ClassId State::class_of(const std::string& type, const std::vector<std::string>&
   return slot->second;
 }
 
-std::shared_ptr<const WorkflowVersion> State::find_workflow(const std::string& namespace_name, const std::string& name,
+std::shared_ptr<const WorkflowVersion> State::find_workflow(const std::string& namespace_name,
+                                                            const std::string& name,
                                                             std::uint32_t version) const {
   const auto found = workflows.find({namespace_name, name});
   if (found == workflows.end() || version > found->second.size()) return nullptr;
@@ -137,11 +138,12 @@ std::int64_t priority_handicap_ms(orchestration::Priority priority) {
   return kHandicap[static_cast<int>(priority)];
 }
 
-bool can_serve(const AbilityClass& ability, const std::string& type, const std::vector<std::string>& capabilities) {
+bool can_serve(const AbilityClass& ability, const std::string& type,
+               const std::vector<std::string>& capabilities) {
   // Merging needs git and the sandbox, which every agent that runs commands has.
   const std::string wanted = ability.type == "merge" ? "exec" : ability.type;
-  return type == wanted && std::includes(capabilities.begin(), capabilities.end(), ability.capabilities.begin(),
-                                         ability.capabilities.end());
+  return type == wanted && std::includes(capabilities.begin(), capabilities.end(),
+                                         ability.capabilities.begin(), ability.capabilities.end());
 }
 
 }  // namespace ez::core

@@ -1,7 +1,7 @@
 // The state: what the log's commands add up to. A cache of the log, never the truth itself.
 //
-// Pure data and pure rules: no clock, no randomness, no I/O, no threads, no unordered iteration. One thread (the
-// engine's loop) writes; snapshots and readers hold copy-on-write pages.
+// Pure data and pure rules: no clock, no randomness, no I/O, no threads, no unordered iteration. One thread
+// (the engine's loop) writes; snapshots and readers hold copy-on-write pages.
 #pragma once
 
 #include <cstdint>
@@ -35,11 +35,12 @@ struct Agent {
   std::int64_t registered_ms = 0;
   std::uint64_t completed = 0;
   std::uint64_t failed = 0;
-  std::uint32_t running = 0;         // leases, derived
-  std::vector<ClassId> serves;       // derived, sorted
+  std::uint32_t running = 0;    // leases, derived
+  std::vector<ClassId> serves;  // derived, sorted
 };
 
-// The right to work on one attempt. Kept until the agent answers or is lost, also when its task was cancelled.
+// The right to work on one attempt. Kept until the agent answers or is lost, also when its task was
+// cancelled.
 struct Lease {
   Fence fence;
   RunId run;
@@ -60,8 +61,8 @@ struct TimerKey {
   auto operator<=>(const TimerKey&) const = default;
 };
 
-// Order of ready tasks: rank is the time of becoming ready plus the priority's handicap, so that a task that has
-// waited long enough beats a newer one of any priority (ageing without sweeps).
+// Order of ready tasks: rank is the time of becoming ready plus the priority's handicap, so that a task that
+// has waited long enough beats a newer one of any priority (ageing without sweeps).
 struct ReadyKey {
   std::int64_t rank_ms;
   RunId run;
@@ -102,7 +103,8 @@ class State {
   std::int64_t now_ms = 0;  // the largest time a command carried: time never goes back inside the state
   LogIndex applied;
   // (namespace, name) → versions 1, 2, …
-  std::map<std::pair<std::string, std::string>, std::vector<std::shared_ptr<const WorkflowVersion>>> workflows;
+  std::map<std::pair<std::string, std::string>, std::vector<std::shared_ptr<const WorkflowVersion>>>
+      workflows;
   std::map<AgentId, Agent> agents;
   std::map<Fence, Lease> leases;
   std::map<std::string, IdempotencyEntry> idempotency;  // namespace/key

@@ -99,9 +99,10 @@ std::optional<TaskState> next_state(TaskState from, TaskEvent event) {
 }
 
 std::string_view to_text(TaskState state) {
-  constexpr std::string_view kNames[kTaskStates] = {
-      "waiting",  "approval", "throttled", "ready",    "running",   "merge_queued", "merge_ready", "merging",
-      "backoff",  "conflict", "paused",    "expanded", "succeeded", "failed",       "skipped",     "cancelled"};
+  constexpr std::string_view kNames[kTaskStates] = {"waiting",   "approval",     "throttled",   "ready",
+                                                    "running",   "merge_queued", "merge_ready", "merging",
+                                                    "backoff",   "conflict",     "paused",      "expanded",
+                                                    "succeeded", "failed",       "skipped",     "cancelled"};
   return kNames[static_cast<int>(state)];
 }
 

@@ -1,5 +1,5 @@
-// The life of a task and of a run as tables: from, event, to. Anything that is not in the table cannot happen; asking
-// for it is a broken invariant. docs/ARCHITECTURE.md draws both tables.
+// The life of a task and of a run as tables: from, event, to. Anything that is not in the table cannot
+// happen; asking for it is a broken invariant. docs/ARCHITECTURE.md draws both tables.
 #pragma once
 
 #include <cstdint>

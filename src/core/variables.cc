@@ -137,7 +137,8 @@ Result<Value> evaluate(const Run& run, const Task* task, const Template& text) {
   return text.evaluate([&](std::string_view name) { return scope.find(name); });
 }
 
-Result<std::string> render(const Run& run, const Task* task, const Template& text, Template::Quoting quoting) {
+Result<std::string> render(const Run& run, const Task* task, const Template& text,
+                           Template::Quoting quoting) {
   Scope scope(run, task);
   scope.need(text);
   return text.render([&](std::string_view name) { return scope.find(name); }, quoting);

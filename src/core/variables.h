@@ -1,5 +1,5 @@
-// What expressions of a task see: inputs, tasks, run, item, index. Built from the run as it is now; only the tasks
-// that the expression names are built.
+// What expressions of a task see: inputs, tasks, run, item, index. Built from the run as it is now; only the
+// tasks that the expression names are built.
 #pragma once
 
 #include <string>
@@ -16,8 +16,8 @@ namespace ez::core {
 [[nodiscard]] Result<std::string> render(const Run& run, const Task* task, const Template& text,
                                          Template::Quoting quoting);
 
-// The value of tasks.<id>: state, attempt, output, outputs (of a for_each), output_blob, error, artifacts, commit,
-// changed_files. An output that is kept as a blob is null here.
+// The value of tasks.<id>: state, attempt, output, outputs (of a for_each), output_blob, error, artifacts,
+// commit, changed_files. An output that is kept as a blob is null here.
 [[nodiscard]] Value task_value(const Run& run, std::uint32_t index);
 
 // The item of a for_each instance; null for other tasks.

@@ -13,8 +13,9 @@ Value number(std::uint64_t value) { return Value(static_cast<std::int64_t>(value
 Value artifact_list(const Task& task) {
   Value::List out;
   for (const Artifact& artifact : task.get().artifacts) {
-    out.push_back(Value(Value::Map{
-        {"name", Value(artifact.name)}, {"sha256", Value(artifact.sha256)}, {"size", number(artifact.size)}}));
+    out.push_back(Value(Value::Map{{"name", Value(artifact.name)},
+                                   {"sha256", Value(artifact.sha256)},
+                                   {"size", number(artifact.size)}}));
   }
   return Value(std::move(out));
 }
@@ -22,11 +23,12 @@ Value artifact_list(const Task& task) {
 std::string approval_message(const Run& run, const Task& task) {
   const auto& definition = run.definition_of(task);
   if (task.state == TaskState::kConflict) {
-    return "The work of this task does not merge into " + run.branch + ". Settle the conflict on " + task.get().branch +
-           " and approve, or retry the task.";
+    return "The work of this task does not merge into " + run.branch + ". Settle the conflict on " +
+           task.get().branch + " and approve, or retry the task.";
   }
   if (task.state == TaskState::kPaused) {
-    return "All attempts failed: " + task.get().error.message + ". Retry the task, or reject it to fail the run.";
+    return "All attempts failed: " + task.get().error.message +
+           ". Retry the task, or reject it to fail the run.";
   }
   if (!definition.approval || !definition.approval->message) return definition.name;
   auto text = render(run, &task, *definition.approval->message, Template::Quoting::kPlain);
@@ -43,7 +45,8 @@ Value counts_view(const Run& run) {
   map.emplace_back("total", number(run.tasks.size()));
   map.emplace_back("open", number(run.open));
   for (int i = 0; i < kTaskStates; ++i) {
-    if (run.counts[i] != 0) map.emplace_back(std::string(to_text(static_cast<TaskState>(i))), number(run.counts[i]));
+    if (run.counts[i] != 0)
+      map.emplace_back(std::string(to_text(static_cast<TaskState>(i))), number(run.counts[i]));
   }
   return Value(std::move(map));
 }
@@ -60,26 +63,26 @@ Value run_summary(const Run& run) {
   for (const TaskState state : {TaskState::kApproval, TaskState::kConflict, TaskState::kPaused}) {
     waiting += run.counts[static_cast<int>(state)];
   }
-  return Value(Value::Map{
-      {"id", Value(to_text(run.id))},
-      {"namespace", Value(run.workflow->namespace_name)},
-      {"workflow", Value(run.definition().name)},
-      {"version", number(run.workflow->version)},
-      {"state", Value(to_text(run.state))},
-      {"priority", Value(orchestration::to_text(run.priority))},
-      {"created_at", time_view(run.created_ms)},
-      {"finished_at", time_view(run.finished_ms)},
-      {"duration_ms", run.finished_ms == 0 ? Value() : Value(run.finished_ms - run.created_ms)},
-      {"deadline_at", time_view(run.deadline_ms)},
-      {"cost_microusd", Value(run.cost_microusd)},
-      {"counts", counts_view(run)},
-      {"waiting_for_person", Value(waiting)},
-      {"repository", run.repository.empty() ? Value() : Value(run.repository)},
-      {"branch", run.branch.empty() ? Value() : Value(run.branch)},
-      {"head", run.head.empty() ? Value() : Value(run.head)},
-      {"error", error_view(run.error)},
-      {"started_by", Value(run.principal)},
-      {"resumed_from", run.resumed_from.valid() ? Value(to_text(run.resumed_from)) : Value()}});
+  return Value(
+      Value::Map{{"id", Value(to_text(run.id))},
+                 {"namespace", Value(run.workflow->namespace_name)},
+                 {"workflow", Value(run.definition().name)},
+                 {"version", number(run.workflow->version)},
+                 {"state", Value(to_text(run.state))},
+                 {"priority", Value(orchestration::to_text(run.priority))},
+                 {"created_at", time_view(run.created_ms)},
+                 {"finished_at", time_view(run.finished_ms)},
+                 {"duration_ms", run.finished_ms == 0 ? Value() : Value(run.finished_ms - run.created_ms)},
+                 {"deadline_at", time_view(run.deadline_ms)},
+                 {"cost_microusd", Value(run.cost_microusd)},
+                 {"counts", counts_view(run)},
+                 {"waiting_for_person", Value(waiting)},
+                 {"repository", run.repository.empty() ? Value() : Value(run.repository)},
+                 {"branch", run.branch.empty() ? Value() : Value(run.branch)},
+                 {"head", run.head.empty() ? Value() : Value(run.head)},
+                 {"error", error_view(run.error)},
+                 {"started_by", Value(run.principal)},
+                 {"resumed_from", run.resumed_from.valid() ? Value(to_text(run.resumed_from)) : Value()}});
 }
 
 Value run_view(const Run& run) {
@@ -103,36 +106,35 @@ Value task_view(const Run& run, std::uint32_t index) {
   const bool group = definition.for_each && task.instance == kNoInstance;
   const std::int64_t end = task.finished_ms != 0 ? task.finished_ms : 0;
   auto output = parse_json(detail.output.empty() ? "null" : detail.output);
-  Value::Map map{
-      {"id", Value(run.key_of(task))},
-      {"name", Value(definition.name)},
-      {"state", Value(to_text(task.state))},
-      {"attempt", number(task.attempt)},
-      {"max_attempts", number(definition.retry.max_attempts)},
-      {"dependencies", Value(std::move(dependencies))},
-      {"agent_type", definition.is_approval_only() ? Value() : Value(definition.agent.type)},
-      {"agent", task.agent.valid() ? Value(to_text(task.agent)) : Value()},
-      {"scheduled_at", time_view(task.scheduled_ms)},
-      {"started_at", time_view(task.started_ms)},
-      {"finished_at", time_view(task.finished_ms)},
-      {"duration_ms", task.started_ms != 0 && end != 0 ? Value(end - task.started_ms) : Value()},
-      {"next_at", time_view(task.due_ms)},
-      {"output", output.ok() ? std::move(output).value() : Value()},
-      {"output_sha256", detail.output_blob.empty() ? Value() : Value(detail.output_blob)},
-      {"artifacts", artifact_list(task)},
-      {"error", error_view(detail.error)},
-      {"checkpoint", Value(definition.checkpoint)},
-      {"seeded", Value(task.seeded)},
-      {"branch", detail.branch.empty() ? Value() : Value(detail.branch)},
-      {"commit", detail.commit.empty() ? Value() : Value(detail.commit)},
-      {"merged_head", detail.head.empty() ? Value() : Value(detail.head)},
-      {"changed_files", number(detail.changed_files)},
-      {"conflict", detail.conflict.empty() ? Value() : Value(detail.conflict)},
-      {"decided_by", detail.decided_by.empty() ? Value() : Value(detail.decided_by)},
-      {"comment", detail.comment.empty() ? Value() : Value(detail.comment)},
-      {"group", task.instance == kNoInstance ? Value() : Value(definition.id)},
-      {"instances", group ? number(task.child_count) : Value()},
-      {"item", task.instance == kNoInstance ? Value() : item_of(run, task)}};
+  Value::Map map{{"id", Value(run.key_of(task))},
+                 {"name", Value(definition.name)},
+                 {"state", Value(to_text(task.state))},
+                 {"attempt", number(task.attempt)},
+                 {"max_attempts", number(definition.retry.max_attempts)},
+                 {"dependencies", Value(std::move(dependencies))},
+                 {"agent_type", definition.is_approval_only() ? Value() : Value(definition.agent.type)},
+                 {"agent", task.agent.valid() ? Value(to_text(task.agent)) : Value()},
+                 {"scheduled_at", time_view(task.scheduled_ms)},
+                 {"started_at", time_view(task.started_ms)},
+                 {"finished_at", time_view(task.finished_ms)},
+                 {"duration_ms", task.started_ms != 0 && end != 0 ? Value(end - task.started_ms) : Value()},
+                 {"next_at", time_view(task.due_ms)},
+                 {"output", output.ok() ? std::move(output).value() : Value()},
+                 {"output_sha256", detail.output_blob.empty() ? Value() : Value(detail.output_blob)},
+                 {"artifacts", artifact_list(task)},
+                 {"error", error_view(detail.error)},
+                 {"checkpoint", Value(definition.checkpoint)},
+                 {"seeded", Value(task.seeded)},
+                 {"branch", detail.branch.empty() ? Value() : Value(detail.branch)},
+                 {"commit", detail.commit.empty() ? Value() : Value(detail.commit)},
+                 {"merged_head", detail.head.empty() ? Value() : Value(detail.head)},
+                 {"changed_files", number(detail.changed_files)},
+                 {"conflict", detail.conflict.empty() ? Value() : Value(detail.conflict)},
+                 {"decided_by", detail.decided_by.empty() ? Value() : Value(detail.decided_by)},
+                 {"comment", detail.comment.empty() ? Value() : Value(detail.comment)},
+                 {"group", task.instance == kNoInstance ? Value() : Value(definition.id)},
+                 {"instances", group ? number(task.child_count) : Value()},
+                 {"item", task.instance == kNoInstance ? Value() : item_of(run, task)}};
   if (waits_for_person(task.state)) map.emplace_back("message", Value(approval_message(run, task)));
   return Value(std::move(map));
 }
@@ -176,8 +178,8 @@ Value workflow_view(const WorkflowVersion& version, bool with_source) {
     map.emplace_back("definition", canonical.ok() ? std::move(canonical).value() : Value());
     Value::List files;
     for (const ShippedFile& file : version.files) {
-      files.push_back(Value(
-          Value::Map{{"path", Value(file.path)}, {"sha256", Value(file.sha256)}, {"mode", number(file.mode)}}));
+      files.push_back(Value(Value::Map{
+          {"path", Value(file.path)}, {"sha256", Value(file.sha256)}, {"mode", number(file.mode)}}));
     }
     map.emplace_back("files", Value(std::move(files)));
   }
@@ -203,15 +205,15 @@ Value::List approvals_view(const Run& run) {
     const Task& task = run.tasks[i];
     if (!waits_for_person(task.state)) continue;
     const auto& definition = run.definition_of(task);
-    out.push_back(Value(Value::Map{
-        {"run", Value(to_text(run.id))},
-        {"task", Value(run.key_of(task))},
-        {"kind", Value(approval_kind(task.state))},
-        {"message", Value(approval_message(run, task))},
-        {"role", definition.approval ? Value(definition.approval->role) : Value("")},
-        {"workflow", Value(run.definition().name)},
-        {"conflict", task.get().conflict.empty() ? Value() : Value(task.get().conflict)},
-        {"error", error_view(task.get().error)}}));
+    out.push_back(
+        Value(Value::Map{{"run", Value(to_text(run.id))},
+                         {"task", Value(run.key_of(task))},
+                         {"kind", Value(approval_kind(task.state))},
+                         {"message", Value(approval_message(run, task))},
+                         {"role", definition.approval ? Value(definition.approval->role) : Value("")},
+                         {"workflow", Value(run.definition().name)},
+                         {"conflict", task.get().conflict.empty() ? Value() : Value(task.get().conflict)},
+                         {"error", error_view(task.get().error)}}));
   }
   return out;
 }

@@ -1,4 +1,5 @@
-// Runs and tasks as people and programs see them: the JSON of the API. Pure; from a run wherever it was found.
+// Runs and tasks as people and programs see them: the JSON of the API. Pure; from a run wherever it was
+// found.
 #pragma once
 
 #include <string>

@@ -4,7 +4,8 @@
 
 namespace ez::engine {
 
-Result<DemandId> Dispatcher::offer(const core::State& state, AgentId agent, std::uint32_t want, Deliver deliver) {
+Result<DemandId> Dispatcher::offer(const core::State& state, AgentId agent, std::uint32_t want,
+                                   Deliver deliver) {
   if (!state.agents.contains(agent)) return Error(Code::AgentNotFound, "no agent " + to_text(agent));
   if (demands_.size() >= kMaxDemands) {
     return Error(Code::Overloaded, std::to_string(kMaxDemands) + " requests for work wait already");

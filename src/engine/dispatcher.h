@@ -1,9 +1,9 @@
-// Who waits for work, and what they get: the leader's choice of ready tasks for waiting agents. The choice is only a
-// proposal; core checks it again when the Assign command is applied.
+// Who waits for work, and what they get: the leader's choice of ready tasks for waiting agents. The choice is
+// only a proposal; core checks it again when the Assign command is applied.
 //
-// The order of tasks is the state's (rank: priority with ageing). The order of agents is first come, first served, one
-// task at a time in turns, so that load spreads over all that wait. Cost: O(log n) a task, plus the number of ability
-// classes with work.
+// The order of tasks is the state's (rank: priority with ageing). The order of agents is first come, first
+// served, one task at a time in turns, so that load spreads over all that wait. Cost: O(log n) a task, plus
+// the number of ability classes with work.
 //
 // Not thread-safe: belongs to the kernel's loop.
 #pragma once
@@ -37,15 +37,17 @@ class Dispatcher {
   using Deliver = std::function<void(std::vector<core::Lease>)>;
 
   // Errors: OVERLOADED when kMaxDemands wait, AGENT_NOT_FOUND.
-  [[nodiscard]] Result<DemandId> offer(const core::State& state, AgentId agent, std::uint32_t want, Deliver deliver);
+  [[nodiscard]] Result<DemandId> offer(const core::State& state, AgentId agent, std::uint32_t want,
+                                       Deliver deliver);
   // False: it is gone already, or its assignment is on the way (then it ends undelivered).
   bool withdraw(const core::State& state, DemandId id);
 
-  // Fits ready tasks to waiting demands. Each demand that gets some is out of line until ended() is called for it.
+  // Fits ready tasks to waiting demands. Each demand that gets some is out of line until ended() is called
+  // for it.
   [[nodiscard]] std::vector<Assignment> choose(const core::State& state);
 
-  // The proposal is over: with leases the demand is delivered and gone; without it waits again. Returns the leases
-  // that nobody takes (the demand was withdrawn meanwhile).
+  // The proposal is over: with leases the demand is delivered and gone; without it waits again. Returns the
+  // leases that nobody takes (the demand was withdrawn meanwhile).
   [[nodiscard]] std::vector<core::Lease> ended(const core::State& state, const Assignment& assignment,
                                                std::vector<core::Lease> granted);
 

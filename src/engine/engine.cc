@@ -120,10 +120,17 @@ void Engine::publish_counters() {
   std::size_t ready = 0;
   for (const core::AbilityClass& ability : state.classes) ready += ability.ready.size();
   std::lock_guard lock(mutex_);
-  counters_ = {kernel_.counters(),     state.live_runs,   ready,
-               state.leases.size(),    state.agents.size(), kernel_.waiting_demands(),
-               kernel_.pending(),      state.timers.size(), kernel_.log().first_index().value,
-               kernel_.log().last_index().value, kernel_.leading()};
+  counters_ = {kernel_.counters(),
+               state.live_runs,
+               ready,
+               state.leases.size(),
+               state.agents.size(),
+               kernel_.waiting_demands(),
+               kernel_.pending(),
+               state.timers.size(),
+               kernel_.log().first_index().value,
+               kernel_.log().last_index().value,
+               kernel_.leading()};
 }
 
 EngineCounters Engine::counters() const {
@@ -407,21 +414,22 @@ void Engine::begin_snapshot() {
     };
     const Status status = write();
     const LogIndex index = frozen->applied;
-    post([this, index, status] {
-           kernel_.snapshot_ended(index, status.ok());
-           {
-             std::lock_guard lock(mutex_);
-             last_snapshot_ = status;
-             ++snapshots_ended_;
-           }
-           changed_.notify_all();
-         },
-         [&](const Error&) {
-           std::lock_guard lock(mutex_);
-           last_snapshot_ = status;
-           ++snapshots_ended_;
-           changed_.notify_all();
-         });
+    post(
+        [this, index, status] {
+          kernel_.snapshot_ended(index, status.ok());
+          {
+            std::lock_guard lock(mutex_);
+            last_snapshot_ = status;
+            ++snapshots_ended_;
+          }
+          changed_.notify_all();
+        },
+        [&](const Error&) {
+          std::lock_guard lock(mutex_);
+          last_snapshot_ = status;
+          ++snapshots_ended_;
+          changed_.notify_all();
+        });
   });
 }
 
@@ -432,7 +440,11 @@ Status Engine::snapshot_now() {
     before = snapshots_ended_;
   }
   std::optional<Error> refused;
-  post([this] { if (!kernel_.snapshot_running()) begin_snapshot(); }, [&](const Error& error) { refused = error; });
+  post(
+      [this] {
+        if (!kernel_.snapshot_running()) begin_snapshot();
+      },
+      [&](const Error& error) { refused = error; });
   if (refused) return *refused;
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return snapshots_ended_ > before || failure_ || stopping_; });

@@ -1,10 +1,11 @@
-// The engine: the kernel under a thread of its own, with its snapshots, its history and its followers. This is what the
-// API talks to.
+// The engine: the kernel under a thread of its own, with its snapshots, its history and its followers. This
+// is what the API talks to.
 //
-// Threads. Everything is thread-safe. Callbacks run on the loop's thread: they must be quick and must not wait.
+// Threads. Everything is thread-safe. Callbacks run on the loop's thread: they must be quick and must not
+// wait.
 //
-// Flow control. At most kMaxInbox calls wait for the loop; more are answered with OVERLOADED at once, on the caller's
-// thread. Long polls hold no thread and are bounded by the dispatcher.
+// Flow control. At most kMaxInbox calls wait for the loop; more are answered with OVERLOADED at once, on the
+// caller's thread. Long polls hold no thread and are bounded by the dispatcher.
 #pragma once
 
 #include <atomic>
@@ -81,11 +82,12 @@ class Engine final : private KernelListener {
   using Done = Kernel::Done;
 
   // All references outlive the engine. `blobs` may be null in tests.
-  Engine(KernelOptions options, std::unique_ptr<log::Log> log, storage::History& history, storage::BlobStore* blobs,
-         Clock& clock, Random& random);
+  Engine(KernelOptions options, std::unique_ptr<log::Log> log, storage::History& history,
+         storage::BlobStore* blobs, Clock& clock, Random& random);
   ~Engine() override;  // stop()
 
-  // Recovers and runs until this server leads (or cannot): replay errors, a failed log, DATA_DIR errors come back here.
+  // Recovers and runs until this server leads (or cannot): replay errors, a failed log, DATA_DIR errors come
+  // back here.
   [[nodiscard]] Status start();
   // Answers what was accepted, seals the log, flushes history, joins the threads. Idempotent.
   void stop();
@@ -96,10 +98,11 @@ class Engine final : private KernelListener {
   // A run wherever it is: live, just finished or in history. RUN_NOT_FOUND.
   void find_run(RunId id, std::function<void(Result<Cow<core::Run>>)> found);
 
-  // Results in, tasks out. `answer` is called exactly once unless abandoned; it returns false when the answer could not
-  // be handed to the agent any more: its tasks are then given back.
+  // Results in, tasks out. `answer` is called exactly once unless abandoned; it returns false when the answer
+  // could not be handed to the agent any more: its tasks are then given back.
   std::shared_ptr<Waiting> work(WorkRequest request, std::function<bool(Result<WorkAnswer>)> answer);
-  // Signs of life in, cancellations out. With `wait` the answer comes when there is something to say, or on expire().
+  // Signs of life in, cancellations out. With `wait` the answer comes when there is something to say, or on
+  // expire().
   std::shared_ptr<Waiting> heartbeat(AgentId agent, std::vector<Fence> fences, bool wait,
                                      std::function<void(HeartbeatAnswer)> answer);
 

@@ -41,7 +41,8 @@ void EventHub::publish(std::span<const core::RunEvent> events, std::uint64_t fir
   for (auto& [number, subscriber] : subscribers_) {
     std::vector<HubEvent> mine;
     for (std::size_t i = 0; i < events.size(); ++i) {
-      if (!subscriber.run.valid() || events[i].run == subscriber.run) mine.push_back({first_id + i, events[i]});
+      if (!subscriber.run.valid() || events[i].run == subscriber.run)
+        mine.push_back({first_id + i, events[i]});
     }
     if (!mine.empty()) subscriber.callback(mine);
   }

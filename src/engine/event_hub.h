@@ -1,10 +1,12 @@
 // Changes of runs for those who follow them: consoles, `ez run --follow`, tests.
 //
-// Every change has an id that grows with the log, is the same on every replica and after every restart. The hub keeps
-// the newest kKept changes; a follower that asks for an older id is told so and starts over from the run's present state.
+// Every change has an id that grows with the log, is the same on every replica and after every restart. The
+// hub keeps the newest kKept changes; a follower that asks for an older id is told so and starts over from
+// the run's present state.
 //
-// Threads. publish() on the loop's thread; subscribe and unsubscribe from any. A subscriber's callback runs on the
-// loop's thread (or inside subscribe(), for the backlog) and must be quick and not call back into the hub.
+// Threads. publish() on the loop's thread; subscribe and unsubscribe from any. A subscriber's callback runs
+// on the loop's thread (or inside subscribe(), for the backlog) and must be quick and not call back into the
+// hub.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +38,8 @@ class EventHub {
     bool gap = false;          // changes after `after_id` are no longer kept: read the run's state again
     std::uint64_t newest = 0;  // id of the newest change of all runs
   };
-  // Changes of `run` (all runs when it is not valid) after `after_id`. The backlog is delivered before it returns.
+  // Changes of `run` (all runs when it is not valid) after `after_id`. The backlog is delivered before it
+  // returns.
   [[nodiscard]] Subscription subscribe(RunId run, std::uint64_t after_id, Callback callback);
   void unsubscribe(std::uint64_t number);
 

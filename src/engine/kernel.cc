@@ -63,7 +63,8 @@ std::chrono::microseconds Kernel::idle_time() const {
     if (!state_.timers.empty()) {
       wait_us = std::min(wait_us, (state_.timers.begin()->due_ms - clock_.now_ms()) * 1000);
     }
-    if (const std::int64_t due = liveness_.next_due_us(); due != INT64_MAX) wait_us = std::min(wait_us, due - now_us);
+    if (const std::int64_t due = liveness_.next_due_us(); due != INT64_MAX)
+      wait_us = std::min(wait_us, due - now_us);
     if (internal_hold_us_ > now_us) wait_us = std::max(wait_us, internal_hold_us_ - now_us);
   }
   return std::chrono::microseconds(std::max<std::int64_t>(wait_us, 0));
@@ -79,7 +80,8 @@ void Kernel::propose(core::pb::Command command, Done done) {
   command.set_now_ms(clock_.now_ms());
   command.set_jitter_seed(random_.next());
   if (command.ByteSizeLong() > kMaxCommandBytes) {
-    return done(Error(Code::PayloadTooLarge, "the command has more than " + std::to_string(kMaxCommandBytes) + " bytes"));
+    return done(Error(Code::PayloadTooLarge,
+                      "the command has more than " + std::to_string(kMaxCommandBytes) + " bytes"));
   }
   queue_.push_back({std::move(command), std::move(done)});
 }
@@ -115,15 +117,17 @@ void Kernel::append_proposals() {
 void Kernel::committed(const log::Record& record) {
   core::pb::Batch batch;
   if (!batch.ParseFromArray(record.bytes.data(), static_cast<int>(record.bytes.size()))) {
-    return failed(Error(Code::LogDamaged, "record " + std::to_string(record.index.value) + " does not parse"));
+    return failed(
+        Error(Code::LogDamaged, "record " + std::to_string(record.index.value) + " does not parse"));
   }
   if (batch.semantics() > core::kSemantics) {
-    return failed(Error(Code::VersionBarrier, "record " + std::to_string(record.index.value) + " needs semantics " +
-                                                  std::to_string(batch.semantics()) + ", this ez knows " +
-                                                  std::to_string(core::kSemantics)));
+    return failed(Error(Code::VersionBarrier, "record " + std::to_string(record.index.value) +
+                                                  " needs semantics " + std::to_string(batch.semantics()) +
+                                                  ", this ez knows " + std::to_string(core::kSemantics)));
   }
   std::vector<Done> dones;
-  if (const auto mine = tickets_.find(record.ticket.value); record.ticket.value != 0 && mine != tickets_.end()) {
+  if (const auto mine = tickets_.find(record.ticket.value);
+      record.ticket.value != 0 && mine != tickets_.end()) {
     dones = std::move(mine->second);
     tickets_.erase(mine);
     in_flight_ -= dones.size();
@@ -143,7 +147,8 @@ void Kernel::committed(const log::Record& record) {
       dispatcher_.forget_agent(agent);
       liveness_.agent_removed(agent);
     }
-    if (effects_.reply.agent.valid() && effects_.reply.created) liveness_.agent_seen(effects_.reply.agent, now_us);
+    if (effects_.reply.agent.valid() && effects_.reply.created)
+      liveness_.agent_seen(effects_.reply.agent, now_us);
     note(command);
     for (const auto& run : effects_.finished) {
       ++counters_.runs_finished;
@@ -175,9 +180,15 @@ void Kernel::note(const core::pb::Command& command) {
   if (!command.has_report_result()) return;
   const core::pb::ReportResult& result = command.report_result();
   switch (reply.result) {
-    case core::Reply::Result::kAccepted: ++counters_.results_accepted; break;
-    case core::Reply::Result::kDuplicate: ++counters_.results_duplicate; return;
-    default: ++counters_.results_stale; return;
+    case core::Reply::Result::kAccepted:
+      ++counters_.results_accepted;
+      break;
+    case core::Reply::Result::kDuplicate:
+      ++counters_.results_duplicate;
+      return;
+    default:
+      ++counters_.results_stale;
+      return;
   }
   if (result.artifacts_size() == 0 && result.output_blob().empty()) return;
   std::vector<std::string> hashes;
@@ -192,9 +203,10 @@ void Kernel::append_ended(log::Ticket ticket, log::AppendOutcome outcome) {
   auto dones = std::move(found->second);
   tickets_.erase(found);
   in_flight_ -= dones.size();
-  const Error error = outcome == log::AppendOutcome::kRejected
-                          ? Error(Code::NotLeader, "another server leads the log now")
-                          : Error(Code::OutcomeUnknown, "leadership was lost while the command was on its way");
+  const Error error =
+      outcome == log::AppendOutcome::kRejected
+          ? Error(Code::NotLeader, "another server leads the log now")
+          : Error(Code::OutcomeUnknown, "leadership was lost while the command was on its way");
   for (Done& done : dones) done(error);
 }
 
@@ -288,7 +300,8 @@ std::vector<Fence> Kernel::heartbeat(AgentId agent, const std::vector<Fence>& fe
   if (state_.agents.contains(agent)) liveness_.agent_seen(agent, now_us);
   for (const Fence fence : fences) {
     const auto lease = state_.leases.find(fence);
-    if (lease == state_.leases.end() || lease->second.agent != agent || !liveness_.lease_seen(fence, now_us)) {
+    if (lease == state_.leases.end() || lease->second.agent != agent ||
+        !liveness_.lease_seen(fence, now_us)) {
       unknown.push_back(fence);
     }
   }
@@ -334,7 +347,8 @@ void Kernel::expire() {
   for (const AgentId agent : liveness_.silent_agents(now_us)) {
     core::pb::Command command;
     command.mutable_remove_agent()->set_agent(agent.value);
-    command.mutable_remove_agent()->set_reason("it was silent for " + std::to_string(options_.agent_timeout_ms) + " ms");
+    command.mutable_remove_agent()->set_reason("it was silent for " +
+                                               std::to_string(options_.agent_timeout_ms) + " ms");
     expiry_outstanding_ = true;
     return propose(std::move(command), [this, agent](const Result<core::Reply>& reply) {
       expiry_outstanding_ = false;
@@ -345,7 +359,8 @@ void Kernel::expire() {
 }
 
 bool Kernel::snapshot_due() const {
-  return !snapshot_running_ && !failure_ && leading_ && log_.bytes_since_snapshot() >= options_.snapshot_bytes;
+  return !snapshot_running_ && !failure_ && leading_ &&
+         log_.bytes_since_snapshot() >= options_.snapshot_bytes;
 }
 
 void Kernel::snapshot_ended(LogIndex index, bool ok) {

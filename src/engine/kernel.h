@@ -1,12 +1,13 @@
-// The kernel binds the pure core to the log: proposals in, records out, committed records applied, effects carried out.
+// The kernel binds the pure core to the log: proposals in, records out, committed records applied, effects
+// carried out.
 //
-// It owns no thread and no clock: the same kernel runs under the engine's thread (engine.h) and, step by step, under
-// the simulation. Every method is called from one thread, the loop's. Callbacks happen inside step() and never call
-// back into step().
+// It owns no thread and no clock: the same kernel runs under the engine's thread (engine.h) and, step by
+// step, under the simulation. Every method is called from one thread, the loop's. Callbacks happen inside
+// step() and never call back into step().
 //
-// Flow control. At most kMaxPending proposals wait for the log; more are refused with OVERLOADED at once. Demands
-// (waiting agents) are bounded by kMaxDemands. What the kernel proposes itself (assignments, timers, expiries) is
-// bounded by one outstanding command of each kind (per demand).
+// Flow control. At most kMaxPending proposals wait for the log; more are refused with OVERLOADED at once.
+// Demands (waiting agents) are bounded by kMaxDemands. What the kernel proposes itself (assignments, timers,
+// expiries) is bounded by one outstanding command of each kind (per demand).
 #pragma once
 
 #include <chrono>
@@ -35,7 +36,8 @@ namespace ez::engine {
 inline constexpr std::size_t kMaxPending = 65'536;
 inline constexpr std::size_t kMaxCommandBytes = 8 * 1024 * 1024;
 
-// What the kernel tells its surroundings. Called on the loop's thread, after the record is durable and applied.
+// What the kernel tells its surroundings. Called on the loop's thread, after the record is durable and
+// applied.
 class KernelListener {
  public:
   virtual ~KernelListener() = default;
@@ -82,33 +84,37 @@ class Kernel final : public log::LogListener {
   Kernel(const Kernel&) = delete;
   Kernel& operator=(const Kernel&) = delete;
 
-  // Reads the newest snapshot (the oldest kept one when `history_position` lies before it, so that history can be
-  // rebuilt) and starts the log after it. Replay and leadership follow in step().
+  // Reads the newest snapshot (the oldest kept one when `history_position` lies before it, so that history
+  // can be rebuilt) and starts the log after it. Replay and leadership follow in step().
   [[nodiscard]] Status recover(LogIndex history_position);
 
-  // One turn: pack and append proposals, run the log, dispatch work, fire timers. Waits at most `wait` when idle.
+  // One turn: pack and append proposals, run the log, dispatch work, fire timers. Waits at most `wait` when
+  // idle.
   void step(std::chrono::microseconds wait);
   // How long step() may wait without missing a timer, a lease or an agent.
   [[nodiscard]] std::chrono::microseconds idle_time() const;
 
-  // `done` is called exactly once, in a later step() (or at once for a refusal): with the reply once durable and
-  // applied, or with NOT_LEADER, OUTCOME_UNKNOWN, OVERLOADED, LOG_DISK_FULL, PAYLOAD_TOO_LARGE or the log's failure.
+  // `done` is called exactly once, in a later step() (or at once for a refusal): with the reply once durable
+  // and applied, or with NOT_LEADER, OUTCOME_UNKNOWN, OVERLOADED, LOG_DISK_FULL, PAYLOAD_TOO_LARGE or the
+  // log's failure.
   void propose(core::pb::Command command, Done done);
 
-  // A waiting agent; see dispatcher.h. `deliver` is called at most once with at least one lease; the caller must then
-  // say delivered() or undelivered() for them.
+  // A waiting agent; see dispatcher.h. `deliver` is called at most once with at least one lease; the caller
+  // must then say delivered() or undelivered() for them.
   [[nodiscard]] Result<DemandId> offer(AgentId agent, std::uint32_t want, Dispatcher::Deliver deliver);
   // The agent no longer waits. Leases that were already on their way are given back.
   void withdraw(DemandId id);
   // The work never reached the agent (its connection was gone): the leases end at once.
   void undelivered(const std::vector<core::Lease>& leases);
 
-  // A sign of life: of the agent, and of the leases it holds. Returns the fences that it does not hold (any more).
+  // A sign of life: of the agent, and of the leases it holds. Returns the fences that it does not hold (any
+  // more).
   [[nodiscard]] std::vector<Fence> heartbeat(AgentId agent, const std::vector<Fence>& fences);
   // Leases of that agent whose work should stop.
   [[nodiscard]] std::vector<core::Lease> cancelled_work(AgentId agent) const;
 
-  // Begins a snapshot when enough was written; `frozen` is called with the state to encode. Returns whether it did.
+  // Begins a snapshot when enough was written; `frozen` is called with the state to encode. Returns whether
+  // it did.
   [[nodiscard]] bool snapshot_due() const;
   void snapshot_started() { snapshot_running_ = true; }
   [[nodiscard]] bool snapshot_running() const { return snapshot_running_; }

@@ -1,5 +1,5 @@
-// Who is alive: leases and agents by their last sign of life, in the leader's memory only. Heartbeats never touch the
-// log; only an expiry does. A new leader starts every lease with a full period of grace.
+// Who is alive: leases and agents by their last sign of life, in the leader's memory only. Heartbeats never
+// touch the log; only an expiry does. A new leader starts every lease with a full period of grace.
 //
 // Times are monotonic microseconds, so that a jump of the wall clock expires nobody. Not thread-safe.
 #pragma once

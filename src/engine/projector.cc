@@ -36,7 +36,8 @@ storage::HistoryRow history_row(const core::Run& run) {
   return row;
 }
 
-Projector::Projector(storage::History& history, storage::BlobStore* blobs) : history_(history), blobs_(blobs) {}
+Projector::Projector(storage::History& history, storage::BlobStore* blobs)
+    : history_(history), blobs_(blobs) {}
 
 void Projector::finished(const Cow<core::Run>& run, LogIndex index) {
   if (index <= history_.position()) return;  // replayed: it is there already
@@ -73,7 +74,8 @@ Cow<core::Run> Projector::find(RunId id) const {
 std::vector<Cow<core::Run>> Projector::recent(std::size_t limit) const {
   std::lock_guard lock(mutex_);
   std::vector<Cow<core::Run>> out;
-  for (auto at = unwritten_.rbegin(); at != unwritten_.rend() && out.size() < limit; ++at) out.push_back(at->second);
+  for (auto at = unwritten_.rbegin(); at != unwritten_.rend() && out.size() < limit; ++at)
+    out.push_back(at->second);
   return out;
 }
 

@@ -1,12 +1,12 @@
 // What derives from the log and is kept outside it: rows of finished runs in history, references to blobs.
 //
-// The loop hands work over; a thread (or, in tests and the simulation, the caller of pump()) writes it in batches, each
-// one transaction. The log is only trimmed behind a position that flush() has made durable, so a crash replays what is
-// missing; everything here may come twice.
+// The loop hands work over; a thread (or, in tests and the simulation, the caller of pump()) writes it in
+// batches, each one transaction. The log is only trimmed behind a position that flush() has made durable, so
+// a crash replays what is missing; everything here may come twice.
 //
-// Flow control. When kMaxQueued runs wait, full() is true and the engine refuses new runs with OVERLOADED until it
-// catches up. Failures: kept in failure(); the engine then stops, because what was finished could otherwise be lost
-// from sight.
+// Flow control. When kMaxQueued runs wait, full() is true and the engine refuses new runs with OVERLOADED
+// until it catches up. Failures: kept in failure(); the engine then stops, because what was finished could
+// otherwise be lost from sight.
 #pragma once
 
 #include <condition_variable>

@@ -6,7 +6,8 @@ namespace ez::engine {
 
 Result<core::pb::StartRun> resume_command(const core::Run& run, const std::string& checkpoint) {
   if (!core::is_terminal(run.state)) {
-    return Error(Code::WrongState, to_text(run.id) + " is still live", "Cancel it first, or retry its paused tasks.");
+    return Error(Code::WrongState, to_text(run.id) + " is still live",
+                 "Cancel it first, or retry its paused tasks.");
   }
   if (run.state == core::RunState::kSucceeded && checkpoint.empty()) {
     return Error(Code::WrongState, to_text(run.id) + " succeeded: there is nothing to take up",

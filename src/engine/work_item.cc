@@ -14,8 +14,9 @@ Value number(std::uint64_t value) { return Value(static_cast<std::int64_t>(value
 Value artifacts(const core::Task& task) {
   Value::List out;
   for (const core::Artifact& artifact : task.get().artifacts) {
-    out.push_back(Value(Value::Map{
-        {"name", Value(artifact.name)}, {"sha256", Value(artifact.sha256)}, {"size", number(artifact.size)}}));
+    out.push_back(Value(Value::Map{{"name", Value(artifact.name)},
+                                   {"sha256", Value(artifact.sha256)},
+                                   {"size", number(artifact.size)}}));
   }
   return Value(std::move(out));
 }
@@ -54,8 +55,8 @@ Value sandbox(const orchestration::Sandbox& sandbox) {
 Value files(const core::WorkflowVersion& version) {
   Value::List out;
   for (const core::ShippedFile& file : version.files) {
-    out.push_back(
-        Value(Value::Map{{"path", Value(file.path)}, {"sha256", Value(file.sha256)}, {"mode", number(file.mode)}}));
+    out.push_back(Value(
+        Value::Map{{"path", Value(file.path)}, {"sha256", Value(file.sha256)}, {"mode", number(file.mode)}}));
   }
   return Value(std::move(out));
 }
@@ -73,7 +74,8 @@ std::string attempt_branch(const core::Run& run, const core::Lease& lease) {
 }
 
 Value workspace(const core::Run& run, const core::Lease& lease, WorkspaceMode mode) {
-  Value::Map map{{"mode", Value(orchestration::to_text(run.repository.empty() ? WorkspaceMode::kNone : mode))}};
+  Value::Map map{
+      {"mode", Value(orchestration::to_text(run.repository.empty() ? WorkspaceMode::kNone : mode))}};
   if (!run.repository.empty()) {
     map.emplace_back("repository", Value(run.repository));
     map.emplace_back("base", Value(run.base));

@@ -1,5 +1,6 @@
-// A workflow definition: what a registered workflow version says, parsed, checked and never changed afterwards.
-// docs/guide/workflows.md explains every key; docs/formats/workflow.schema.json is the published JSON Schema.
+// A workflow definition: what a registered workflow version says, parsed, checked and never changed
+// afterwards. docs/guide/workflows.md explains every key; docs/formats/workflow.schema.json is the published
+// JSON Schema.
 //
 // All numbers are integers in the unit that the name says. 0 means "no limit" for timeouts unless noted.
 // Threads: immutable once built; shared freely.
@@ -18,10 +19,10 @@
 
 namespace ez::orchestration {
 
-inline constexpr std::size_t kMaxTasks = 50'000;             // of one definition
-inline constexpr std::size_t kMaxForEach = 100'000;          // instances of one for_each task
+inline constexpr std::size_t kMaxTasks = 50'000;     // of one definition
+inline constexpr std::size_t kMaxForEach = 100'000;  // instances of one for_each task
 inline constexpr std::size_t kMaxSourceBytes = 16 * 1024 * 1024;
-inline constexpr std::size_t kMaxFiles = 1'000;              // shipped with a workflow
+inline constexpr std::size_t kMaxFiles = 1'000;  // shipped with a workflow
 
 enum class InputType : std::uint8_t { kString, kInt, kNumber, kBool, kList, kMap, kGit };
 enum class Priority : std::uint8_t { kCritical, kHigh, kNormal, kLow, kDeferred };
@@ -43,8 +44,8 @@ struct Retry {
   std::uint32_t jitter_permille = 300;  // of the backoff, added: backoff × [1, 1 + jitter]
 };
 
-// The four timeouts. A queue wait is schedule_to_start; one attempt is start_to_close; all attempts with their waits
-// are schedule_to_close; heartbeat is the longest silence of the agent that holds the lease.
+// The four timeouts. A queue wait is schedule_to_start; one attempt is start_to_close; all attempts with
+// their waits are schedule_to_close; heartbeat is the longest silence of the agent that holds the lease.
 struct Timeouts {
   std::int64_t schedule_to_start_ms = 0;
   std::int64_t start_to_close_ms = 3'600'000;
@@ -78,7 +79,7 @@ struct Approval {
 
 struct Task {
   std::string id;
-  std::string name;  // shown to people; the id when the file gives none
+  std::string name;                         // shown to people; the id when the file gives none
   std::vector<std::uint32_t> dependencies;  // indexes into Workflow::tasks, as written
   std::vector<std::uint32_t> dependents;    // computed
   std::uint32_t depth_below = 0;            // longest chain of tasks below this one: the critical-path hint

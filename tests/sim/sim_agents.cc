@@ -1,4 +1,5 @@
-// The agents of the simulated world: they do the work, fail at it, answer twice, answer late, fall silent and die.
+// The agents of the simulated world: they do the work, fail at it, answer twice, answer late, fall silent and
+// die.
 #include <algorithm>
 
 #include "world.h"
@@ -47,7 +48,8 @@ void World::send_result(SimAgent& agent, const core::pb::ReportResult& result, b
   bool merge = false;
   if (const auto lease = kernel_->state().leases.find(Fence{result.fence()});
       lease != kernel_->state().leases.end()) {
-    key = to_text(lease->second.run) + "/" + lease->second.task_key + "#" + std::to_string(lease->second.attempt);
+    key = to_text(lease->second.run) + "/" + lease->second.task_key + "#" +
+          std::to_string(lease->second.attempt);
     merge = lease->second.merge;
   }
   agent.sent.push_back(result);
@@ -57,14 +59,19 @@ void World::send_result(SimAgent& agent, const core::pb::ReportResult& result, b
     std::erase_if(agent.sent, [&](const auto& other) { return other.fence() == result.fence(); });
     switch (reply->result) {
       case core::Reply::Result::kAccepted:
-        if (!accepted_fences_.insert(result.fence()).second) broken_ = "one lease had two accepted results: " + key;
+        if (!accepted_fences_.insert(result.fence()).second)
+          broken_ = "one lease had two accepted results: " + key;
         if (merge) ++tally_.merges;
         if (!merge && result.outcome() == core::pb::ReportResult::SUCCEEDED && ++accepted_[key] > 1) {
           broken_ = "two accepted results for " + key;
         }
         break;
-      case core::Reply::Result::kDuplicate: ++tally_.duplicate; break;
-      default: ++tally_.stale; break;
+      case core::Reply::Result::kDuplicate:
+        ++tally_.duplicate;
+        break;
+      default:
+        ++tally_.stale;
+        break;
     }
   });
   // The same once more, as a client does whose connection broke.

@@ -1,5 +1,5 @@
-// Seeds of the simulated world. EZ_SIM_SEEDS=N runs that many (default 300), EZ_SIM_FIRST=S starts at S; a failure
-// prints the one command that repeats it.
+// Seeds of the simulated world. EZ_SIM_SEEDS=N runs that many (default 300), EZ_SIM_FIRST=S starts at S; a
+// failure prints the one command that repeats it.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -33,13 +33,14 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     sum.merges += world.tally().merges;
     sum.decisions += world.tally().decisions;
   }
-  std::printf("%llu seeds: %llu runs finished, %llu crashes, %llu changes of leader, %llu snapshots, %llu stale and "
-              "%llu duplicate results, %llu unanswered starts, %llu merges, %llu decisions\n",
-              static_cast<unsigned long long>(count), static_cast<unsigned long long>(sum.finished),
-              static_cast<unsigned long long>(sum.crashes), static_cast<unsigned long long>(sum.takeovers),
-              static_cast<unsigned long long>(sum.snapshots), static_cast<unsigned long long>(sum.stale),
-              static_cast<unsigned long long>(sum.duplicate), static_cast<unsigned long long>(sum.unknown),
-              static_cast<unsigned long long>(sum.merges), static_cast<unsigned long long>(sum.decisions));
+  std::printf(
+      "%llu seeds: %llu runs finished, %llu crashes, %llu changes of leader, %llu snapshots, %llu stale and "
+      "%llu duplicate results, %llu unanswered starts, %llu merges, %llu decisions\n",
+      static_cast<unsigned long long>(count), static_cast<unsigned long long>(sum.finished),
+      static_cast<unsigned long long>(sum.crashes), static_cast<unsigned long long>(sum.takeovers),
+      static_cast<unsigned long long>(sum.snapshots), static_cast<unsigned long long>(sum.stale),
+      static_cast<unsigned long long>(sum.duplicate), static_cast<unsigned long long>(sum.unknown),
+      static_cast<unsigned long long>(sum.merges), static_cast<unsigned long long>(sum.decisions));
   if (count >= 100) {
     // A world in which nothing goes wrong proves nothing.
     EXPECT_GT(sum.crashes, count);

@@ -18,7 +18,8 @@ std::string random_workflow(SeededRandom& random, int number) {
       if (random.chance(1, 3)) dependencies += (dependencies.empty() ? "t" : ", t") + std::to_string(j);
     }
     if (!dependencies.empty()) text += "    dependencies: [" + dependencies + "]\n";
-    if (random.chance(1, 6)) text += random.chance(1, 2) ? "    when: inputs.flag\n" : "    when: '!inputs.flag'\n";
+    if (random.chance(1, 6))
+      text += random.chance(1, 2) ? "    when: inputs.flag\n" : "    when: '!inputs.flag'\n";
     if (random.chance(1, 10)) {
       text += "    approval: {message: 'go on?'}\n";
       if (random.chance(1, 2)) continue;
@@ -31,11 +32,12 @@ std::string random_workflow(SeededRandom& random, int number) {
       if (random.chance(1, 3)) text += "    env: {ITEM: '${{ item }}'}\n";
     }
     if (random.chance(1, 4)) {
-      text += "    concurrency: {key: 'k" + std::to_string(random.below(2)) + "', limit: " +
-              std::to_string(1 + random.below(2)) + "}\n";
+      text += "    concurrency: {key: 'k" + std::to_string(random.below(2)) +
+              "', limit: " + std::to_string(1 + random.below(2)) + "}\n";
     }
     if (random.chance(1, 2)) {
-      text += "    retry: {max_attempts: " + std::to_string(1 + random.below(3)) + ", backoff: 2s, max_backoff: 20s}\n";
+      text += "    retry: {max_attempts: " + std::to_string(1 + random.below(3)) +
+              ", backoff: 2s, max_backoff: 20s}\n";
     }
     if (random.chance(1, 3)) {
       text += "    timeout: {start_to_close: 40s, heartbeat: 15s";
@@ -44,9 +46,14 @@ std::string random_workflow(SeededRandom& random, int number) {
       text += "}\n";
     }
     switch (random.below(4)) {
-      case 0: text += "    on_failure: fail\n"; break;
-      case 1: text += "    on_failure: continue\n"; break;
-      default: break;
+      case 0:
+        text += "    on_failure: fail\n";
+        break;
+      case 1:
+        text += "    on_failure: continue\n";
+        break;
+      default:
+        break;
     }
     if (random.chance(1, 5)) text += "    checkpoint: true\n";
     if (repository && random.chance(1, 3)) text += "    workspace: read\n";

@@ -22,9 +22,11 @@ log::FakeLogOptions troubled() {
 
 }  // namespace
 
-World::World(std::uint64_t seed) : random_(seed), kernel_random_(seed ^ 0x5eed), cluster_(seed ^ 0x109, troubled()) {
+World::World(std::uint64_t seed)
+    : random_(seed), kernel_random_(seed ^ 0x5eed), cluster_(seed ^ 0x109, troubled()) {
   const std::uint64_t kinds = 2 + random_.below(3);
-  for (std::uint64_t i = 0; i < kinds; ++i) workflows_.push_back(random_workflow(random_, static_cast<int>(i)));
+  for (std::uint64_t i = 0; i < kinds; ++i)
+    workflows_.push_back(random_workflow(random_, static_cast<int>(i)));
   const std::uint64_t agents = 2 + random_.below(4);
   for (std::uint64_t i = 0; i < agents; ++i) {
     SimAgent agent;
@@ -115,7 +117,8 @@ void World::start_run() {
     if (runs_.size() >= kMaxRuns) return;
     ClientRun fresh;
     fresh.key = "key-" + std::to_string(runs_.size());
-    const auto& text = *std::next(registered_.begin(), static_cast<std::ptrdiff_t>(random_.below(registered_.size())));
+    const auto& text =
+        *std::next(registered_.begin(), static_cast<std::ptrdiff_t>(random_.below(registered_.size())));
     fresh.workflow = text.substr(6, text.find('\n') - 6);
     runs_.push_back(fresh);
     client = &runs_.back();
@@ -151,9 +154,9 @@ void World::control() {
   core::pb::Command command;
   auto* body = command.mutable_control_run();
   body->set_run(client.id->value);
-  constexpr core::pb::ControlRun::Action kActions[] = {core::pb::ControlRun::PAUSE, core::pb::ControlRun::RESUME,
-                                                       core::pb::ControlRun::RESUME, core::pb::ControlRun::RETRY,
-                                                       core::pb::ControlRun::CANCEL};
+  constexpr core::pb::ControlRun::Action kActions[] = {
+      core::pb::ControlRun::PAUSE, core::pb::ControlRun::RESUME, core::pb::ControlRun::RESUME,
+      core::pb::ControlRun::RETRY, core::pb::ControlRun::CANCEL};
   body->set_action(kActions[random_.below(random_.chance(1, 10) ? 5 : 4)]);
   body->set_principal("client");
   kernel_->propose(std::move(command), [](const Result<core::Reply>&) {});
@@ -194,7 +197,8 @@ void World::snapshot() {
   auto writer = log_->begin_snapshot(frozen.applied, kernel_->epoch());
   if (!writer.ok()) return;
   kernel_->snapshot_started();
-  Status status = core::encode_snapshot(frozen, [&](std::string_view piece) { return (*writer)->write(piece); });
+  Status status =
+      core::encode_snapshot(frozen, [&](std::string_view piece) { return (*writer)->write(piece); });
   if (status.ok() && random_.chance(9, 10)) {
     status = (*writer)->commit();
     if (status.ok()) {
@@ -208,15 +212,21 @@ void World::snapshot() {
 
 void World::act() {
   switch (random_.below(12)) {
-    case 0: register_workflows(); break;
-    case 1: start_run(); break;
+    case 0:
+      register_workflows();
+      break;
+    case 1:
+      start_run();
+      break;
     case 2:
       if (random_.chance(1, 5)) control();
       break;
     case 3:
       if (random_.chance(1, 2)) decide(false);
       break;
-    case 4: clock_.advance(static_cast<std::int64_t>(random_.below(3'000))); break;
+    case 4:
+      clock_.advance(static_cast<std::int64_t>(random_.below(3'000)));
+      break;
     case 5:
       if (random_.chance(1, 6)) snapshot();
       break;
@@ -227,7 +237,9 @@ void World::act() {
       // The wall clock of a machine may jump; nobody may be expired or fired early for good because of it.
       if (random_.chance(1, 10)) clock_.wall_ms += static_cast<std::int64_t>(random_.below(20'000)) - 10'000;
       break;
-    default: agent_turn(agents_[random_.below(agents_.size())], false); break;
+    default:
+      agent_turn(agents_[random_.below(agents_.size())], false);
+      break;
   }
 }
 
@@ -299,10 +311,11 @@ std::string World::peace() {
     if (i % 16 == 0) {
       if (auto found = check(); !found.empty()) return "peace " + std::to_string(i) + ": " + found;
     }
-    if (!unanswered && kernel_->leading() && kernel_->state().live_runs == 0 && kernel_->state().leases.empty() &&
-        kernel_->pending() == 0) {
+    if (!unanswered && kernel_->leading() && kernel_->state().live_runs == 0 &&
+        kernel_->state().leases.empty() && kernel_->pending() == 0) {
       for (const ClientRun& run : runs_) {
-        if (!finished_.contains(*run.id)) return "acknowledged " + to_text(*run.id) + " is neither live nor finished";
+        if (!finished_.contains(*run.id))
+          return "acknowledged " + to_text(*run.id) + " is neither live nor finished";
       }
       return compare_replay();
     }

@@ -1,5 +1,6 @@
-// A whole small world under one seed: the real core and kernel over a fake log, with agents that lie, die and repeat
-// themselves, clients that do not get answers, and a server that crashes at any step. docs/TESTING.md explains it.
+// A whole small world under one seed: the real core and kernel over a fake log, with agents that lie, die and
+// repeat themselves, clients that do not get answers, and a server that crashes at any step. docs/TESTING.md
+// explains it.
 //
 // Nothing here reads a clock or draws randomness but through the seed: a failing seed fails again.
 #pragma once
@@ -32,7 +33,7 @@ class SimClock final : public Clock {
 
 // What a client believes about a run that it asked for.
 struct ClientRun {
-  std::string key;          // idempotency key: the same for every try
+  std::string key;  // idempotency key: the same for every try
   std::string workflow;
   std::optional<RunId> id;  // acknowledged
 };
@@ -44,9 +45,9 @@ struct SimAgent {
   std::optional<AgentId> id;
   bool registering = false;
   std::optional<engine::DemandId> demand;
-  std::vector<core::Lease> work;              // leases that it believes to hold
-  std::vector<core::pb::ReportResult> sent;   // results whose answer it did not see
-  std::int64_t deaf_until_us = 0;             // sends no heartbeats
+  std::vector<core::Lease> work;             // leases that it believes to hold
+  std::vector<core::pb::ReportResult> sent;  // results whose answer it did not see
+  std::int64_t deaf_until_us = 0;            // sends no heartbeats
 };
 
 class World final : public engine::KernelListener {
@@ -61,8 +62,8 @@ class World final : public engine::KernelListener {
 
   // What was exercised, so that a test can see that the world is not idle.
   struct Tally {
-    std::uint64_t crashes = 0, takeovers = 0, snapshots = 0, finished = 0, acknowledged = 0, stale = 0, duplicate = 0,
-                  expired = 0, unknown = 0, merges = 0, decisions = 0;
+    std::uint64_t crashes = 0, takeovers = 0, snapshots = 0, finished = 0, acknowledged = 0, stale = 0,
+                  duplicate = 0, expired = 0, unknown = 0, merges = 0, decisions = 0;
   };
   [[nodiscard]] const Tally& tally() const { return tally_; }
 

@@ -49,14 +49,17 @@ void apply_assign(Context& context, const pb::Assign& command) {
     task.agent = agent.id;
     if (!merge) task.started_ms = context.now_ms;
     std::int64_t due = 0;
-    if (definition.timeout.start_to_close_ms != 0) due = context.now_ms + definition.timeout.start_to_close_ms;
+    if (definition.timeout.start_to_close_ms != 0)
+      due = context.now_ms + definition.timeout.start_to_close_ms;
     if (definition.timeout.schedule_to_close_ms != 0) {
       const std::int64_t close = task.scheduled_ms + definition.timeout.schedule_to_close_ms;
       due = due == 0 ? close : std::min(due, close);
     }
     if (due != 0) state.set_timer(run.id, index, task.due_ms, due);
-    Lease lease{task.fence,    run.id, index, task.attempt,   agent.id, merge, false,
-                context.now_ms, definition.timeout.heartbeat_ms, run.key_of(task)};
+    Lease lease{task.fence,      run.id,         index,
+                task.attempt,    agent.id,       merge,
+                false,           context.now_ms, definition.timeout.heartbeat_ms,
+                run.key_of(task)};
     reply.granted.push_back(lease);
     state.add_lease(std::move(lease));
   }

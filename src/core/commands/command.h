@@ -1,5 +1,5 @@
-// One function per command, one file per function. Each checks before it changes anything; a refusal goes into
-// context.effects.reply.error.
+// One function per command, one file per function. Each checks before it changes anything; a refusal goes
+// into context.effects.reply.error.
 #pragma once
 
 #include "core/command.pb.h"

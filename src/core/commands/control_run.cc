@@ -49,9 +49,10 @@ void apply_control_run(Context& context, const pb::ControlRun& command) {
   reply.run = run->id;
   switch (command.action()) {
     case pb::ControlRun::CANCEL:
-      stop_run(context, *run, RunState::kCancelled,
-               {"TASK_CANCELLED", "cancelled by " + command.principal() +
-                                      (command.comment().empty() ? std::string() : ": " + command.comment())});
+      stop_run(
+          context, *run, RunState::kCancelled,
+          {"TASK_CANCELLED", "cancelled by " + command.principal() +
+                                 (command.comment().empty() ? std::string() : ": " + command.comment())});
       break;
     case pb::ControlRun::PAUSE:
       if (run->state == RunState::kPaused) return;
@@ -73,8 +74,9 @@ void apply_control_run(Context& context, const pb::ControlRun& command) {
         retry_task(context, *run, i);
       }
       if (!any) {
-        reply.error = Error(Code::WrongState, to_text(run->id) + " has no paused task",
-                            "Only tasks that are paused or in conflict can be retried while the run is live.");
+        reply.error =
+            Error(Code::WrongState, to_text(run->id) + " has no paused task",
+                  "Only tasks that are paused or in conflict can be retried while the run is live.");
         return;
       }
       break;
@@ -84,7 +86,8 @@ void apply_control_run(Context& context, const pb::ControlRun& command) {
       return;
   }
   if (!is_terminal(run->state)) {
-    context.effects.events.push_back({run->id, kNoInstance, static_cast<std::uint8_t>(run->state), 0, context.now_ms});
+    context.effects.events.push_back(
+        {run->id, kNoInstance, static_cast<std::uint8_t>(run->state), 0, context.now_ms});
   }
   settle(context, *run);
 }

@@ -89,8 +89,8 @@ void apply_control_task(Context& context, const pb::ControlTask& command) {
     case pb::ControlTask::CANCEL: {
       const Task& task = run->tasks[index];
       if (is_terminal(task.state)) {
-        reply.error = Error(Code::WrongState, "task " + command.task() + " is over; it is " +
-                                                  std::string(to_text(task.state)));
+        reply.error = Error(Code::WrongState,
+                            "task " + command.task() + " is over; it is " + std::string(to_text(task.state)));
         break;
       }
       if (task.state == TaskState::kExpanded) {

@@ -19,7 +19,8 @@ std::optional<Error> check(const Context& context, const pb::RegisterAgent& comm
     return Error(Code::InvalidArgument, "an agent's capacity is 1 to " + std::to_string(kMaxCapacity));
   }
   if (static_cast<std::size_t>(command.capabilities_size()) > kMaxCapabilities) {
-    return Error(Code::InvalidArgument, "an agent has at most " + std::to_string(kMaxCapabilities) + " capabilities");
+    return Error(Code::InvalidArgument,
+                 "an agent has at most " + std::to_string(kMaxCapabilities) + " capabilities");
   }
   if (context.state.agents.size() >= kMaxAgents && !context.state.agent_names.contains(command.name())) {
     return Error(Code::Overloaded, std::to_string(kMaxAgents) + " agents are registered already");

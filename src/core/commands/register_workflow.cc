@@ -8,7 +8,8 @@ bool same_files(const std::vector<ShippedFile>& have, const pb::RegisterWorkflow
   if (have.size() != static_cast<std::size_t>(command.files_size())) return false;
   for (std::size_t i = 0; i < have.size(); ++i) {
     const pb::ShippedFile& file = command.files(static_cast<int>(i));
-    if (have[i].path != file.path() || have[i].sha256 != file.sha256() || have[i].mode != file.mode()) return false;
+    if (have[i].path != file.path() || have[i].sha256 != file.sha256() || have[i].mode != file.mode())
+      return false;
   }
   return true;
 }

@@ -34,13 +34,14 @@ bool lost(const pb::ReportResult& command) {
 
 void executed(Context& context, Run& run, std::uint32_t index, const pb::ReportResult& command) {
   if (command.outcome() != pb::ReportResult::SUCCEEDED) {
-    return attempt_failed(context, run, index, error_of(command), command.exit_code(), command.final(), lost(command));
+    return attempt_failed(context, run, index, error_of(command), command.exit_code(), command.final(),
+                          lost(command));
   }
   {
     Task& task = run.tasks.write(index);
     // Tasks that only answer need no detail record: it is the common case of a large fleet.
-    if (task.detail || !command.output().empty() || !command.output_blob().empty() || command.artifacts_size() > 0 ||
-        !command.commit().empty()) {
+    if (task.detail || !command.output().empty() || !command.output_blob().empty() ||
+        command.artifacts_size() > 0 || !command.commit().empty()) {
       auto detail = task.edit();
       take_output(*detail, command);
       task.detail = std::move(detail);
@@ -79,7 +80,8 @@ void merged(Context& context, Run& run, std::uint32_t index, const pb::ReportRes
     default:
       // The check failed on the merged tree (or git did): the work is done again from the new head.
       leave_merge_queue(context, run, index);
-      return attempt_failed(context, run, index, error_of(command), command.exit_code(), command.final(), false);
+      return attempt_failed(context, run, index, error_of(command), command.exit_code(), command.final(),
+                            false);
   }
 }
 

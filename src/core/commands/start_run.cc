@@ -9,8 +9,9 @@ namespace {
 
 // What must be equal for two requests with one idempotency key to be the same request.
 std::string request_hash(const pb::StartRun& command) {
-  return sha256_hex(command.workflow() + "\n" + std::to_string(command.version()) + "\n" + command.inputs() + "\n" +
-                    std::to_string(command.priority()) + "\n" + std::to_string(command.resumed_from()));
+  return sha256_hex(command.workflow() + "\n" + std::to_string(command.version()) + "\n" + command.inputs() +
+                    "\n" + std::to_string(command.priority()) + "\n" +
+                    std::to_string(command.resumed_from()));
 }
 
 void forget_old_keys(Context& context) {
@@ -41,10 +42,11 @@ Status render_repository(Run& run) {
 Status prepare(Context& context, const pb::StartRun& command, Run& run) {
   run.workflow = context.state.find_workflow(command.namespace_(), command.workflow(), command.version());
   if (!run.workflow) {
-    return Error(Code::WorkflowNotFound, "no workflow " + command.workflow() +
-                                             (command.version() == 0 ? std::string()
-                                                                     : " version " + std::to_string(command.version())) +
-                                             " in namespace " + command.namespace_());
+    return Error(
+        Code::WorkflowNotFound,
+        "no workflow " + command.workflow() +
+            (command.version() == 0 ? std::string() : " version " + std::to_string(command.version())) +
+            " in namespace " + command.namespace_());
   }
   if (context.state.live_runs >= kMaxLiveRuns) {
     return Error(Code::Overloaded, std::to_string(kMaxLiveRuns) + " runs are live already");
@@ -84,8 +86,9 @@ void apply_start_run(Context& context, const pb::StartRun& command) {
   State& state = context.state;
   Reply& reply = context.effects.reply;
   forget_old_keys(context);
-  const std::string key =
-      command.idempotency_key().empty() ? std::string() : command.namespace_() + "/" + command.idempotency_key();
+  const std::string key = command.idempotency_key().empty()
+                              ? std::string()
+                              : command.namespace_() + "/" + command.idempotency_key();
   if (!key.empty()) {
     if (const auto known = state.idempotency.find(key); known != state.idempotency.end()) {
       reply.run = known->second.run;
@@ -126,7 +129,8 @@ void apply_start_run(Context& context, const pb::StartRun& command) {
   }
   reply.run = id;
   reply.created = true;
-  context.effects.events.push_back({id, kNoInstance, static_cast<std::uint8_t>(run.state), 0, context.now_ms});
+  context.effects.events.push_back(
+      {id, kNoInstance, static_cast<std::uint8_t>(run.state), 0, context.now_ms});
   settle(context, run);
 }
 

@@ -8,26 +8,28 @@ void fire(Context& context, Run& run, std::uint32_t index) {
   const Task& task = run.tasks[index];
   const bool closed =
       timeout.schedule_to_close_ms != 0 && context.now_ms >= task.scheduled_ms + timeout.schedule_to_close_ms;
-  const std::string close_text = "schedule_to_close of " + std::to_string(timeout.schedule_to_close_ms) + " ms passed";
+  const std::string close_text =
+      "schedule_to_close of " + std::to_string(timeout.schedule_to_close_ms) + " ms passed";
   switch (task.state) {
     case TaskState::kBackoff:
       return enqueue(context, run, index);
     case TaskState::kReady:
-      return attempt_failed(context, run, index,
-                            {"TASK_TIMEOUT", closed ? close_text
-                                                    : "schedule_to_start of " +
-                                                          std::to_string(timeout.schedule_to_start_ms) +
-                                                          " ms passed without an agent"},
-                            0, true, false);
+      return attempt_failed(
+          context, run, index,
+          {"TASK_TIMEOUT", closed ? close_text
+                                  : "schedule_to_start of " + std::to_string(timeout.schedule_to_start_ms) +
+                                        " ms passed without an agent"},
+          0, true, false);
     case TaskState::kRunning:
     case TaskState::kMerging:
       end_lease(context, run, index, true);
       if (run.tasks[index].state == TaskState::kMerging) leave_merge_queue(context, run, index);
-      return attempt_failed(context, run, index,
-                            {"TASK_TIMEOUT", closed ? close_text
-                                                    : "start_to_close of " +
-                                                          std::to_string(timeout.start_to_close_ms) + " ms passed"},
-                            0, closed, false);
+      return attempt_failed(
+          context, run, index,
+          {"TASK_TIMEOUT",
+           closed ? close_text
+                  : "start_to_close of " + std::to_string(timeout.start_to_close_ms) + " ms passed"},
+          0, closed, false);
     default:
       EZ_CHECK(false, "a timer fired for a task that has none");
   }
