@@ -30,7 +30,7 @@ TEST(Lease, AnAgentThatStartsAgainLosesItsOldLeases) {
   const AgentId after = world.agent("one");
   EXPECT_NE(before, after);
   EXPECT_EQ(world.state_of(run, "a"), kBackoff);  // lost, not failed: max_attempts is not used up
-  EXPECT_NE(world.report(lease, pb::ReportResult::SUCCEEDED), Reply::Result::kAccepted);
+  EXPECT_EQ(world.report(lease, pb::ReportResult::SUCCEEDED), Reply::Result::kStale);
   world.pass(2'000);
   world.finish(after, run, "a");
 }

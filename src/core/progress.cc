@@ -294,7 +294,6 @@ void end_lease(Context& context, Run& run, std::uint32_t index, bool tell) {
   Task& task = run.tasks.write(index);
   const auto lease = context.state.leases.find(task.fence);
   EZ_CHECK(lease != context.state.leases.end(), "a task names a lease that does not exist");
-  task.last_fence = task.fence;
   task.fence = Fence{};
   if (tell) {
     lease->second.cancelled = true;

@@ -18,6 +18,8 @@ Engine::~Engine() { stop(); }
 
 Status Engine::start() {
   EZ_TRY(kernel_.recover(history_.position()));
+  // What a snapshot stands for is not replayed: who follows from before it has to read the state anew.
+  events_.begin_after((kernel_.state().applied.value + 1) * kEventsPerRecord - 1);
   // A live run keeps its blobs; references that a crash lost are added again before anything is collected.
   kernel_.state().each_run([&](const Cow<core::Run>& run) {
     for (std::uint32_t i = 0; i < run->tasks.size(); ++i) {

@@ -24,6 +24,11 @@ EventHub::Subscription EventHub::subscribe(RunId run, std::uint64_t after_id, Ca
   return out;
 }
 
+void EventHub::begin_after(std::uint64_t id) {
+  std::lock_guard lock(mutex_);
+  dropped_up_to_ = newest_ = id;
+}
+
 void EventHub::unsubscribe(std::uint64_t number) {
   std::lock_guard lock(mutex_);
   subscribers_.erase(number);

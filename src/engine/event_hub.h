@@ -43,6 +43,8 @@ class EventHub {
   [[nodiscard]] Subscription subscribe(RunId run, std::uint64_t after_id, Callback callback);
   void unsubscribe(std::uint64_t number);
 
+  // Changes up to `id` are not kept: the log before it was not replayed. Once, before the first publish().
+  void begin_after(std::uint64_t id);
   void publish(std::span<const core::RunEvent> events, std::uint64_t first_id);
   [[nodiscard]] std::size_t subscribers() const;
 

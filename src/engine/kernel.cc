@@ -12,8 +12,6 @@ constexpr std::size_t kBatchBytes = 1024 * 1024;
 constexpr int kBatchCommands = 2048;
 constexpr std::uint32_t kTimersPerTick = 1000;
 constexpr std::size_t kMaxUnanswered = 64;  // records on their way through the log
-// Room for the events of one record in the numbering of events: id = log index × this + position.
-constexpr std::uint64_t kEventsPerRecord = 1 << 20;
 
 }  // namespace
 

@@ -14,7 +14,8 @@ namespace {
 
 const ez::Value* lookup(std::string_view name) {
   static const ez::Value variables = ez::parse_json(R"({
-    "inputs": {"n": 3, "f": 2.5, "s": "some text", "list": [1, "x", null, {"k": [true]}], "big": 9223372036854775807},
+    "inputs": {"n": 3, "f": 2.5, "s": "some text", "list": [1, "x", null, {"k": [true]}],
+               "big": 9223372036854775807},
     "tasks": {"build": {"state": "succeeded", "output": {"changed": 1}}, "unit-tests": {"output": []}},
     "item": "a b", "index": 0})")
                                          .value();

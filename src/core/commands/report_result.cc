@@ -114,6 +114,7 @@ void apply_report_result(Context& context, const pb::ReportResult& command) {
     return;
   }
   Run& run = *state.write_run(lease.run);
+  run.tasks.write(lease.task).last_fence = fence;
   end_lease(context, run, lease.task, false);
   reply.result = Reply::Result::kAccepted;
   run.cost_microusd += command.cost_microusd() > 0 ? command.cost_microusd() : 0;
