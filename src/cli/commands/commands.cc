@@ -27,6 +27,7 @@ const std::vector<Command>& all_commands() {
                                              agents_command(),
                                              doctor_command(),
                                              bench_api_command(),
+                                             bench_flow_command(),
                                              completion_command(),
                                              version_command()};
   return commands;

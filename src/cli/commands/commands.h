@@ -27,6 +27,7 @@ namespace ez::cli {
 [[nodiscard]] Command agents_command();
 [[nodiscard]] Command doctor_command();
 [[nodiscard]] Command bench_api_command();
+[[nodiscard]] Command bench_flow_command();
 [[nodiscard]] Command version_command();
 [[nodiscard]] Command completion_command();
 
