@@ -261,7 +261,9 @@ def rule_headers(tree: Tree) -> Iterator[Finding]:
             if found and HEAVY.search(found.group(1)) and path not in HEAVY_ALLOWED:
                 yield Finding(path, number, "header", f"{found.group(1)} is heavy: include it in the .cc file")
     for path, reason in HEAVY_ALLOWED.items():
-        if path not in tree.files or not reason:
+        # Only in the tree that the list is about; the tests of this program check small trees.
+        here = any(name.startswith(path.rsplit("/", 1)[0] + "/") for name in tree.files)
+        if (here and path not in tree.files) or not reason:
             yield Finding("tests/tidy/tidy.py", 1, "header", f"HEAVY_ALLOWED: {path} is gone or has no reason")
 
 
