@@ -17,13 +17,25 @@
 namespace ez::app {
 namespace {
 
-constexpr std::chrono::hours kLook{1};
+constexpr std::chrono::seconds kLook{10};
 
 telemetry::LogOptions log_options(const cli::AgentOptions& options) {
   telemetry::LogOptions log;
   log.format = ::isatty(STDERR_FILENO) == 1 ? telemetry::LogFormat::kColor : telemetry::LogFormat::kJson;
   (void)telemetry::parse_level(options.log_level, log.level);
   return log;
+}
+
+// What an earlier worker left behind when it was killed. What cannot be cleared yet (a git of that worker may
+// still hold a lock) stays where it is, unmerged work included, and is tried again.
+void clear_left_behind(agents::WorkspaceManager& workspaces) {
+  const auto recovered = workspaces.recover();
+  if (!recovered.ok()) {
+    EZ_LOG(kWarning, "agent", "a workspace of an earlier worker could not be cleared",
+           {"error", recovered.error().to_string()});
+  } else if (*recovered > 0) {
+    EZ_LOG(kInfo, "agent", "workspaces of an earlier worker were cleared", {"count", *recovered});
+  }
 }
 
 }  // namespace
@@ -48,14 +60,7 @@ Status work(const cli::AgentOptions& options) {
   agents::WorkspaceManager workspaces(std::move(places));
   if (const std::size_t killed = agents::kill_orphaned_sandboxes(); killed > 0)
     EZ_LOG(kInfo, "agent", "sandboxes of a killed worker were ended", {"count", killed});
-  const auto recovered = workspaces.recover();
-  if (!recovered.ok()) {
-    // What could not be cleared stays where it is, unmerged work included; the next start tries again.
-    EZ_LOG(kWarning, "agent", "a workspace of an earlier worker could not be cleared",
-           {"error", recovered.error().to_string()});
-  } else if (*recovered > 0) {
-    EZ_LOG(kInfo, "agent", "workspaces of an earlier worker were cleared", {"count", *recovered});
-  }
+  clear_left_behind(workspaces);
 
   const agents::Sandbox sandbox;
   if (const Status probe = sandbox.probe(); !probe.ok()) {
@@ -79,7 +84,10 @@ Status work(const cli::AgentOptions& options) {
          {"capacity", options.capacity});
   worker.start();
   int signal = 0;
-  while (signal == 0) signal = signals.wait_for(kLook);
+  while (signal == 0) {
+    signal = signals.wait_for(kLook);
+    if (signal == 0) clear_left_behind(workspaces);
+  }
   EZ_LOG(kInfo, "agent", "stopping", {"signal", signal}, {"running", worker.running()});
   worker.stop();
   logger->flush();
