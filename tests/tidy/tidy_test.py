@@ -64,7 +64,7 @@ class TidyTest(unittest.TestCase):
         self.breaks("src/log/a_test.cc", "ASSERT_FALSE(false);\n", "word")
 
     def test_machine_paths(self):
-        for path in ("/work/main/x", "/home/someone/src", "cd /root/thing"):
+        for path in ("/work/some/x", "/home/someone/src", "cd /root/thing"):
             self.breaks("docs/a.md", f"see {path} there\n", "machine-path")
         self.assertEqual(self.findings({"docs/a.md": "POST /v1/work, https://x.org/home/a, ./work/x, /v1/work/7\n"}), [])
 
