@@ -342,11 +342,12 @@ Result<UniqueFd> memory_file(std::string_view name, std::string_view bytes) {
 }
 
 Result<ProcessOutcome> run_process(const ProcessSpec& spec, ProcessHooks* hooks, const CancelToken* cancel) {
-  // A child that ends before it has read all its input must not end this process with it. Children start with the
-  // default again.
+  // A child that ends before it has read all its input must not end this process with it. Children start with
+  // the default again.
   static const bool ignored = [] {
     struct sigaction present {};
-    if (::sigaction(SIGPIPE, nullptr, &present) == 0 && present.sa_handler == SIG_DFL) ::signal(SIGPIPE, SIG_IGN);
+    if (::sigaction(SIGPIPE, nullptr, &present) == 0 && present.sa_handler == SIG_DFL)
+      ::signal(SIGPIPE, SIG_IGN);
     return true;
   }();
   (void)ignored;
