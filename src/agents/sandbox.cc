@@ -16,6 +16,7 @@
 
 #include "agents/files.h"
 #include "agents/orphans.h"
+#include "agents/process_cgroup.h"
 #include "agents/process_tree.h"
 #include "agents/sandbox_command.h"
 #include "agents/seccomp_filter.h"
@@ -61,10 +62,13 @@ class Warden final : public ProcessHooks {
       return unavailable("bwrap did not set the sandbox up in time");
     }
     init_fd_ = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, init_, 0)));
-    if (::geteuid() != 0) {
+    // Above the watchdog's limit, so that it sees and names the excess, and hard: the kernel refuses more.
+    const std::size_t most = max_processes_ * 2 + 16;
+    if (::geteuid() == 0) {
+      cgroup_.hold(init_, most);
+    } else {
       // Counts only this sandbox's processes (the user namespace is its own); ez's own limits stay as they
       // are.
-      const auto most = static_cast<rlim_t>(max_processes_) * 2 + 16;
       const rlimit limit{most, most};
       ::prlimit(init_, RLIMIT_NPROC, &limit, nullptr);
     }
@@ -236,6 +240,7 @@ class Warden final : public ProcessHooks {
   UniqueFd block_;
   pid_t init_ = 0;  // process 1 of the namespace, by its number here
   UniqueFd init_fd_;
+  ProcessCgroup cgroup_;
   std::size_t max_processes_;
   std::string status_text_;
   std::string setup_text_;

@@ -9,9 +9,9 @@
 // Limits are held by a watchdog in the thread of run(), which samples the pid namespace every kWatchTick:
 // processes, memory (anonymous and shared, divided fairly when it matters), CPU time, and the disk use of the
 // listed folders, deleted-but-open files included. Between two samples a command can overshoot; the bound on
-// one file (RLIMIT_FSIZE) and, for an ordinary user, on processes (RLIMIT_NPROC) hold in the kernel. The
-// processes of a sandbox are the kernel's first choice when the machine runs out of memory. When run()
-// returns, every process of the sandbox is dead.
+// one file (RLIMIT_FSIZE) and on processes (RLIMIT_NPROC, for a root worker a pids cgroup) hold in the
+// kernel. The processes of a sandbox are the kernel's first choice when the machine runs out of memory. When
+// run() returns, every process of the sandbox is dead.
 //
 // Threads: run() may be called from any number of threads at once. kill -9 of ez ends all its sandboxes
 // (parent-death signal).

@@ -79,8 +79,9 @@ inline std::string make_repository(const TempDir& dir, const std::string& name =
 }  // namespace ez::agents
 
 // Skips a test where the kernel refuses sandboxes, and says so.
-#define EZ_NEED_SANDBOX()                                                              \
-  do {                                                                                 \
-    if (const ::ez::Status ez_probe = ::ez::agents::Sandbox().probe(); !ez_probe.ok()) \
-      GTEST_SKIP() << "no sandbox on this kernel: " << ez_probe.error().to_string();   \
+#define EZ_NEED_SANDBOX()                                                                              \
+  do {                                                                                                 \
+    /* Once: a sandbox that worked and later does not is a failure, not a reason to skip. */           \
+    static const ::ez::Status ez_probe = ::ez::agents::Sandbox().probe();                              \
+    if (!ez_probe.ok()) GTEST_SKIP() << "no sandbox on this kernel: " << ez_probe.error().to_string(); \
   } while (false)

@@ -6,6 +6,7 @@
 
 #include "agents/exec_runner.h"
 #include "agents/orphans.h"
+#include "agents/process_cgroup.h"
 #include "agents/sandbox.h"
 #include "agents/worker.h"
 #include "agents/workspace.h"
@@ -58,6 +59,7 @@ Status work(const cli::AgentOptions& options) {
   agents::WorkspaceManager::Options places;
   places.root = options.workspaces;
   agents::WorkspaceManager workspaces(std::move(places));
+  agents::remove_stale_cgroups();
   if (const std::size_t killed = agents::kill_orphaned_sandboxes(); killed > 0)
     EZ_LOG(kInfo, "agent", "sandboxes of a killed worker were ended", {"count", killed});
   clear_left_behind(workspaces);
