@@ -15,8 +15,15 @@ class FileLock {
   // Waits at most `wait`. REPOSITORY_BUSY after that; IO_FAILED when the file cannot be opened.
   [[nodiscard]] static Result<FileLock> acquire(const std::string& path, std::chrono::milliseconds wait);
 
+  // For a child process: it holds the lock as well while it has this descriptor.
+  [[nodiscard]] int fd() const { return file_.get(); }
+
+  // Frees the lock and takes its file away. Whoever waits for it goes on with a new file.
+  void remove();
+
  private:
-  explicit FileLock(UniqueFd file) : file_(std::move(file)) {}
+  FileLock(std::string path, UniqueFd file) : path_(std::move(path)), file_(std::move(file)) {}
+  std::string path_;
   UniqueFd file_;
 };
 

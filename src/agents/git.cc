@@ -13,9 +13,11 @@
 namespace ez::agents {
 namespace {
 
-// A git of ours that was killed leaves the lock of its reference behind for ever. Git holds such a lock for
-// milliseconds, and everything below ez/ is written under our own lock: one this old has no owner.
+// A git that was killed (the machine lost its power) leaves the lock of its reference behind for ever. Git
+// holds such a lock for milliseconds, and everything below ez/ is written under our own lock: one this old
+// has no owner.
 constexpr std::int64_t kStaleLockSeconds = 3;
+constexpr std::int64_t kStalePackingSeconds = 600;
 constexpr auto kStaleLockPause = std::chrono::milliseconds(100);
 
 // True when the lock of that reference was orphaned and is gone now. Waits at most a little over
@@ -33,6 +35,15 @@ bool clear_orphaned_lock(const std::string& common_dir, const std::string& branc
   return false;
 }
 
+// The lock of packed-refs belongs to everybody's git, which may hold it for seconds in a large repository.
+bool clear_orphaned_packing(const std::string& common_dir) {
+  const std::string path = common_dir + "/packed-refs.lock";
+  struct stat found {};
+  if (::lstat(path.c_str(), &found) != 0) return false;
+  return std::time(nullptr) - found.st_mtime >= kStalePackingSeconds && ::unlink(path.c_str()) == 0;
+}
+
+constexpr int kLockFd = 3;
 constexpr std::string_view kPath = "/usr/local/bin:/usr/bin:/bin";
 
 // Switches that are set for every call, whatever the repository says.
@@ -147,6 +158,10 @@ Result<ProcessOutcome> Git::run(const GitCall& call, const CancelToken* cancel) 
   spec.input = call.input;
   spec.timeout = call.timeout;
   spec.max_capture_bytes = call.max_output_bytes;
+  if (call.lock != nullptr) {
+    spec.outlives_us = true;
+    spec.descriptors = {{call.lock->fd(), kLockFd}};
+  }
   const auto add = [&spec](std::string_view name, std::string_view value) {
     spec.environment.push_back(std::string(name) + "=" + std::string(value));
   };
@@ -211,10 +226,11 @@ Result<bool> Git::is_ancestor(const std::string& older, const std::string& newer
 }
 
 Result<bool> Git::move_branch(const std::string& branch, const std::string& after, const std::string& before,
-                              const std::string& reason) const {
+                              const std::string& reason, const FileLock& lock) const {
   const std::string ref = "refs/heads/" + branch;
   const std::string zero(after.empty() ? before.size() : after.size(), '0');
   GitCall call;
+  call.lock = &lock;
   call.arguments = {"update-ref", "-m", reason};
   if (after.empty()) {
     call.arguments.insert(call.arguments.end(), {"-d", ref, before});
@@ -225,7 +241,7 @@ Result<bool> Git::move_branch(const std::string& branch, const std::string& afte
   if (outcome.exit_code == 0) return true;
   EZ_ASSIGN(const std::string now, commit_of(ref));
   if (now != before) return false;
-  if (clear_orphaned_lock(common_dir(), branch)) {
+  if (clear_orphaned_lock(common_dir(), branch) || clear_orphaned_packing(common_dir())) {
     EZ_ASSIGN(outcome, run(call));
     if (outcome.exit_code == 0) return true;
   }

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "agents/file_lock.h"
 #include "agents/process.h"
 #include "base/result.h"
 
@@ -30,6 +31,9 @@ struct GitCall {
   std::string input;
   std::size_t max_output_bytes = 8 * 1024 * 1024;
   std::chrono::milliseconds timeout{600'000};
+  // For calls that write references or worktree records. Killed halfway, git leaves locks that stop every
+  // later git; so when ez dies, such a call goes on to its end, and holds the repository's lock until then.
+  const FileLock* lock = nullptr;
 };
 
 class Git {
@@ -52,9 +56,10 @@ class Git {
   [[nodiscard]] Result<bool> is_ancestor(const std::string& older, const std::string& newer) const;
   // Compare-and-swap of refs/heads/<branch>. An empty `before` means that it must not exist, an empty `after`
   // deletes it. False when it was not at `before`. GIT_FAILED otherwise (for example a branch a/b where a
-  // exists).
+  // exists). The caller holds the repository's lock.
   [[nodiscard]] Result<bool> move_branch(const std::string& branch, const std::string& after,
-                                         const std::string& before, const std::string& reason) const;
+                                         const std::string& before, const std::string& reason,
+                                         const FileLock& lock) const;
   // Where a branch is checked out; empty when nowhere.
   [[nodiscard]] Result<std::string> checked_out_at(const std::string& branch) const;
   // INVALID_ARGUMENT when git would not take it as the name of a branch.

@@ -181,13 +181,14 @@ Result<std::optional<MergeResult>> WorkspaceManager::try_merge(const Git& git, c
     return Error(Code::BranchCheckedOut, "the run's branch " + request.into + " is checked out at " + now_at);
   }
   EZ_ASSIGN(const bool moved,
-            git.move_branch(request.into, head, result.base, "ez: merge of " + request.task));
+            git.move_branch(request.into, head, result.base, "ez: merge of " + request.task, *lock));
   if (!moved) return std::optional<MergeResult>();
   result.merged = true;
   result.head = head;
   if (!request.branch.empty()) {
     // Already safe in the run's branch; a failure to tidy up is no failure of the merge.
-    [[maybe_unused]] const auto gone = git.move_branch(request.branch, "", request.commit, "ez: merged");
+    [[maybe_unused]] const auto gone =
+        git.move_branch(request.branch, "", request.commit, "ez: merged", *lock);
   }
   return std::optional(result);
 }
@@ -202,6 +203,10 @@ Result<MergeResult> WorkspaceManager::merge(const MergeRequest& request, const V
   const std::string turn = git.common_dir() + "/ez-merge-" + sha256_hex(request.into).substr(0, 16) + ".lock";
   auto lock = FileLock::acquire(turn, options_.merge_wait);
   if (!lock.ok()) return lock.error();
+  struct Release {
+    FileLock& turn;
+    ~Release() { turn.remove(); }  // one file for each run would pile up in the user's repository
+  } release{*lock};
   for (int round = 0; round < kMaxRounds; ++round) {
     EZ_ASSIGN(std::optional<MergeResult> result, try_merge(git, exact, verify));
     if (result) return std::move(*result);

@@ -46,6 +46,7 @@ struct ChildPlan {
   std::size_t limit_count;
   int error_pipe;
   pid_t parent;
+  bool outlives_us;
   int* scratch;  // room for descriptor_count + 1 numbers
 };
 
@@ -64,7 +65,11 @@ constexpr int kScratchFloor =
     if (number != SIGKILL && number != SIGSTOP) ::signal(number, SIG_DFL);
   }
   if (::setsid() < 0) child_fail(error_pipe, 1);
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != plan.parent) child_fail(error_pipe, 1);
+  if (plan.outlives_us) {
+    ::signal(SIGPIPE, SIG_IGN);  // nobody may be left to read what it says
+  } else if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != plan.parent) {
+    child_fail(error_pipe, 1);
+  }
   error_pipe = ::fcntl(error_pipe, F_DUPFD_CLOEXEC, kScratchFloor);
   if (error_pipe < 0) child_fail(plan.error_pipe, 2);
   for (std::size_t i = 0; i < plan.descriptor_count; ++i) {
@@ -161,7 +166,7 @@ class Run {
     const ChildPlan plan{argv.data(),         environment.data(),  spec_.directory.c_str(),
                          descriptors.data(),  descriptors.size(),  spec_.limits.data(),
                          spec_.limits.size(), failure.write.get(), ::getpid(),
-                         scratch.data()};
+                         spec_.outlives_us,   scratch.data()};
     began_ = Steady::now();
     const pid_t pid = start_child(plan);
     if (pid < 0) return io_error("start of " + spec_.argv[0]);

@@ -3,8 +3,8 @@
 //
 // Threads: run_process() blocks its thread for the whole life of the process and may be called from any
 // number of threads at once; the child is started with vfork-safe code only. The child dies with the thread
-// that started it (the kernel's parent-death signal), so kill -9 of ez leaves no orphan that it started
-// directly; the sandbox (sandbox.h) extends that to all descendants.
+// that started it (the kernel's parent-death signal) unless the spec says otherwise, so kill -9 of ez leaves
+// no orphan that it started directly; the sandbox (sandbox.h) extends that to all descendants.
 //
 // Bounds: captured output per stream `max_capture_bytes`; bytes given to the sink `max_output_bytes`, then
 // the process is killed. A descendant that escaped the group and keeps a pipe open delays the return by at
@@ -81,6 +81,8 @@ struct ProcessSpec {
       1024 * 1024;                     // kept of each stream in ProcessOutcome; more is cut, not an error
   std::uint64_t max_output_bytes = 0;  // both streams together; 0: no limit. More kills with OUTPUT_LIMIT
   bool join_streams = false;           // standard error goes into the same pipe as standard output
+  // Short commands that must not end halfway: when ez dies, the process goes on to its end, its output lost.
+  bool outlives_us = false;
 };
 
 // What the caller adds to the life of a process. All calls come from the thread of run_process().

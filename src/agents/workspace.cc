@@ -171,7 +171,8 @@ Status WorkspaceManager::check_budget(const std::string& repository) {
   return {};
 }
 
-Result<std::string> WorkspaceManager::run_head(const Git& git, const WorkspaceRequest& request) const {
+Result<std::string> WorkspaceManager::run_head(const Git& git, const WorkspaceRequest& request,
+                                               const FileLock& lock) const {
   const std::string ref = "refs/heads/" + request.run_branch;
   EZ_ASSIGN(std::string head, git.commit_of(ref));
   if (!head.empty()) return head;
@@ -181,14 +182,15 @@ Result<std::string> WorkspaceManager::run_head(const Git& git, const WorkspaceRe
     return Error(Code::RepositoryInvalid,
                  request.repository + " has no commit \"" + base + "\" to start from");
   }
-  EZ_ASSIGN(const bool made, git.move_branch(request.run_branch, head, "", "ez: start of " + request.run));
+  EZ_ASSIGN(const bool made,
+            git.move_branch(request.run_branch, head, "", "ez: start of " + request.run, lock));
   if (made) return head;
   return git.commit_of(ref);  // somebody without our lock was faster
 }
 
 // Creates the attempt's branch at workspace.start_. An older one of that name (the lease was given out again)
 // is kept aside when it holds work.
-Status WorkspaceManager::claim_branch(const Git& git, Workspace& workspace) const {
+Status WorkspaceManager::claim_branch(const Git& git, Workspace& workspace, const FileLock& lock) const {
   const std::string& branch = workspace.branch_;
   EZ_ASSIGN(const std::string old, git.commit_of("refs/heads/" + branch));
   if (!old.empty() && old != workspace.start_) {
@@ -196,7 +198,7 @@ Status WorkspaceManager::claim_branch(const Git& git, Workspace& workspace) cons
     if (!merged) {
       const std::string aside = branch + "-kept-" + old.substr(0, 10);
       EZ_ASSIGN([[maybe_unused]] const bool moved,
-                git.move_branch(aside, old, "", "ez: kept before a new attempt"));
+                git.move_branch(aside, old, "", "ez: kept before a new attempt", lock));
     }
   }
   EZ_ASSIGN(const std::string where, git.checked_out_at(branch));
@@ -204,7 +206,7 @@ Status WorkspaceManager::claim_branch(const Git& git, Workspace& workspace) cons
     return Error(Code::BranchCheckedOut, "the attempt's branch " + branch + " is checked out at " + where);
   }
   if (old == workspace.start_) return {};
-  EZ_ASSIGN(const bool done, git.move_branch(branch, workspace.start_, old, "ez: start of an attempt"));
+  EZ_ASSIGN(const bool done, git.move_branch(branch, workspace.start_, old, "ez: start of an attempt", lock));
   if (!done) return Error(Code::GitFailed, "the branch " + branch + " changed while it was created");
   return {};
 }
@@ -215,14 +217,15 @@ Status WorkspaceManager::add_worktree(Workspace& workspace, bool reused) {
   auto lock = FileLock::acquire(git.common_dir() + "/ez.lock", options_.lock_wait);
   if (!lock.ok()) return lock.error();
   GitCall add;
+  add.lock = &*lock;
   if (request.mode == WorkspaceMode::kWrite) {
-    EZ_ASSIGN(workspace.start_, run_head(git, request));
-    EZ_TRY(claim_branch(git, workspace));
+    EZ_ASSIGN(workspace.start_, run_head(git, request, *lock));
+    EZ_TRY(claim_branch(git, workspace, *lock));
     add.arguments = {"worktree", "add", "--quiet", "--no-checkout", workspace.tree_, workspace.branch_};
     if (reused) add.arguments = {"symbolic-ref", "HEAD", "refs/heads/" + workspace.branch_};
   } else {
     if (request.commit.empty()) {
-      EZ_ASSIGN(workspace.start_, run_head(git, request));
+      EZ_ASSIGN(workspace.start_, run_head(git, request, *lock));
     } else {
       EZ_ASSIGN(workspace.start_, git.commit_of(request.commit));
       if (workspace.start_.empty())
@@ -375,7 +378,7 @@ Result<Commit> WorkspaceManager::commit(Workspace& workspace, const std::string&
   auto lock = FileLock::acquire(git.common_dir() + "/ez.lock", options_.lock_wait);
   if (!lock.ok()) return lock.error();
   EZ_ASSIGN(const bool moved,
-            git.move_branch(workspace.branch_, commit.id, workspace.start_, "ez: work of an attempt"));
+            git.move_branch(workspace.branch_, commit.id, workspace.start_, "ez: work of an attempt", *lock));
   if (!moved)
     return Error(Code::GitFailed,
                  "the attempt's branch " + workspace.branch_ + " was moved by somebody else");
@@ -384,7 +387,7 @@ Result<Commit> WorkspaceManager::commit(Workspace& workspace, const std::string&
 }
 
 // The attempt's branch goes when nothing on it is missing from the run's branch. Under the repository's lock.
-Status WorkspaceManager::drop_branch(Workspace& workspace) const {
+Status WorkspaceManager::drop_branch(Workspace& workspace, const FileLock& lock) const {
   if (workspace.branch_.empty() || workspace.start_.empty()) return {};
   const Git& git = *workspace.git_;
   EZ_ASSIGN(const std::string head, git.commit_of("refs/heads/" + workspace.branch_));
@@ -393,7 +396,7 @@ Status WorkspaceManager::drop_branch(Workspace& workspace) const {
   EZ_ASSIGN(const bool merged, git.is_ancestor(head, run));
   if (!merged) return {};
   EZ_ASSIGN([[maybe_unused]] const bool gone,
-            git.move_branch(workspace.branch_, "", head, "ez: attempt ended"));
+            git.move_branch(workspace.branch_, "", head, "ez: attempt ended", lock));
   return {};
 }
 
@@ -402,13 +405,18 @@ Status WorkspaceManager::discard(Workspace& workspace) {
   const auto keep_first = [&result](const Status& status) {
     if (result.ok() && !status.ok()) result = status;
   };
+  if (workspace.ready_ && workspace.owner_.valid()) {
+    // Should we die in the middle, a half-removed tree must not be taken for work that removed files.
+    workspace.ready_ = false;
+    [[maybe_unused]] const Status best_effort = write_owner(workspace, 0);
+  }
   keep_first(remove_tree(workspace.root_));
   if (workspace.git_) {
     const Git& git = *workspace.git_;
     auto lock = FileLock::acquire(git.common_dir() + "/ez.lock", options_.lock_wait);
     if (!lock.ok()) return lock.error();
     if (is_our_git_dir(workspace.git_dir_, git.common_dir())) keep_first(remove_tree(workspace.git_dir_));
-    keep_first(drop_branch(workspace));
+    keep_first(drop_branch(workspace, *lock));
   }
   if (!result.ok()) return result;  // the owner file stays, so that a later recover() finds the rest
   ::unlink((options_.root + "/" + workspace.id_ + ".owner").c_str());
@@ -419,6 +427,17 @@ Status WorkspaceManager::discard(Workspace& workspace) {
 Status WorkspaceManager::remove(Workspace workspace) {
   if (park(workspace)) return {};
   return discard(workspace);
+}
+
+// What a worker that died had not committed yet becomes a commit on the attempt's branch, which stays.
+Status WorkspaceManager::keep_unfinished(Workspace& workspace) {
+  struct stat info {};
+  if (::lstat(workspace.tree_.c_str(), &info) != 0 && errno == ENOENT) return {};
+  EZ_ASSIGN(const std::string head, workspace.git_->commit_of("refs/heads/" + workspace.branch_));
+  if (head.empty()) return {};
+  workspace.start_ = head;
+  auto kept = commit(workspace, workspace.request_.task + ": unfinished work of a worker that died");
+  return kept.ok() ? Status() : Status(kept.error());
 }
 
 Result<std::size_t> WorkspaceManager::recover() {
@@ -461,15 +480,21 @@ Result<std::size_t> WorkspaceManager::recover() {
       // It died between `git worktree add` and the second record: the name is known all the same.
       workspace.git_dir_ = workspace.git_->common_dir() + "/worktrees/" + id;
     }
+    if (workspace.git_) {
+      // Its last git may still be at work, and hold this lock.
+      auto lock = FileLock::acquire(workspace.git_->common_dir() + "/ez.lock", options_.lock_wait);
+      if (!lock.ok()) {
+        if (first_failure.ok()) first_failure = lock.error();
+        continue;
+      }
+    }
     const bool ready = fields["ready"] == "1";  // a half-made tree would look like work that removed files
     if (workspace.git_ && ready && request.mode == WorkspaceMode::kWrite && !workspace.start_.empty() &&
         is_our_git_dir(workspace.git_dir_, workspace.git_->common_dir())) {
-      EZ_ASSIGN(const std::string head, workspace.git_->commit_of("refs/heads/" + workspace.branch_));
-      if (!head.empty()) {
-        workspace.start_ = head;
-        auto kept = commit(workspace, request.task + ": unfinished work of a worker that died");
-        if (!kept.ok() && first_failure.ok()) first_failure = kept.error();
-        if (!kept.ok()) continue;  // losing work is worse than losing disk; the next start tries again
+      workspace.ready_ = true;
+      if (Status kept = keep_unfinished(workspace); !kept.ok()) {
+        if (first_failure.ok()) first_failure = kept;
+        continue;  // losing work is worse than losing disk; the next start tries again
       }
     }
     if (Status gone = discard(workspace); gone.ok()) {

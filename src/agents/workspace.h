@@ -172,10 +172,12 @@ class WorkspaceManager {
   [[nodiscard]] bool park(Workspace& workspace);
   [[nodiscard]] Status restore(Workspace& workspace) const;
   void drop_idle();
-  [[nodiscard]] Status drop_branch(Workspace& workspace) const;
-  [[nodiscard]] Result<std::string> run_head(const Git& git, const WorkspaceRequest& request) const;
-  [[nodiscard]] Status claim_branch(const Git& git, Workspace& workspace) const;
+  [[nodiscard]] Status drop_branch(Workspace& workspace, const FileLock& lock) const;
+  [[nodiscard]] Result<std::string> run_head(const Git& git, const WorkspaceRequest& request,
+                                             const FileLock& lock) const;
+  [[nodiscard]] Status claim_branch(const Git& git, Workspace& workspace, const FileLock& lock) const;
   [[nodiscard]] Status discard(Workspace& workspace);
+  [[nodiscard]] Status keep_unfinished(Workspace& workspace);
   [[nodiscard]] Result<std::optional<MergeResult>> try_merge(const Git& git, const MergeRequest& request,
                                                              const Verify& verify);
 

@@ -75,7 +75,7 @@ bool WorkspaceManager::park(Workspace& workspace) {
   if (!restore(workspace).ok()) return false;
   {
     auto lock = FileLock::acquire(workspace.git_->common_dir() + "/ez.lock", options_.lock_wait);
-    if (!lock.ok() || !drop_branch(workspace).ok()) return false;
+    if (!lock.ok() || !drop_branch(workspace, *lock).ok()) return false;
   }
   workspace.request_.mode = WorkspaceMode::kRead;  // for a recover() after our death: nothing in it is work
   workspace.branch_.clear();

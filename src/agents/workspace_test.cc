@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #include <atomic>
@@ -271,6 +272,47 @@ TEST_F(WorkspaceTest, WorkOfADeadWorkerIsKeptAndItsWorkspaceRemoved) {
   ASSERT_TRUE(second.ok()) << second.error().to_string();
   EXPECT_NE(git("branch --list 'ez/r1.tasks/build.1-kept-*'"), "");
   EXPECT_TRUE(manager_.remove(std::move(*second)).ok());
+}
+
+TEST_F(WorkspaceTest, AWorkerMayDieAtAnyMomentOfATidyUp) {
+  for (int round = 0; round < 24; ++round) {
+    const pid_t worker = ::fork();
+    if (worker == 0) {
+      WorkspaceManager::Options own_options = options();
+      own_options.max_idle = 0;
+      WorkspaceManager own(own_options);
+      const itimerval end{{0, 0}, {0, 1 + round * 1500}};
+      for (int n = 0; n < 1000; ++n) {
+        auto workspace = own.create(request("tidy" + std::to_string(round)));
+        if (n == 0) ::setitimer(ITIMER_REAL, &end, nullptr);
+        if (!workspace.ok() || !own.remove(std::move(*workspace)).ok()) ::_exit(1);
+      }
+      ::_exit(0);
+    }
+    int status = 0;
+    ::waitpid(worker, &status, 0);
+    ASSERT_TRUE(WIFSIGNALED(status));  // by SIGALRM, as sudden as any
+    const auto recovered = manager_.recover();
+    ASSERT_TRUE(recovered.ok()) << recovered.error().to_string();
+    EXPECT_EQ(leftovers(), "");
+    // It changed nothing, so nothing may look like its work.
+    EXPECT_EQ(git("log --all --format=%s --grep='unfinished work'"), "");
+  }
+}
+
+TEST_F(WorkspaceTest, ATreeThatIsGoneHoldsNoWork) {
+  const pid_t worker = ::fork();
+  if (worker == 0) {
+    WorkspaceManager own(options());
+    auto workspace = own.create(request("build"));
+    user_shell(workspace->root(), "rm -rf " + workspace->tree());
+    ::kill(::getpid(), SIGKILL);
+  }
+  ::waitpid(worker, nullptr, 0);
+  const auto recovered = manager_.recover();
+  ASSERT_TRUE(recovered.ok()) << recovered.error().to_string();
+  EXPECT_EQ(*recovered, 1U);
+  EXPECT_EQ(leftovers(), "");
 }
 
 TEST_F(WorkspaceTest, ACheckedOutRunBranchIsNamed) {
