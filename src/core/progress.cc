@@ -296,7 +296,7 @@ void end_lease(Context& context, Run& run, std::uint32_t index, bool tell) {
   EZ_CHECK(lease != context.state.leases.end(), "a task names a lease that does not exist");
   task.fence = Fence{};
   if (tell) {
-    lease->second.cancelled = true;
+    context.state.cancel_lease(lease->second);
     context.effects.cancelled.push_back(lease->second);
   } else {
     context.effects.ended.push_back(lease->first);

@@ -107,13 +107,20 @@ void State::remove_agent(AgentId id) {
 
 void State::add_lease(Lease lease) {
   if (const auto agent = agents.find(lease.agent); agent != agents.end()) ++agent->second.running;
+  if (lease.cancelled) cancelled_leases.insert({lease.agent, lease.fence});
   leases.emplace(lease.fence, std::move(lease));
+}
+
+void State::cancel_lease(Lease& lease) {
+  lease.cancelled = true;
+  cancelled_leases.insert({lease.agent, lease.fence});
 }
 
 void State::remove_lease(Fence fence) {
   const auto found = leases.find(fence);
   if (found == leases.end()) return;
   if (const auto agent = agents.find(found->second.agent); agent != agents.end()) --agent->second.running;
+  if (found->second.cancelled) cancelled_leases.erase({found->second.agent, fence});
   leases.erase(found);
 }
 

@@ -117,6 +117,7 @@ class State {
   std::map<std::string, ClassId> class_ids;
   std::map<std::string, Throttle> throttles;
   std::map<std::string, AgentId> agent_names;
+  std::set<std::pair<AgentId, Fence>> cancelled_leases;
   std::set<std::pair<std::int64_t, std::string>> idempotency_ages;
 
   [[nodiscard]] const Run* find_run(RunId id) const;
@@ -139,6 +140,7 @@ class State {
   void remove_agent(AgentId id);
   void add_lease(Lease lease);
   void remove_lease(Fence fence);
+  void cancel_lease(Lease& lease);
   void set_timer(RunId run, std::uint32_t task, std::int64_t& slot, std::int64_t due_ms);
 
   // Rebuilds everything derived of that run (timers, ready places, throttles); used when a snapshot is read.

@@ -4,9 +4,14 @@
 
 namespace ez::engine {
 
+Dispatcher::Line::value_type Dispatcher::place_of(const Demand& demand, DemandId id) {
+  return {demand.taken / demand.grain, id};
+}
+
 Result<DemandId> Dispatcher::offer(const core::State& state, AgentId agent, std::uint32_t want,
                                    Deliver deliver) {
-  if (!state.agents.contains(agent)) return Error(Code::AgentNotFound, "no agent " + to_text(agent));
+  const auto known = state.agents.find(agent);
+  if (known == state.agents.end()) return Error(Code::AgentNotFound, "no agent " + to_text(agent));
   if (demands_.size() >= kMaxDemands) {
     return Error(Code::Overloaded, std::to_string(kMaxDemands) + " requests for work wait already");
   }
@@ -14,6 +19,7 @@ Result<DemandId> Dispatcher::offer(const core::State& state, AgentId agent, std:
   Demand& demand = demands_[id];
   demand.agent = agent;
   demand.want = want;
+  demand.grain = std::max<std::uint32_t>(1, known->second.capacity / kGrainsPerAgent);
   demand.deliver = std::move(deliver);
   line_up(state, id, demand);
   return id;
@@ -40,7 +46,7 @@ void Dispatcher::line_up(const core::State& state, DemandId id, Demand& demand) 
     parked_.insert(id);
     return;
   }
-  for (const core::ClassId line : agent->second.serves) lines_[line].insert({demand.taken, id});
+  for (const core::ClassId line : agent->second.serves) lines_[line].insert(place_of(demand, id));
   demand.in_line = true;
 }
 
@@ -49,10 +55,10 @@ void Dispatcher::step_out(const core::State& state, DemandId id, Demand& demand)
   demand.in_line = false;
   const auto agent = state.agents.find(demand.agent);
   if (agent == state.agents.end()) {
-    for (auto& [line, waiting] : lines_) waiting.erase({demand.taken, id});
+    for (auto& [line, waiting] : lines_) waiting.erase(place_of(demand, id));
     return;
   }
-  for (const core::ClassId line : agent->second.serves) lines_[line].erase({demand.taken, id});
+  for (const core::ClassId line : agent->second.serves) lines_[line].erase(place_of(demand, id));
 }
 
 std::vector<Assignment> Dispatcher::choose(const core::State& state) {
@@ -114,7 +120,7 @@ std::vector<Assignment> Dispatcher::choose(const core::State& state) {
     ++taken_by_agent;
     ++demand.taken;
     if (demand.taken < demand.want) {
-      for (const core::ClassId line : agent.serves) lines_[line].insert({demand.taken, id});
+      for (const core::ClassId line : agent.serves) lines_[line].insert(place_of(demand, id));
       demand.in_line = true;
     }
     ++best->at;
@@ -146,13 +152,18 @@ std::vector<core::Lease> Dispatcher::ended(const core::State& state, const Assig
   return {};
 }
 
+bool Dispatcher::proposed(DemandId id) const {
+  const auto found = demands_.find(id);
+  return found != demands_.end() && found->second.proposed;
+}
+
 void Dispatcher::forget_agent(AgentId agent) {
   for (auto at = demands_.begin(); at != demands_.end();) {
     if (at->second.agent != agent) {
       ++at;
       continue;
     }
-    for (auto& [line, waiting] : lines_) waiting.erase({at->second.taken, at->first});
+    for (auto& [line, waiting] : lines_) waiting.erase(place_of(at->second, at->first));
     parked_.erase(at->first);
     at = demands_.erase(at);
   }

@@ -2,9 +2,14 @@
 
 #include <algorithm>
 
+#include "base/thread_name.h"
 #include "core/snapshot.h"
 
 namespace ez::engine {
+namespace {
+constexpr std::uint64_t kBusyCommands = 16;  // in one turn of the loop
+constexpr std::chrono::microseconds kPatience{300};
+}  // namespace
 
 Engine::Engine(KernelOptions options, std::unique_ptr<log::Log> log, storage::History& history,
                storage::BlobStore* blobs, Clock& clock, Random& random)
@@ -38,8 +43,15 @@ Status Engine::start() {
     }
     if (!hashes.empty()) projector_.referenced("workflow/" + name.first, std::move(hashes));
   }
-  projector_thread_ = std::thread([this] { projector_.run(); });
-  loop_thread_ = std::thread([this] { loop(); });
+  projector_thread_ = std::thread([this] {
+    name_thread("ez-history");
+    projector_.run();
+  });
+  loop_thread_ = std::thread([this] {
+    name_thread("ez-engine");
+    loop_id_ = std::this_thread::get_id();
+    loop();
+  });
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return started_ || failure_.has_value(); });
   if (failure_) return *failure_;
@@ -104,11 +116,17 @@ void Engine::loop() {
         sleeping_ = true;
       }
     }
+    const std::uint64_t before = kernel_.counters().commands;
     kernel_.step(wait);
+    settle_calls();
     if (kernel_.snapshot_due()) begin_snapshot();
     publish_counters();
     if (const auto broken = projector_.failure()) failed(*broken);
     if (stopping && kernel_.pending() == 0) break;
+    // Under load commands come faster than one record at a time is written. A moment's patience then lets
+    // many share a record, a sync, a wake-up of the I/O threads and an agent's answer. An idle loop never
+    // waits.
+    if (kernel_.counters().commands - before >= kBusyCommands) std::this_thread::sleep_for(kPatience);
   }
   run_inbox();
   if (kernel_.leading()) {
@@ -154,6 +172,9 @@ void Engine::propose(core::pb::Command command, Done done) {
   if (command.has_start_run() && projector_.full()) {
     return done(Error(Code::Overloaded, "finished runs wait to be written to history"));
   }
+  if (std::this_thread::get_id() == loop_id_.load()) {
+    return kernel_.propose(std::move(command), std::move(done));  // without another turn of the loop
+  }
   auto shared = std::make_shared<std::pair<core::pb::Command, Done>>(std::move(command), std::move(done));
   post([this, shared] { kernel_.propose(std::move(shared->first), std::move(shared->second)); },
        [&](const Error& error) { shared->second(error); });
@@ -190,6 +211,7 @@ struct Engine::WorkCall final : Waiting, std::enable_shared_from_this<WorkCall> 
   DemandId demand = 0;
   bool over = false;
   bool expired = false;
+  bool reported = false;  // it came with results
 
   void begin() {
     Kernel& kernel = engine->kernel_;
@@ -198,6 +220,7 @@ struct Engine::WorkCall final : Waiting, std::enable_shared_from_this<WorkCall> 
     }
     (void)kernel.heartbeat(request.agent, {});
     unanswered = request.results.size();
+    reported = unanswered > 0;
     auto self = shared_from_this();
     for (core::pb::ReportResult& result : request.results) {
       const Fence fence{result.fence()};
@@ -236,8 +259,17 @@ struct Engine::WorkCall final : Waiting, std::enable_shared_from_this<WorkCall> 
     if (over || unanswered > 0) return;
     if (!out.tasks.empty() || request.want == 0 || expired) {
       out.cancel = engine->kernel_.cancelled_work(request.agent);
-      finish(std::move(out));
+      return finish(std::move(out));
     }
+    if (reported) engine->settling_.push_back(shared_from_this());
+  }
+
+  // Its results are durable and work was handed out since. When none of it is for this call, the agent is
+  // told of its results now, instead of when the next work comes.
+  void settle() {
+    if (over || !out.tasks.empty() || engine->kernel_.on_its_way(demand)) return;
+    expired = true;
+    maybe_finish();
   }
 
   void finish(Result<WorkAnswer> result) {
@@ -276,6 +308,10 @@ struct Engine::WorkCall final : Waiting, std::enable_shared_from_this<WorkCall> 
         [](const Error&) {});
   }
 };
+
+void Engine::settle_calls() {
+  for (const auto& call : std::exchange(settling_, {})) call->settle();
+}
 
 std::shared_ptr<Waiting> Engine::work(WorkRequest request, std::function<bool(Result<WorkAnswer>)> answer) {
   auto call = std::make_shared<WorkCall>();
@@ -407,6 +443,7 @@ void Engine::begin_snapshot() {
   const Epoch epoch = kernel_.epoch();
   kernel_.snapshot_started();
   snapshot_thread_ = std::thread([this, frozen, epoch] {
+    name_thread("ez-snapshot");
     const auto write = [&]() -> Status {
       // History first: the log behind a snapshot may go, so what it finished must be durable elsewhere.
       EZ_TRY(projector_.flush(frozen->applied));

@@ -124,6 +124,7 @@ class Engine final : private KernelListener {
   void post(Task task, const std::function<void(const Error&)>& refused);
   void loop();
   void run_inbox();
+  void settle_calls();
   void begin_snapshot();
   void publish_counters();
 
@@ -142,9 +143,12 @@ class Engine final : private KernelListener {
   EventHub events_;
   Kernel kernel_;
   std::thread loop_thread_;
+  std::atomic<std::thread::id> loop_id_{};
   std::thread projector_thread_;
   std::thread snapshot_thread_;
-  std::multimap<AgentId, std::weak_ptr<HeartbeatCall>> heartbeats_;  // loop's thread only
+  // The loop's thread only:
+  std::multimap<AgentId, std::weak_ptr<HeartbeatCall>> heartbeats_;
+  std::vector<std::shared_ptr<WorkCall>> settling_;  // all results answered in this turn
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -308,8 +308,9 @@ std::vector<Fence> Kernel::heartbeat(AgentId agent, const std::vector<Fence>& fe
 
 std::vector<core::Lease> Kernel::cancelled_work(AgentId agent) const {
   std::vector<core::Lease> out;
-  for (const auto& [fence, lease] : state_.leases) {
-    if (lease.agent == agent && lease.cancelled) out.push_back(lease);
+  const auto& cancelled = state_.cancelled_leases;
+  for (auto at = cancelled.lower_bound({agent, Fence{}}); at != cancelled.end() && at->first == agent; ++at) {
+    out.push_back(state_.leases.at(at->second));
   }
   return out;
 }

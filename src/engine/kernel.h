@@ -106,6 +106,8 @@ class Kernel final : public log::LogListener {
   [[nodiscard]] Result<DemandId> offer(AgentId agent, std::uint32_t want, Dispatcher::Deliver deliver);
   // The agent no longer waits. Leases that were already on their way are given back.
   void withdraw(DemandId id);
+  // Whether work for that demand was chosen and waits for the log.
+  [[nodiscard]] bool on_its_way(DemandId id) const { return dispatcher_.proposed(id); }
   // The work never reached the agent (its connection was gone): the leases end at once.
   void undelivered(const std::vector<core::Lease>& leases);
 

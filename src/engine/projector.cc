@@ -1,6 +1,7 @@
 #include "engine/projector.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "core/snapshot.h"
 
@@ -8,6 +9,7 @@ namespace ez::engine {
 namespace {
 
 constexpr std::size_t kBatch = 2'000;
+constexpr std::chrono::milliseconds kGather{50};
 
 }  // namespace
 
@@ -41,23 +43,33 @@ Projector::Projector(storage::History& history, storage::BlobStore* blobs)
 
 void Projector::finished(const Cow<core::Run>& run, LogIndex index) {
   if (index <= history_.position()) return;  // replayed: it is there already
+  std::size_t size = 0;
   {
     std::lock_guard lock(mutex_);
     unwritten_[run->id] = run;
     queue_.push_back({run, index, {}, {}});
     ++handed_over_;
+    size = queue_.size();
   }
-  changed_.notify_all();
+  announce(size);
 }
 
 void Projector::referenced(std::string owner, std::vector<std::string> sha256s) {
   if (blobs_ == nullptr) return;
+  std::size_t size = 0;
   {
     std::lock_guard lock(mutex_);
     queue_.push_back({{}, {}, std::move(owner), std::move(sha256s)});
     ++handed_over_;
+    size = queue_.size();
   }
-  changed_.notify_all();
+  announce(size);
+}
+
+// Wakes the writer when it has something to do, not for each item.
+void Projector::announce(std::size_t queued) {
+  if (queued == 1) changed_.notify_all();
+  if (queued >= kBatch) gathered_.notify_all();
 }
 
 bool Projector::full() const {
@@ -142,6 +154,8 @@ void Projector::run() {
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return stopping_ || failure_ || !queue_.empty(); });
+      // Runs that end within a moment of each other share a transaction and its sync.
+      gathered_.wait_for(lock, kGather, [&] { return stopping_ || failure_ || queue_.size() >= kBatch; });
       if (failure_ || (stopping_ && queue_.empty())) return;
     }
     if (!pump().ok()) return;
@@ -154,6 +168,7 @@ void Projector::stop() {
     stopping_ = true;
   }
   changed_.notify_all();
+  gathered_.notify_all();
 }
 
 Status Projector::flush(LogIndex index) {

@@ -59,12 +59,14 @@ class Projector {
     std::vector<std::string> sha256s;
   };
   [[nodiscard]] Status write(const std::vector<Item>& items, LogIndex position);
+  void announce(std::size_t queued);
 
   storage::History& history_;
   storage::BlobStore* blobs_;
   std::mutex pump_mutex_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
+  std::condition_variable gathered_;  // a whole batch waits
   std::deque<Item> queue_;
   std::map<RunId, Cow<core::Run>> unwritten_;
   std::uint64_t handed_over_ = 0;

@@ -1,6 +1,6 @@
 #include "engine/work_item.h"
 
-#include "base/json.h"
+#include "base/json_text.h"
 #include "core/variables.h"
 #include "core/view.h"
 
@@ -9,131 +9,144 @@ namespace {
 
 using orchestration::WorkspaceMode;
 
-Value number(std::uint64_t value) { return Value(static_cast<std::int64_t>(value)); }
-
-Value artifacts(const core::Task& task) {
-  Value::List out;
+void artifacts(JsonText& json, const core::Task& task) {
+  json.begin('[');
   for (const core::Artifact& artifact : task.get().artifacts) {
-    out.push_back(Value(Value::Map{{"name", Value(artifact.name)},
-                                   {"sha256", Value(artifact.sha256)},
-                                   {"size", number(artifact.size)}}));
+    json.begin('{').key("name").text(artifact.name).key("sha256").text(artifact.sha256);
+    json.key("size").number(artifact.size).end('}');
   }
-  return Value(std::move(out));
+  json.end(']');
 }
 
-Value dependency(const core::Task& task) {
-  auto output = parse_json(task.get().output.empty() ? "null" : task.get().output);
-  Value::Map map{{"state", Value(core::to_text(task.state))},
-                 {"output", output.ok() ? std::move(output).value() : Value()},
-                 {"artifacts", artifacts(task)}};
-  if (!task.get().output_blob.empty()) map.emplace_back("output_blob", Value(task.get().output_blob));
-  return Value(std::move(map));
+void dependency(JsonText& json, const core::Task& task) {
+  const core::TaskDetail& detail = task.get();
+  json.begin('{').key("state").text(core::to_text(task.state));
+  json.key("output").raw(detail.output.empty() ? "null" : detail.output).key("artifacts");
+  artifacts(json, task);
+  if (!detail.output_blob.empty()) json.key("output_blob").text(detail.output_blob);
+  json.end('}');
 }
 
-Value dependencies(const core::Run& run, const orchestration::Task& definition) {
-  Value::Map map;
+void dependencies(JsonText& json, const core::Run& run, const orchestration::Task& definition) {
+  json.begin('{');
   for (const std::uint32_t index : definition.dependencies) {
     const core::Task& task = run.tasks[index];
-    map.emplace_back(run.key_of(task), dependency(task));
+    json.key(run.key_of(task));
+    dependency(json, task);
     for (std::uint32_t i = 0; i < task.child_count; ++i) {
       const core::Task& child = run.tasks[task.first_child + i];
-      map.emplace_back(run.key_of(child), dependency(child));
+      json.key(run.key_of(child));
+      dependency(json, child);
     }
   }
-  return Value(std::move(map));
+  json.end('}');
 }
 
-Value sandbox(const orchestration::Sandbox& sandbox) {
-  return Value(Value::Map{{"network", Value(sandbox.network)},
-                          {"memory_mb", number(sandbox.memory_mb)},
-                          {"processes", number(sandbox.processes)},
-                          {"output_mb", number(sandbox.output_mb)},
-                          {"disk_mb", number(sandbox.disk_mb)},
-                          {"cpu_s", number(sandbox.cpu_s)}});
+void sandbox(JsonText& json, const orchestration::Sandbox& sandbox) {
+  json.begin('{').key("network").boolean(sandbox.network).key("memory_mb").number(sandbox.memory_mb);
+  json.key("processes").number(sandbox.processes).key("output_mb").number(sandbox.output_mb);
+  json.key("disk_mb").number(sandbox.disk_mb).key("cpu_s").number(sandbox.cpu_s).end('}');
 }
 
-Value files(const core::WorkflowVersion& version) {
-  Value::List out;
+void files(JsonText& json, const core::WorkflowVersion& version) {
+  json.begin('[');
   for (const core::ShippedFile& file : version.files) {
-    out.push_back(Value(
-        Value::Map{{"path", Value(file.path)}, {"sha256", Value(file.sha256)}, {"mode", number(file.mode)}}));
+    json.begin('{').key("path").text(file.path).key("sha256").text(file.sha256);
+    json.key("mode").number(file.mode).end('}');
   }
-  return Value(std::move(out));
+  json.end(']');
 }
 
-Result<Value> rendered(const core::Run& run, const core::Task& task, const std::optional<Template>& text,
-                       Template::Quoting quoting, std::string_view key) {
-  if (!text) return Value();
+// Null when there is none.
+Result<std::optional<std::string>> rendered(const core::Run& run, const core::Task& task,
+                                            const std::optional<Template>& text, Template::Quoting quoting,
+                                            std::string_view key) {
+  if (!text) return std::optional<std::string>();
   auto out = core::render(run, &task, *text, quoting);
   if (!out.ok()) return out.error().in(key);
-  return Value(std::move(out).value());
+  return std::optional<std::string>(std::move(out).value());
+}
+
+void text_or_null(JsonText& json, std::string_view key, const std::optional<std::string>& text) {
+  json.key(key);
+  if (text) {
+    json.text(*text);
+  } else {
+    json.raw("null");
+  }
 }
 
 std::string attempt_branch(const core::Run& run, const core::Lease& lease) {
   return "ez/" + to_text(run.id) + "/" + lease.task_key + "." + std::to_string(lease.attempt);
 }
 
-Value workspace(const core::Run& run, const core::Lease& lease, WorkspaceMode mode) {
-  Value::Map map{
-      {"mode", Value(orchestration::to_text(run.repository.empty() ? WorkspaceMode::kNone : mode))}};
+void workspace(JsonText& json, const core::Run& run, const core::Lease& lease, WorkspaceMode mode) {
+  if (run.repository.empty()) mode = WorkspaceMode::kNone;
+  json.begin('{').key("mode").text(orchestration::to_text(mode));
   if (!run.repository.empty()) {
-    map.emplace_back("repository", Value(run.repository));
-    map.emplace_back("base", Value(run.base));
-    map.emplace_back("run_branch", Value(run.branch));
-    map.emplace_back("branch", Value(attempt_branch(run, lease)));
+    json.key("repository").text(run.repository).key("base").text(run.base);
+    json.key("run_branch").text(run.branch).key("branch").text(attempt_branch(run, lease));
   }
-  return Value(std::move(map));
+  json.end('}');
+}
+
+Status append_item(JsonText& json, const core::Run& run, const core::Lease& lease) {
+  const core::Task& task = run.tasks[lease.task];
+  const orchestration::Task& definition = run.definition_of(task);
+  EZ_ASSIGN(const auto verify, rendered(run, task, definition.verify, Template::Quoting::kShell, "verify"));
+  EZ_ASSIGN(const auto command, rendered(run, task, definition.run, Template::Quoting::kShell, "run"));
+  EZ_ASSIGN(const auto prompt, rendered(run, task, definition.prompt, Template::Quoting::kPlain, "prompt"));
+
+  json.begin('{').key("run").text(to_text(run.id)).key("task").text(lease.task_key);
+  json.key("attempt").number(lease.attempt).key("fence").number(lease.fence.value);
+  json.key("kind").text(lease.merge ? "merge" : "execute");
+  json.key("namespace").text(run.workflow->namespace_name).key("workflow").text(run.definition().name);
+  json.key("workflow_version").number(run.workflow->version);
+  json.key("lease").begin('{').key("heartbeat_ms").number(lease.heartbeat_ms);
+  json.key("start_to_close_ms").number(definition.timeout.start_to_close_ms).end('}');
+  json.key("agent").begin('{').key("type").text(definition.agent.type).end('}').key("workspace");
+  workspace(json, run, lease, definition.workspace);
+  json.key("sandbox");
+  sandbox(json, definition.sandbox);
+  if (lease.merge) {
+    const core::TaskDetail& detail = task.get();
+    json.key("merge").begin('{').key("branch").text(detail.branch).key("commit").text(detail.commit);
+    json.key("into").text(run.branch);
+    json.key("message").text("Merge " + lease.task_key + " of run " + to_text(run.id) + ": " +
+                             definition.name);
+    text_or_null(json, "verify", verify);
+    json.end('}');
+  }
+  text_or_null(json, "verify", verify);
+  text_or_null(json, "run_command", command);
+  text_or_null(json, "prompt", prompt);
+  json.key("env").begin('{');
+  for (const auto& [name, text] : definition.env) {
+    EZ_ASSIGN(const auto value, rendered(run, task, text, Template::Quoting::kPlain, "env." + name));
+    text_or_null(json, name, value);
+  }
+  json.end('}').key("inputs").value(run.inputs);
+  if (task.instance != core::kNoInstance) {
+    json.key("item").value(core::item_of(run, task)).key("index").number(task.instance);
+  }
+  json.key("dependencies");
+  dependencies(json, run, definition);
+  json.key("artifacts").begin('[');
+  for (const std::string& artifact : definition.artifacts) json.text(artifact);
+  json.end(']').key("files");
+  files(json, *run.workflow);
+  json.end('}');
+  return {};
 }
 
 }  // namespace
 
-Result<Value> work_item(const core::Run& run, const core::Lease& lease) {
-  const core::Task& task = run.tasks[lease.task];
-  const orchestration::Task& definition = run.definition_of(task);
-  Value::Map map{
-      {"run", Value(to_text(run.id))},
-      {"task", Value(lease.task_key)},
-      {"attempt", number(lease.attempt)},
-      {"fence", number(lease.fence.value)},
-      {"kind", Value(lease.merge ? "merge" : "execute")},
-      {"namespace", Value(run.workflow->namespace_name)},
-      {"workflow", Value(run.definition().name)},
-      {"workflow_version", number(run.workflow->version)},
-      {"lease", Value(Value::Map{{"heartbeat_ms", Value(lease.heartbeat_ms)},
-                                 {"start_to_close_ms", Value(definition.timeout.start_to_close_ms)}})},
-      {"agent", Value(Value::Map{{"type", Value(definition.agent.type)}})},
-      {"workspace", workspace(run, lease, definition.workspace)},
-      {"sandbox", sandbox(definition.sandbox)}};
-  EZ_ASSIGN(Value verify, rendered(run, task, definition.verify, Template::Quoting::kShell, "verify"));
-  if (lease.merge) {
-    const core::TaskDetail& detail = task.get();
-    map.emplace_back("merge", Value(Value::Map{{"branch", Value(detail.branch)},
-                                               {"commit", Value(detail.commit)},
-                                               {"into", Value(run.branch)},
-                                               {"message", Value("Merge " + lease.task_key + " of run " +
-                                                                 to_text(run.id) + ": " + definition.name)},
-                                               {"verify", verify}}));
-  }
-  map.emplace_back("verify", std::move(verify));
-  EZ_ASSIGN(Value command, rendered(run, task, definition.run, Template::Quoting::kShell, "run"));
-  map.emplace_back("run_command", std::move(command));
-  EZ_ASSIGN(Value prompt, rendered(run, task, definition.prompt, Template::Quoting::kPlain, "prompt"));
-  map.emplace_back("prompt", std::move(prompt));
-  Value::Map env;
-  for (const auto& [name, text] : definition.env) {
-    EZ_ASSIGN(Value value, rendered(run, task, text, Template::Quoting::kPlain, "env." + name));
-    env.emplace_back(name, std::move(value));
-  }
-  map.emplace_back("env", Value(std::move(env)));
-  map.emplace_back("inputs", run.inputs);
-  if (task.instance != core::kNoInstance) {
-    map.emplace_back("item", core::item_of(run, task));
-    map.emplace_back("index", number(task.instance));
-  }
-  map.emplace_back("dependencies", dependencies(run, definition));
-  map.emplace_back("artifacts", Value(Value::List(definition.artifacts.begin(), definition.artifacts.end())));
-  map.emplace_back("files", files(*run.workflow));
-  return Value(std::move(map));
+Status append_work_item(std::string& out, const core::Run& run, const core::Lease& lease) {
+  const std::size_t before = out.size();
+  JsonText json(out);
+  Status appended = append_item(json, run, lease);
+  if (!appended.ok()) out.resize(before);
+  return appended;
 }
 
 }  // namespace ez::engine

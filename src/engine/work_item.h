@@ -5,14 +5,13 @@
 #include <string>
 
 #include "base/result.h"
-#include "base/value.h"
 #include "core/state.h"
 
 namespace ez::engine {
 
-// Renders the task's templates with the run as it was when the lease was granted. A template that cannot be
-// rendered is the task's own failure: EXPRESSION_FAILED or EXPRESSION_COST, which the caller reports as a
-// final result.
-[[nodiscard]] Result<Value> work_item(const core::Run& run, const core::Lease& lease);
+// Appends it as JSON, with the task's templates rendered with the run as it was when the lease was granted. A
+// template that cannot be rendered is the task's own failure: EXPRESSION_FAILED or EXPRESSION_COST, which the
+// caller reports as a final result; nothing is appended then.
+[[nodiscard]] Status append_work_item(std::string& out, const core::Run& run, const core::Lease& lease);
 
 }  // namespace ez::engine

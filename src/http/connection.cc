@@ -268,6 +268,7 @@ void Connection::write_head(std::string& out, const Answer& answer, std::uint64_
 }
 
 void Connection::write_answer(Answer answer) {
+  if (answer.render) answer.body = answer.render();
   if (shard_.draining()) keep_alive_ = false;
   if (open_ended(answer) && !http11_)
     keep_alive_ = false;  // HTTP/1.0 knows no chunks: the close ends the body

@@ -23,6 +23,7 @@ struct Answer {
   std::string content_type;
   std::string headers;  // complete lines
   std::string body;
+  std::function<std::string()> render;  // makes the body, on the loop's thread
   Source source;                        // instead of body
   std::optional<std::uint64_t> length;  // of source
   bool stream = false;

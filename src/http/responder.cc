@@ -96,6 +96,15 @@ bool Responder::json(int status, std::string body) {
   return bytes(status, "application/json", std::move(body));
 }
 
+bool Responder::json_later(int status, std::function<std::string()> render) {
+  Answer answer;
+  answer.status = status;
+  answer.content_type = "application/json";
+  answer.headers = std::move(headers_);
+  answer.render = std::move(render);
+  return take()->complete(std::move(answer));
+}
+
 bool Responder::empty(int status) { return bytes(status, "", ""); }
 
 bool Responder::problem(const Error& error) {

@@ -80,6 +80,9 @@ class Responder {
   // Each completes the answer; completing twice aborts. False when the client is known to be gone, so that
   // the answer went nowhere; true promises nothing (the network may lose it still).
   bool json(int status, std::string body);
+  // The body is made on the server's I/O thread when the connection is about to write it, which saves a busy
+  // answering thread the work; not called when the client is gone by then. It must not block.
+  bool json_later(int status, std::function<std::string()> render);
   bool problem(const Error& error);
   bool empty(int status);
   bool bytes(int status, std::string_view content_type, std::string body);

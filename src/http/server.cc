@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/thread_name.h"
 #include "http/listener.h"
 #include "http/shard.h"
 
@@ -33,7 +34,10 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options, Router rout
   EZ_TRY(impl->listener->start(impl->shards));
   impl->shards.front()->on_stop = [listener = impl->listener.get()] { listener->stop(); };
   for (const auto& shard : impl->shards) {
-    impl->threads.emplace_back([shard = shard.get()] { shard->run(); });
+    impl->threads.emplace_back([shard = shard.get()] {
+      name_thread("ez-http");
+      shard->run();
+    });
   }
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/thread_name.h"
 #include "telemetry/log_line.h"
 #include "telemetry/log_sink.h"
 
@@ -171,6 +172,7 @@ struct Logger::State {
   }
 
   void run() {
+    name_thread("ez-log-lines");
     // Signals belong to the other threads; a reader of a pipe that went away is an error of write(), not a
     // SIGPIPE.
     sigset_t every;

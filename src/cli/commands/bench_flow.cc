@@ -29,8 +29,8 @@ tasks:
   - {id: queues, dependencies: [security], prompt: none}
   - {id: orchestration, dependencies: [queues, observability], prompt: none}
 )";
-constexpr std::int64_t kCapacity = 64;  // tasks that one agent takes at once
-constexpr std::int64_t kStarters = 8;
+constexpr std::int64_t kCapacity = 256;  // tasks that one agent takes at once
+constexpr std::int64_t kStarters = 64;  // clients that start runs, each one at a time
 
 struct Plan {
   std::int64_t workflows = 0;

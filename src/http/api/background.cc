@@ -1,12 +1,13 @@
 #include "http/api/background.h"
+#include "base/thread_name.h"
 
 namespace ez::http::api {
 namespace {
 constexpr std::chrono::minutes kIdle{10};  // pop_all() wants a bound; nothing happens when it is reached
 }
 
-Background::Background(int threads, std::size_t capacity, std::size_t batch)
-    : queue_(capacity), batch_(batch) {
+Background::Background(const char* name, int threads, std::size_t capacity, std::size_t batch)
+    : name_(name), queue_(capacity), batch_(batch) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
 }
 
@@ -23,6 +24,7 @@ void Background::stop() {
 }
 
 void Background::run() {
+  name_thread(name_);
   while (true) {
     std::vector<Task> tasks = queue_.pop_all(batch_, kIdle);
     if (tasks.empty() && stopping_.load()) return;

@@ -17,8 +17,9 @@ namespace ez::http::api {
 class Background {
  public:
   using Task = std::function<void()>;
-  // Each thread takes up to `batch` tasks at a time: many for short ones, 1 for long ones.
-  Background(int threads, std::size_t capacity, std::size_t batch);
+  // Each thread takes up to `batch` tasks at a time: many for short ones, 1 for long ones. `name` (static, at
+  // most 15 characters) is what its threads are called.
+  Background(const char* name, int threads, std::size_t capacity, std::size_t batch);
   ~Background();  // stop()
   Background(const Background&) = delete;
   Background& operator=(const Background&) = delete;
@@ -32,6 +33,7 @@ class Background {
  private:
   void run();
 
+  const char* const name_;
   BoundedQueue<Task> queue_;
   const std::size_t batch_;
   std::atomic<bool> stopping_{false};

@@ -41,8 +41,8 @@ struct Context {
       : services(std::move(given)),
         started_ms(services.clock.now_ms()),
         timers(services.clock, kMaxTimers),
-        renders(1, kRenderQueue, 64),
-        transfers(2, kTransferQueue, 1) {}
+        renders("ez-render", 1, kRenderQueue, 64),
+        transfers("ez-transfer", 2, kTransferQueue, 1) {}
 
   Services services;
   const std::int64_t started_ms;

@@ -73,7 +73,7 @@ TEST(ApiBackground, RefusesWhenFullAndRunsWhatItTook) {
   Gate started;
   int done = 0;
   {
-    Background pool(1, 2, 1);
+    Background pool("test", 1, 2, 1);
     ASSERT_TRUE(pool.post([&] {
       started.open();
       hold.wait();

@@ -1,5 +1,6 @@
 #include "http/api/repository_check.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "core/variables.h"
@@ -32,6 +33,14 @@ Status check_repository(const std::string& path) {
   if (!is_repository(path))
     return Error(Code::RepositoryInvalid, path.substr(0, 512) + " is not a git repository");
   return {};
+}
+
+bool names_repositories(const core::WorkflowVersion& workflow) {
+  const orchestration::Workflow& definition = *workflow.definition;
+  return definition.repository || std::any_of(definition.inputs.begin(), definition.inputs.end(),
+                                              [](const orchestration::Input& input) {
+                                                return input.type == orchestration::InputType::kGit;
+                                              });
 }
 
 Status check_start(const std::shared_ptr<const core::WorkflowVersion>& workflow, const Value& given) {

@@ -13,6 +13,9 @@ namespace ez::http::api {
 // REPOSITORY_INVALID.
 [[nodiscard]] Status check_repository(const std::string& path);
 
+// Whether check_start() has anything to look for on the disk.
+[[nodiscard]] bool names_repositories(const core::WorkflowVersion& workflow);
+
 // Binds `given` to the declared inputs, checks those of type git and the repository that the workflow names
 // with them. Errors: INPUT_INVALID, REPOSITORY_INVALID, EXPRESSION_FAILED, EXPRESSION_COST. Reads the file
 // system.

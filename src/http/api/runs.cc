@@ -34,8 +34,8 @@ void propose_start(Context& context, const DeferredPtr& answer, core::pb::StartR
   propose(context, answer, std::move(command), [answer](const core::Reply& reply) {
     const std::string run = to_text(reply.run);
     answer->responder().header("Location", "/v1/runs/" + run);
-    answer->json(reply.created ? 201 : 200,
-                 Value(Value::Map{{"run", Value(run)}, {"created", Value(reply.created)}}));
+    answer->json(reply.created ? 201 : 200, "{\"created\":" + std::string(reply.created ? "true" : "false") +
+                                                ",\"run\":\"" + run + "\"}");
   });
 }
 
@@ -71,7 +71,8 @@ Status start_run(Context& context, Request& request, const DeferredPtr& answer) 
     const bool repeated = !start.idempotency_key().empty() &&
                           state.idempotency.contains(start.namespace_() + "/" + start.idempotency_key());
     const auto workflow = state.find_workflow(start.namespace_(), start.workflow(), start.version());
-    if (repeated || !workflow) return propose_start(context, answer, start);  // core names what is wrong
+    // Core names what is wrong, but knows nothing of the disk.
+    if (repeated || !workflow || !names_repositories(*workflow)) return propose_start(context, answer, start);
     render(context, answer, [&context, answer, start, workflow, inputs] {
       if (const Status status = check_start(workflow, inputs); !status.ok()) {
         answer->problem(status.error());

@@ -1,4 +1,5 @@
 #include "http/api/timers.h"
+#include "base/thread_name.h"
 
 #include <vector>
 
@@ -56,6 +57,7 @@ std::size_t Timers::size() const {
 }
 
 void Timers::run() {
+  name_thread("ez-timers");
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     if (queue_.empty()) {

@@ -24,16 +24,6 @@ std::string_view status_name(Reply::Result result) {
   }
 }
 
-// The leases end at once, so that the work goes to somebody else.
-void give_back(Context& context, const std::vector<engine::WorkTask>& tasks) {
-  if (tasks.empty()) return;
-  core::pb::Command command;
-  command.mutable_expire_leases()->set_reason("the work did not reach the agent");
-  for (const engine::WorkTask& task : tasks)
-    command.mutable_expire_leases()->add_fences(task.lease.fence.value);
-  context.services.engine.propose(std::move(command), [](const Result<Reply>&) {});
-}
-
 // A task whose templates cannot be rendered has failed, and no other attempt would do better.
 void report_unrenderable(Context& context, const core::Lease& lease, const Error& error) {
   core::pb::Command command;
@@ -47,7 +37,7 @@ void report_unrenderable(Context& context, const core::Lease& lease, const Error
   context.services.engine.propose(std::move(command), [](const Result<Reply>&) {});
 }
 
-void answer_work(Context& context, const DeferredPtr& answer, const engine::WorkAnswer& work) {
+std::string render_work(Context& context, const engine::WorkAnswer& work) {
   std::string out;
   out.reserve(64 + work.accepted.size() * 40 + work.tasks.size() * 1'500);
   out += "{\"accepted\":[";
@@ -59,18 +49,17 @@ void answer_work(Context& context, const DeferredPtr& answer, const engine::Work
   }
   out += "],\"tasks\":[";
   for (const engine::WorkTask& task : work.tasks) {
-    const Result<Value> item = engine::work_item(*task.run, task.lease);
-    if (!item.ok()) {
-      report_unrenderable(context, task.lease, item.error());
-      continue;
-    }
+    const std::size_t before = out.size();
     if (out.back() != '[') out.push_back(',');
-    append_json(out, *item);
+    if (const Status item = engine::append_work_item(out, *task.run, task.lease); !item.ok()) {
+      out.resize(before);
+      report_unrenderable(context, task.lease, item.error());
+    }
   }
   out += "],\"cancel\":";
   append_cancelled(out, work.cancel);
   out.push_back('}');
-  if (!answer->json(200, std::move(out))) give_back(context, work.tasks);
+  return out;
 }
 
 // The logs of attempts that are over: no more bytes will come.
@@ -99,10 +88,7 @@ Status work(Context& context, Request& request, const DeferredPtr& answer) {
         if (!poll->answered()) return false;
         if (!result.ok()) return answer->problem(result.error());
         const auto held = std::make_shared<engine::WorkAnswer>(std::move(result).value());
-        if (context.renders.post([&context, answer, held] { answer_work(context, answer, *held); }))
-          return true;
-        answer->problem(overloaded("too many answers wait to be written"));
-        return false;
+        return answer->responder().json_later(200, [&context, held] { return render_work(context, *held); });
       });
   poll->begin(std::move(waiting), std::chrono::milliseconds(read.wait_ms));
   return {};
