@@ -138,6 +138,10 @@ class RunFollower {
         } else if (const Value* tasks = view->find("tasks"); tasks != nullptr && tasks->is_list()) {
           for (const Value& task : tasks->as_list()) picture_.take_task(task);
         }
+        if (event.name == "snapshot" && picture_.state == "paused" &&
+            picture_.error.starts_with("BUDGET_EXCEEDED") && notes_.size() < kMaxNotes) {
+          notes_.push_back(stamped(notice_line("budget_exceeded", *view)));
+        }
         for (const TaskPicture& task : picture_.tasks) {
           if (waits_for_person(task.state)) waiting.push_back(task.id);
         }
@@ -145,6 +149,7 @@ class RunFollower {
       for (const std::string& task : waiting) changed(task);
       return;
     }
+    if (event.name == "notice") return noticed(event);
     std::string task;
     {
       std::lock_guard lock(mutex_);
@@ -163,6 +168,17 @@ class RunFollower {
   [[nodiscard]] bool lines() const { return choice_.show == FollowChoice::Show::kLines; }
   static std::string stamped(const std::string& text) {
     return clock_text(system_clock().now_ms()) + "  " + text;
+  }
+
+  // Warnings and the end of the money are told whether tasks are shown live or as lines.
+  void noticed(const ApiEvent& event) {
+    const auto data = parse_json(event.data);
+    const auto view = api_.get(run_target(run_, "?tasks=false"));
+    if (!data.ok() || !view.ok()) return;
+    note(stamped(notice_line(data->string_or("kind", ""), *view)));
+    std::lock_guard lock(mutex_);
+    details_wanted_ = true;
+    detail_wake_.notify_all();
   }
 
   // A task has another state: a line about it, and the approval when that was asked for.
@@ -212,6 +228,8 @@ class RunFollower {
   // The view and the events race: a task is taken over only when both agree on its state.
   void take_details(const Value& view) {
     picture_.cost_microusd = view.int_or("cost_microusd", picture_.cost_microusd);
+    picture_.budget_microusd = view.int_or("budget_microusd", 0);
+    picture_.error = error_text(view);
     const Value* tasks = view.find("tasks");
     if (tasks == nullptr || !tasks->is_list()) return;
     for (const Value& task : tasks->as_list()) {

@@ -111,6 +111,11 @@ class Drawing {
     std::vector<std::string> out;
     out.push_back(head());
     out.push_back(bar());
+    if (run_.state == "paused" && !run_.error.empty()) {
+      out.push_back(below(printable(run_.error), "33;1"));
+      if (run_.error.starts_with("BUDGET_EXCEEDED"))
+        out.push_back(below("ez budget " + run_.id + " --add USD   or   ez cancel " + run_.id, "1"));
+    }
     for (const TaskPicture& task : run_.tasks) {
       if (!task.group.empty()) continue;
       add(task, 0);
@@ -135,7 +140,8 @@ class Drawing {
   std::string head() const {
     std::string text = run_.id + "  " + printable(run_.workflow) + "  " + run_.state + "  " +
                        duration_text((run_.finished_ms != 0 ? run_.finished_ms : now_ms_) - run_.created_ms);
-    if (run_.cost_microusd != 0) text += "  " + money_text(run_.cost_microusd);
+    if (run_.cost_microusd != 0 || run_.budget_microusd != 0) text += "  " + money_text(run_.cost_microusd);
+    if (run_.budget_microusd != 0) text += " of " + money_text(run_.budget_microusd);
     return colored(clipped(text, limits_.width), "1", limits_);
   }
 
@@ -176,8 +182,7 @@ class Drawing {
     lines_.push_back(
         {fitted(symbol(task.state, limits_), text, task.state == "failed" ? "31" : ""), rank_of(task)});
     if (!waits_for_person(task.state)) return;
-    if (!task.message.empty())
-      lines_.push_back({below(printable(task.message), ""), kRankPerson});
+    if (!task.message.empty()) lines_.push_back({below(printable(task.message), ""), kRankPerson});
     lines_.push_back({below(command_for(run_, task), "1"), kRankPerson});
   }
 

@@ -4,7 +4,6 @@
 #include "cli/text.h"
 
 namespace ez::cli {
-namespace {
 
 std::string error_text(const Value& view) {
   const Value* error = view.find("error");
@@ -12,7 +11,19 @@ std::string error_text(const Value& view) {
   return std::string(error->string_or("code", "")) + ": " + std::string(error->string_or("message", ""));
 }
 
-}  // namespace
+std::string notice_line(std::string_view kind, const Value& run) {
+  const std::string id(run.string_or("id", ""));
+  const std::string spent = money_text(run.int_or("cost_microusd", 0));
+  const std::string budget = money_text(run.int_or("budget_microusd", 0));
+  if (kind == "cost_warning") return "warning: run " + id + " has spent " + spent + " of " + budget;
+  if (kind == "deadline_warning")
+    return "warning: run " + id + " must be over at " + std::string(run.string_or("deadline_at", ""));
+  if (kind == "budget_exceeded") {
+    return "run " + id + " has no money left for what comes next (" + spent + " of " + budget +
+           ")\n  ez budget " + id + " --add USD   or   ez cancel " + id;
+  }
+  return "run " + id + ": " + std::string(kind);
+}
 
 bool is_done(std::string_view state) {
   return state == "succeeded" || state == "failed" || state == "skipped" || state == "cancelled";
@@ -38,6 +49,7 @@ void RunPicture::take_run(const Value& view) {
   created_ms = parse_time(view.string_or("created_at", ""));
   finished_ms = parse_time(view.string_or("finished_at", ""));
   cost_microusd = view.int_or("cost_microusd", cost_microusd);
+  budget_microusd = view.int_or("budget_microusd", 0);
   repository = view.string_or("repository", "");
   branch = view.string_or("branch", "");
   head = view.string_or("head", "");

@@ -32,6 +32,11 @@ struct TaskPicture {
 [[nodiscard]] bool waits_for_person(std::string_view task_state);  // approval, conflict, paused
 [[nodiscard]] bool is_over(std::string_view run_state);            // succeeded, failed, cancelled
 
+// "CODE: message" of a view with an error; empty otherwise.
+[[nodiscard]] std::string error_text(const Value& view);
+// What an event `notice` of that kind says about the run.
+[[nodiscard]] std::string notice_line(std::string_view kind, const Value& run);
+
 struct RunPicture {
   std::string id;
   std::string workflow;
@@ -39,6 +44,7 @@ struct RunPicture {
   std::int64_t created_ms = 0;
   std::int64_t finished_ms = 0;
   std::int64_t cost_microusd = 0;
+  std::int64_t budget_microusd = 0;  // 0: none
   std::string repository;
   std::string branch;
   std::string head;

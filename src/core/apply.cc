@@ -42,6 +42,9 @@ void apply(State& state, const pb::Command& command, LogIndex index, Effects& ef
     case pb::Command::kTick:
       apply_tick(context, command.tick());
       break;
+    case pb::Command::kAdjustBudget:
+      apply_adjust_budget(context, command.adjust_budget());
+      break;
     case pb::Command::BODY_NOT_SET:
       effects.reply.error = Error(Code::RequestInvalid, "a command without a body");
       break;

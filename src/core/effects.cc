@@ -2,6 +2,11 @@
 
 namespace ez::core {
 
+std::string_view to_text(RunNotice notice) {
+  constexpr std::string_view kNames[] = {"none", "cost_warning", "deadline_warning", "budget_exceeded"};
+  return kNames[static_cast<int>(notice)];
+}
+
 void Effects::clear() {
   reply = Reply();
   events.clear();

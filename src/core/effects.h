@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/cow.h"
@@ -26,6 +27,14 @@ struct Reply {
   std::vector<Lease> granted;  // Assign
 };
 
+// What a follower is told besides changes of state.
+enum class RunNotice : std::uint8_t {
+  kNone,
+  kCostWarning,      // cost has passed budget.warn_at
+  kDeadlineWarning,  // so has time
+  kBudgetExceeded,   // the money left does not suffice for what comes next
+};
+
 // A change that people and consoles follow. `task` is kNoInstance for changes of the run itself.
 struct RunEvent {
   RunId run;
@@ -33,7 +42,10 @@ struct RunEvent {
   std::uint8_t state = 0;  // TaskState, or RunState when task is kNoInstance
   std::uint32_t attempt = 0;
   std::int64_t at_ms = 0;
+  RunNotice notice = RunNotice::kNone;
 };
+
+[[nodiscard]] std::string_view to_text(RunNotice notice);
 
 struct Effects {
   Reply reply;

@@ -30,6 +30,19 @@ std::string encoded(const State& state) {
   return bytes;
 }
 
+void read_snapshot(const std::string& name, State& state) {
+  const std::string bytes = read_file(name);
+  bool given = false;
+  const Status status = decode_snapshot(
+      [&]() -> Result<std::string> {
+        if (given) return std::string();
+        given = true;
+        return bytes;
+      },
+      state);
+  ASSERT_TRUE(status.ok()) << status.error().to_string();
+}
+
 void replay(const std::string& bytes, State& state) {
   pb::Batch batch;
   ASSERT_TRUE(batch.ParseFromString(bytes));
@@ -120,24 +133,22 @@ TEST(Golden, OldCommandsLeadToTheSameState) {
   State state;
   replay(bytes, state);
   EXPECT_EQ(state.live_runs, 2U);
-  EXPECT_EQ(encoded(state), read_file("snapshot.bin"));
+  State old;
+  read_snapshot("snapshot.bin", old);
+  EXPECT_EQ(encoded(state), encoded(old));
   EXPECT_EQ(write_batch(), bytes);
 }
 
 TEST(Golden, AnOldSnapshotReadsBackToTheSameBytes) {
   const std::string bytes = read_file("snapshot.bin");
   State state;
-  bool given = false;
-  const Status status = decode_snapshot(
-      [&]() -> Result<std::string> {
-        if (given) return std::string();
-        given = true;
-        return bytes;
-      },
-      state);
-  ASSERT_TRUE(status.ok()) << status.error().to_string();
+  read_snapshot("snapshot.bin", state);
   EXPECT_TRUE(find_broken_invariants(state).empty());
-  EXPECT_EQ(encoded(state), bytes);
+  // But for the header, which names the semantics of the ez that writes.
+  const auto without_header = [](const std::string& text) {
+    return text.substr(4 + static_cast<unsigned char>(text.at(0)));
+  };
+  EXPECT_EQ(without_header(encoded(state)), without_header(bytes));
 }
 
 }  // namespace

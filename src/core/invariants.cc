@@ -1,5 +1,6 @@
 #include "core/invariants.h"
 
+#include "core/budget.h"
 #include "core/ready.h"
 
 namespace ez::core {
@@ -11,6 +12,9 @@ class Scan {
 
   std::vector<std::string> run() {
     std::size_t live = 0;
+    for (const auto& [fence, lease] : state_.leases) {
+      if (lease.reserve_microusd > 0) reserved_[lease.run] += lease.reserve_microusd;
+    }
     state_.each_run([&](const Cow<Run>& run) {
       ++live;
       check_run(*run);
@@ -49,11 +53,32 @@ class Scan {
     expect(counts == run.counts, name + ": counts by state are wrong");
     expect(open == run.open, name + ": the count of open tasks is wrong");
     expect(can_move, name + " is stuck: no task of it can ever move");
+    check_money(run, name);
+    if (run.warn_ms != 0) {
+      expect(state_.timers.contains({run.warn_ms, run.id, kRunWarnTimer}),
+             name + ": its warning has no timer");
+      ++timers_;
+    }
     if (run.deadline_ms != 0) {
       expect(state_.timers.contains({run.deadline_ms, run.id, kRunTimer}),
              name + ": the deadline has no timer");
       ++timers_;
     }
+  }
+
+  void check_money(const Run& run, const std::string& name) {
+    if (run.budget_microusd == 0) return expect(run.reserved_microusd == 0, name + " reserves of no budget");
+    const auto leased = reserved_.find(run.id);
+    std::int64_t reserved = leased == reserved_.end() ? 0 : leased->second;
+    for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
+      const Task& task = run.tasks[i];
+      reserved += task.reserve_microusd;
+      expect(((task.held & kBudgetBit) != 0) == (task.reserve_microusd > 0) &&
+                 (task.reserve_microusd == 0 || task.state == TaskState::kReady),
+             name + "/" + run.key_of(task) + ": its reserve and its state disagree");
+    }
+    expect(reserved == run.reserved_microusd, name + ": reserves are counted wrongly");
+    expect(run.cost_microusd + run.reserved_microusd <= run.budget_microusd, name + " passes its budget");
   }
 
   void check_task(const Run& run, std::uint32_t index, const Task& task, const std::string& name) {
@@ -131,12 +156,15 @@ class Scan {
       if (run != nullptr) {
         expect(!has_room(state_, key, *run, run->tasks[first.task]),
                "a place is free but the line does not move");
+        expect(key[0] != 'b' || run->reserved_microusd > 0,
+               to_text(first.run) + " waits for money that nobody will give back");
       }
     }
   }
 
   const State& state_;
   std::vector<std::string> found_;
+  std::map<RunId, std::int64_t> reserved_;  // by leases
   std::size_t live_leases_ = 0;
   std::size_t timers_ = 0;
   std::size_t ready_ = 0;

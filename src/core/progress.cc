@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/budget.h"
 #include "core/ready.h"
 #include "core/variables.h"
 #include "orchestration/retry.h"
@@ -335,6 +336,7 @@ void settle(Context& context, Run& run) {
     activate(context, run, index);
   }
   context.activate.clear();
+  check_budget(context, run);
   if (!is_terminal(run.state) && run.open == 0) {
     run.state = RunState::kSucceeded;
     for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
@@ -349,9 +351,45 @@ void settle(Context& context, Run& run) {
   if (!is_terminal(run.state)) return;
   run.finished_ms = context.now_ms;
   context.state.set_timer(run.id, kRunTimer, run.deadline_ms, 0);
+  context.state.set_timer(run.id, kRunWarnTimer, run.warn_ms, 0);
   context.effects.events.push_back(
       {run.id, kNoInstance, static_cast<std::uint8_t>(run.state), 0, context.now_ms});
   context.effects.finished.push_back(context.state.remove_run(run.id));
+}
+
+void pause_run(Context& context, Run& run) {
+  // Ready and throttled tasks leave their lines and give back their places; what runs is left to finish.
+  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
+    const TaskState state = run.tasks[i].state;
+    if (state == TaskState::kMergeReady) erase_ready(context.state, run, i);
+    if (state == TaskState::kReady) {
+      erase_ready(context.state, run, i);
+      Task& task = run.tasks.write(i);
+      context.state.set_timer(run.id, i, task.due_ms, 0);
+      if (needs_places(run, task)) {
+        release_places(context.state, run, task, i, context.freed_keys);
+        move(context, run, i, TaskEvent::kThrottle);
+      }
+    }
+    if (state == TaskState::kThrottled) {
+      release_places(context.state, run, run.tasks.write(i), i, context.freed_keys);
+    }
+  }
+  run.state = RunState::kPaused;
+}
+
+void resume_run(Context& context, Run& run) {
+  run.state = RunState::kRunning;
+  if (run.budget_paused) run.error = {};
+  run.budget_paused = false;
+  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
+    const TaskState state = run.tasks[i].state;
+    if (state == TaskState::kThrottled) enqueue(context, run, i);
+    if (state == TaskState::kReady || state == TaskState::kMergeReady) {
+      push_ready(context.state, run, i);
+      context.effects.ready_grew = true;
+    }
+  }
 }
 
 void hand_out_places(Context& context) {
@@ -368,6 +406,11 @@ void hand_out_places(Context& context) {
       enqueue(context, *run, first.task);
       settle(context, *run);
     }
+    forget_if_empty(context.state, key);
+    if (key[0] != 'b') continue;
+    const auto line = context.state.throttles.find(key);
+    if (line == context.state.throttles.end() || line->second.waiting.empty()) continue;
+    if (Run* run = context.state.write_run(line->second.waiting.begin()->run)) settle(context, *run);
   }
   context.freed_keys.clear();
 }

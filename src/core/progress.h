@@ -64,6 +64,10 @@ void leave_merge_queue(Context& context, Run& run, std::uint32_t index);
 // Works off context.activate and ends the run when nothing is open. `run` may be gone afterwards.
 void settle(Context& context, Run& run);
 
+// A paused run stands in no line and holds no place; what runs is left to finish.
+void pause_run(Context& context, Run& run);
+void resume_run(Context& context, Run& run);
+
 // After the run is settled: gives freed places to those in line, in any run.
 void hand_out_places(Context& context);
 

@@ -17,13 +17,15 @@ void erase_ready(State& state, const Run& run, std::uint32_t index);
 
 // Takes the places that the task needs under its keys (max_parallel first, then the concurrency key). False:
 // one is full, and the task was put in line there.
-[[nodiscard]] bool acquire_places(State& state, const Run& run, Task& task, std::uint32_t index);
+[[nodiscard]] bool acquire_places(State& state, Run& run, Task& task, std::uint32_t index);
 // Gives back what it holds and leaves every line. Appends the keys under which a place became free.
-void release_places(State& state, const Run& run, Task& task, std::uint32_t index,
-                    std::vector<std::string>& freed);
+void release_places(State& state, Run& run, Task& task, std::uint32_t index, std::vector<std::string>& freed);
 // Leaves the line that it stands in. Appends its key when others stand there still: the next one may ask for
 // less.
 void leave_line(State& state, const Run& run, std::uint32_t index, std::vector<std::string>& freed);
+
+// A throttle that nobody holds and nobody waits for is not kept.
+void forget_if_empty(State& state, const std::string& key);
 
 // Rebuilds the places of one task from its own record.
 void derive_places(State& state, const Run& run, std::uint32_t index);

@@ -90,7 +90,7 @@ struct Task {
   TaskState state = TaskState::kWaiting;
   bool approved = false;
   bool seeded = false;    // taken over from the run that this one resumes
-  std::uint8_t held = 0;  // places held: bit 0 max_parallel, bit 1 concurrency key
+  std::uint8_t held = 0;  // places held: bit 0 max_parallel, 1 concurrency key, 2 budget
   std::uint32_t attempt = 0;
   std::uint32_t failures = 0;
   std::uint32_t losses = 0;   // in a row
@@ -102,6 +102,7 @@ struct Task {
   std::int64_t started_ms = 0;
   std::int64_t finished_ms = 0;
   std::int64_t due_ms = 0;                   // its timer; 0: none
+  std::int64_t reserve_microusd = 0;         // set aside of the run's budget while it is ready
   Fence fence;                               // of its present lease
   Fence last_fence;                          // of its last accepted result, to recognise duplicates
   AgentId agent;                             // that has or last had it
@@ -147,11 +148,16 @@ struct Run {
   std::int64_t created_ms = 0;
   std::int64_t finished_ms = 0;
   std::int64_t deadline_ms = 0;  // wall time; 0: none
+  std::int64_t warn_ms = 0;      // when the warning of the deadline is due; 0: none
   std::int64_t cost_microusd = 0;
-  std::string repository;  // empty: no workspaces
-  std::string branch;      // the run branch
-  std::string base;        // where it starts; empty: HEAD of the repository
-  std::string head;        // after the last merge
+  std::int64_t budget_microusd = 0;    // 0: no limit; the cost and what is reserved never pass it
+  std::int64_t reserved_microusd = 0;  // by ready tasks and leases
+  std::uint8_t warned = 0;             // core/budget.h
+  bool budget_paused = false;          // it is paused until the budget is raised
+  std::string repository;              // empty: no workspaces
+  std::string branch;                  // the run branch
+  std::string base;                    // where it starts; empty: HEAD of the repository
+  std::string head;                    // after the last merge
   TaskError error;
   std::string principal;
   RunId resumed_from;

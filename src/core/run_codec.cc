@@ -102,6 +102,7 @@ void encode_task(const Task& task, pb::Task& out) {
   out.set_agent(task.agent.value);
   out.set_approved(task.approved);
   out.set_seeded(task.seeded);
+  out.set_reserve_microusd(task.reserve_microusd);
   if (task.detail) {
     out.set_has_detail(true);
     encode_detail(*task.detail, out);
@@ -134,6 +135,7 @@ Result<Task> decode_task(const pb::Task& in, const orchestration::Workflow& defi
   task.agent = AgentId{in.agent()};
   task.approved = in.approved();
   task.seeded = in.seeded();
+  task.reserve_microusd = in.reserve_microusd();
   if (in.has_detail()) {
     EZ_ASSIGN(task.detail, decode_detail(in));
   }
@@ -162,6 +164,11 @@ void encode_run(const Run& run, pb::Run& out) {
   out.set_error_message(run.error.message);
   out.set_principal(run.principal);
   out.set_resumed_from(run.resumed_from.value);
+  out.set_budget_microusd(run.budget_microusd);
+  out.set_reserved_microusd(run.reserved_microusd);
+  out.set_warned(run.warned);
+  out.set_budget_paused(run.budget_paused);
+  out.set_warn_ms(run.warn_ms);
   for (const std::uint32_t index : run.merge_queue) out.add_merge_queue(index);
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) encode_task(run.tasks[i], *out.add_tasks());
   if (!run.seeds) return;
@@ -201,6 +208,11 @@ Result<Run> decode_run(const pb::Run& in, const State& state) {
   run.error = {in.error_code(), in.error_message()};
   run.principal = in.principal();
   run.resumed_from = RunId{in.resumed_from()};
+  run.budget_microusd = in.budget_microusd();
+  run.reserved_microusd = in.reserved_microusd();
+  run.warned = static_cast<std::uint8_t>(in.warned());
+  run.budget_paused = in.budget_paused();
+  run.warn_ms = in.warn_ms();
   run.merge_queue.assign(in.merge_queue().begin(), in.merge_queue().end());
   for (const pb::Task& task : in.tasks()) {
     EZ_ASSIGN(Task decoded, decode_task(task, run.definition()));

@@ -76,6 +76,7 @@ void encode(const Lease& lease, pb::Lease& out) {
   out.set_granted_ms(lease.granted_ms);
   out.set_heartbeat_ms(lease.heartbeat_ms);
   out.set_task_key(lease.task_key);
+  out.set_reserve(static_cast<std::uint64_t>(lease.reserve_microusd + 1));
 }
 
 Status decode(const pb::WorkflowVersion& in, State& state) {
@@ -112,7 +113,8 @@ void decode(const pb::Agent& in, State& state) {
 
 void decode(const pb::Lease& in, State& state) {
   state.add_lease({Fence{in.fence()}, RunId{in.run()}, in.task(), in.attempt(), AgentId{in.agent()},
-                   in.merge(), in.cancelled(), in.granted_ms(), in.heartbeat_ms(), in.task_key()});
+                   in.merge(), in.cancelled(), in.granted_ms(), in.heartbeat_ms(), in.task_key(),
+                   static_cast<std::int64_t>(in.reserve()) - 1});
 }
 
 class Decoder {

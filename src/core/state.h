@@ -20,8 +20,9 @@
 namespace ez::core {
 
 // Semantics of the commands that this binary knows. A log that asks for more is refused (VERSION_BARRIER).
-inline constexpr std::uint32_t kSemantics = 1;
-inline constexpr std::uint32_t kRunTimer = UINT32_MAX;  // in TimerKey::task: the run's deadline
+inline constexpr std::uint32_t kSemantics = 2;
+inline constexpr std::uint32_t kRunTimer = UINT32_MAX;          // in TimerKey::task: the run's deadline
+inline constexpr std::uint32_t kRunWarnTimer = UINT32_MAX - 8;  // likewise: the warning before it
 inline constexpr std::int64_t kIdempotencyMs = 24LL * 3600 * 1000;
 inline constexpr std::size_t kMaxLiveRuns = 2'000'000;
 inline constexpr std::size_t kMaxAgents = 20'000;
@@ -52,6 +53,7 @@ struct Lease {
   std::int64_t granted_ms = 0;
   std::int64_t heartbeat_ms = 0;
   std::string task_key;
+  std::int64_t reserve_microusd = -1;  // the most the attempt may cost; -1: no limit
 };
 
 struct TimerKey {

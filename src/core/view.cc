@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "core/budget.h"
 #include "core/variables.h"
 
 namespace ez::core {
@@ -51,6 +52,13 @@ Value counts_view(const Run& run) {
   return Value(std::move(map));
 }
 
+Value warnings_view(const Run& run) {
+  Value::List out;
+  if ((run.warned & kCostWarned) != 0) out.emplace_back("cost");
+  if ((run.warned & kDeadlineWarned) != 0) out.emplace_back("deadline");
+  return Value(std::move(out));
+}
+
 }  // namespace
 
 Value error_view(const TaskError& error) {
@@ -75,6 +83,9 @@ Value run_summary(const Run& run) {
                  {"duration_ms", run.finished_ms == 0 ? Value() : Value(run.finished_ms - run.created_ms)},
                  {"deadline_at", time_view(run.deadline_ms)},
                  {"cost_microusd", Value(run.cost_microusd)},
+                 {"budget_microusd", run.budget_microusd == 0 ? Value() : Value(run.budget_microusd)},
+                 {"reserved_microusd", Value(run.reserved_microusd)},
+                 {"warnings", warnings_view(run)},
                  {"counts", counts_view(run)},
                  {"waiting_for_person", Value(waiting)},
                  {"repository", run.repository.empty() ? Value() : Value(run.repository)},

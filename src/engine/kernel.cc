@@ -287,6 +287,7 @@ void Kernel::undelivered(const std::vector<core::Lease>& leases) {
   if (leases.empty() || !leading_) return;
   core::pb::Command command;
   command.mutable_expire_leases()->set_reason("the work did not reach the agent");
+  command.mutable_expire_leases()->set_undelivered(true);
   for (const core::Lease& lease : leases) command.mutable_expire_leases()->add_fences(lease.fence.value);
   // When it is refused, the leases end by their heartbeat instead.
   propose(std::move(command), [](const Result<core::Reply>&) {});

@@ -104,6 +104,7 @@ Status append_item(JsonText& json, const core::Run& run, const core::Lease& leas
   json.key("workflow_version").number(run.workflow->version);
   json.key("lease").begin('{').key("heartbeat_ms").number(lease.heartbeat_ms);
   json.key("start_to_close_ms").number(definition.timeout.start_to_close_ms).end('}');
+  if (lease.reserve_microusd >= 0) json.key("budget_microusd").number(lease.reserve_microusd);
   json.key("agent").begin('{').key("type").text(definition.agent.type).end('}').key("workspace");
   workspace(json, run, lease, definition.workspace);
   json.key("sandbox");

@@ -132,6 +132,7 @@ void write_task(std::string& out, const Task& task, Tables& tables) {
     a.text("role", task.approval->role);
     a.source("message", task.approval->message);
   }
+  if (task.budget_microusd) o.number("budget_microusd", *task.budget_microusd);
 }
 
 void write_tables(ObjectWriter& o, std::string& out, const Tables& tables) {
@@ -191,6 +192,10 @@ std::string to_canonical(const Workflow& workflow) {
     o.text("priority", to_text(workflow.priority));
     o.number("budget_microusd", workflow.budget_microusd);
     o.number("deadline_ms", workflow.deadline_ms);
+    // Written only when they say something: older forms of the same workflow stay the same bytes.
+    if (workflow.warn_permille != Workflow().warn_permille) o.number("warn_permille", workflow.warn_permille);
+    if (workflow.when_exceeded != WhenExceeded::kPause)
+      o.text("when_exceeded", to_text(workflow.when_exceeded));
     Tables tables;
     write_list(o.key("tasks"), workflow.tasks, [&](const Task& task) { write_task(out, task, tables); });
     write_tables(o, out, tables);
@@ -218,6 +223,10 @@ class CanonicalReader {
     workflow->priority = priority(text(root, "priority"));
     workflow->budget_microusd = number<std::int64_t>(root, "budget_microusd", kMaxMoneyMicrousd);
     workflow->deadline_ms = number<std::int64_t>(root, "deadline_ms", kMaxDurationMs);
+    if (root.find("warn_permille") != nullptr)
+      workflow->warn_permille = number<std::uint32_t>(root, "warn_permille", 1'000);
+    if (root.find("when_exceeded") != nullptr)
+      workflow->when_exceeded = word(text(root, "when_exceeded"), "when_exceeded", WhenExceeded::kFail);
     read_tables(root);
     const Value::List& items = list(root, "tasks");
     if (items.empty() || items.size() > kMaxTasks) fail("tasks");
@@ -402,6 +411,8 @@ class CanonicalReader {
     if (const Value* approval = item.find("approval")) {
       out.approval = Approval{text(*approval, "role"), optional_template(*approval, "message")};
     }
+    if (item.find("budget_microusd") != nullptr)
+      out.budget_microusd = number<std::int64_t>(item, "budget_microusd", kMaxMoneyMicrousd);
     return out;
   }
 

@@ -11,20 +11,20 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 
-constexpr std::array<std::string_view, 20> kTaskKeys{
+constexpr std::array<std::string_view, 21> kTaskKeys{
     "id",    "name",    "dependencies", "when",       "for_each",  "max_parallel", "agent",
     "run",   "prompt",  "env",          "verify",     "workspace", "artifacts",    "concurrency",
-    "retry", "timeout", "on_failure",   "checkpoint", "priority",  "sandbox"};
-constexpr std::array<std::string_view, 21> kAllTaskKeys = [] {
-  std::array<std::string_view, 21> keys{};
+    "retry", "timeout", "on_failure",   "checkpoint", "priority",  "sandbox",      "budget"};
+constexpr std::array<std::string_view, 22> kAllTaskKeys = [] {
+  std::array<std::string_view, 22> keys{};
   std::copy(kTaskKeys.begin(), kTaskKeys.end(), keys.begin());
-  keys[20] = "approval";
+  keys[21] = "approval";
   return keys;
 }();
 // What a task that only waits for a person has no use for.
-constexpr std::array<std::string_view, 11> kRunOnlyKeys{
-    "for_each",  "max_parallel", "agent", "env",      "verify", "workspace",
-    "artifacts", "concurrency",  "retry", "priority", "sandbox"};
+constexpr std::array<std::string_view, 12> kRunOnlyKeys{
+    "for_each",  "max_parallel", "agent", "env",      "verify",  "workspace",
+    "artifacts", "concurrency",  "retry", "priority", "sandbox", "budget"};
 constexpr std::array<std::string_view, 5> kDefaultsKeys{"retry", "timeout", "sandbox", "agent", "on_failure"};
 constexpr std::array<std::string_view, 5> kRetryKeys{"max_attempts", "backoff", "max_backoff", "multiplier",
                                                      "jitter"};
@@ -34,6 +34,7 @@ constexpr std::array<std::string_view, 6> kSandboxKeys{"network",   "memory_mb",
                                                        "output_mb", "disk_mb",   "cpu_s"};
 constexpr std::array<std::string_view, 2> kAgentKeys{"type", "capabilities"};
 constexpr std::array<std::string_view, 2> kConcurrencyKeys{"key", "limit"};
+constexpr std::array<std::string_view, 1> kTaskBudgetKeys{"cost_usd"};
 constexpr std::array<std::string_view, 2> kApprovalKeys{"role", "message"};
 constexpr std::array<std::string_view, 3> kPolicies{"pause", "fail", "continue"};
 constexpr std::array<std::string_view, 3> kModes{"none", "read", "write"};
@@ -178,6 +179,7 @@ class TaskReader {
     read_environment(has_item);
     read_workspace(has_item);
     read_concurrency(has_item);
+    read_budget();
     if (const auto word = fields_.read_word("priority", kPriorities))
       task.priority = static_cast<Priority>(*word);
     return std::move(task);
@@ -375,6 +377,23 @@ class TaskReader {
                      "Write `concurrency: {key: deploy, limit: 1}`.");
     }
     if (key) settings_.values.concurrency = Concurrency{std::move(*key), limit};
+  }
+
+  void read_budget() {
+    const auto map = submap(decoder_, fields_, "budget", kTaskBudgetKeys, "budget: {cost_usd: 2.50}");
+    if (!map) return;
+    std::string cost;
+    map->read_text("cost_usd", cost, 64);
+    const auto at = map->get("cost_usd");
+    if (!at) {
+      decoder_.error(map->node(), "`budget` of a task needs `cost_usd`", "Write `budget: {cost_usd: 2.50}`.");
+    } else if (decoder_.tree.is_scalar(*at)) {
+      settings_.values.budget_microusd = parse_microusd(cost);
+      if (!settings_.values.budget_microusd) {
+        decoder_.error(*at, "`cost_usd` cannot be " + quoted(cost),
+                       "Write dollars with at most 6 decimals, for example `cost_usd: 2.50`.");
+      }
+    }
   }
 
   Decoder& decoder_;

@@ -27,6 +27,8 @@ inline constexpr std::size_t kMaxFiles = 1'000;  // shipped with a workflow
 enum class InputType : std::uint8_t { kString, kInt, kNumber, kBool, kList, kMap, kGit };
 enum class Priority : std::uint8_t { kCritical, kHigh, kNormal, kLow, kDeferred };
 enum class OnFailure : std::uint8_t { kPause, kFail, kContinue };
+// What a run does when its money does not suffice for what it has to do next.
+enum class WhenExceeded : std::uint8_t { kPause, kFail };
 enum class WorkspaceMode : std::uint8_t { kNone, kRead, kWrite };
 
 struct Input {
@@ -101,6 +103,7 @@ struct Task {
   std::optional<Priority> priority;  // none: the run's
   Sandbox sandbox;
   std::optional<Approval> approval;
+  std::optional<std::int64_t> budget_microusd;  // the most that one attempt may cost
 
   // Only waits for a person: no agent is needed.
   [[nodiscard]] bool is_approval_only() const { return approval.has_value() && !run && !prompt; }
@@ -124,6 +127,8 @@ struct Workflow {
   Priority priority = Priority::kNormal;
   std::int64_t budget_microusd = 0;
   std::int64_t deadline_ms = 0;
+  std::uint32_t warn_permille = 800;  // of cost and of deadline: when to warn
+  WhenExceeded when_exceeded = WhenExceeded::kPause;
   std::vector<Task> tasks;
 
   // Index of the task with that id, or nullopt. O(log n).
@@ -134,6 +139,7 @@ struct Workflow {
 [[nodiscard]] std::string_view to_text(Priority priority);
 [[nodiscard]] std::optional<Priority> parse_priority(std::string_view text);
 [[nodiscard]] std::string_view to_text(OnFailure policy);
+[[nodiscard]] std::string_view to_text(WhenExceeded policy);
 [[nodiscard]] std::string_view to_text(WorkspaceMode mode);
 [[nodiscard]] std::string_view to_text(InputType type);
 

@@ -14,7 +14,8 @@ constexpr std::array<std::string_view, 12> kTopKeys{"name",       "description",
                                                     "repository", "branch",      "base",      "files",
                                                     "priority",   "budget",      "defaults",  "tasks"};
 constexpr std::array<std::string_view, 3> kInputKeys{"type", "description", "default"};
-constexpr std::array<std::string_view, 2> kBudgetKeys{"cost_usd", "deadline"};
+constexpr std::array<std::string_view, 4> kBudgetKeys{"cost_usd", "deadline", "warn_at", "when_exceeded"};
+constexpr std::array<std::string_view, 2> kWhenExceeded{"pause", "fail"};
 constexpr std::array<std::string_view, 7> kTypes{"string", "int", "number", "bool", "list", "map", "git"};
 constexpr std::array<std::string_view, 5> kPriorities{"critical", "high", "normal", "low", "deferred"};
 // Words that cannot follow a point in an expression.
@@ -172,6 +173,21 @@ class WorkflowReader {
       }
     }
     fields.read_duration("deadline", workflow_.deadline_ms, 1, false);
+    std::string warn;
+    fields.read_text("warn_at", warn, 64);
+    if (const auto at = fields.get("warn_at"); at && decoder_.tree.is_scalar(*at)) {
+      const auto permille =
+          warn.ends_with('%') ? parse_permille(warn.substr(0, warn.size() - 1)) : std::nullopt;
+      if (permille && *permille >= 1'000 && *permille <= 99'000 && *permille % 1'000 == 0) {
+        workflow_.warn_permille = static_cast<std::uint32_t>(*permille / 100);
+      } else {
+        decoder_.error(*at, "`warn_at` cannot be " + quoted(warn),
+                       "Write 1% to 99%, for example `warn_at: 80%`.");
+      }
+    }
+    if (const auto word = fields.read_word("when_exceeded", kWhenExceeded)) {
+      workflow_.when_exceeded = static_cast<WhenExceeded>(*word);
+    }
   }
 
   void read_tasks() {

@@ -86,6 +86,20 @@ std::string_view workflow_json_schema() {
     },
     "deadline": {
      "$ref": "#/$defs/duration"
+    },
+    "warn_at": {
+     "type": "string",
+     "pattern": "^[1-9][0-9]?(\\.0{1,3})?%$",
+     "default": "80%",
+     "description": "The part of cost and of deadline after which a warning is given."
+    },
+    "when_exceeded": {
+     "enum": [
+      "pause",
+      "fail"
+     ],
+     "default": "pause",
+     "description": "What happens when the money left does not suffice for the next task."
     }
    },
    "additionalProperties": false
@@ -397,6 +411,24 @@ std::string_view workflow_json_schema() {
     },
     "sandbox": {
      "$ref": "#/$defs/sandbox"
+    },
+    "budget": {
+     "type": "object",
+     "description": "The most that one attempt may cost.",
+     "properties": {
+      "cost_usd": {
+       "type": [
+        "number",
+        "string"
+       ],
+       "minimum": 0,
+       "pattern": "^[0-9]+(\\.[0-9]{1,6})?$"
+      }
+     },
+     "required": [
+      "cost_usd"
+     ],
+     "additionalProperties": false
     },
     "approval": {
      "type": "object",

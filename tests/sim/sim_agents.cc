@@ -118,6 +118,11 @@ void World::agent_finish(SimAgent& agent, bool kind) {
       }
     }
   }
+  // Most keep to what they may spend, some claim more.
+  const auto most = static_cast<std::uint64_t>(std::max<std::int64_t>(lease.reserve_microusd, 0));
+  if (!kind || random_.chance(1, 2)) {
+    result.set_cost_microusd(static_cast<std::int64_t>(random_.below(most + (kind ? 1 : 4))));
+  }
   send_result(agent, result, kind);
 }
 

@@ -7,7 +7,14 @@ std::string random_workflow(SeededRandom& random, int number) {
   const bool repository = random.chance(1, 3);
   text += "inputs:\n  items: {type: list, default: [1, 2, 3]}\n  flag: {type: bool, default: true}\n";
   if (repository) text += "repository: /srv/repo\n";
-  if (random.chance(1, 8)) text += "budget: {deadline: 10m}\n";
+  const bool money = random.chance(1, 4);
+  if (money) {
+    text += "budget: {cost_usd: 0.0000" + std::to_string(10 + random.below(90)) +
+            (random.chance(1, 3) ? ", deadline: 10m" : "") +
+            (random.chance(1, 4) ? ", when_exceeded: fail" : "") + "}\n";
+  } else if (random.chance(1, 8)) {
+    text += "budget: {deadline: 10m, warn_at: 50%}\n";
+  }
   if (random.chance(1, 3)) text += "priority: " + std::string(random.chance(1, 2) ? "high" : "low") + "\n";
   text += "tasks:\n";
   const std::uint64_t count = 1 + random.below(7);
@@ -26,6 +33,9 @@ std::string random_workflow(SeededRandom& random, int number) {
     }
     text += "    run: echo ${{ inputs.flag }}\n";
     if (random.chance(1, 4)) text += "    agent: {type: exec, capabilities: [fast]}\n";
+    if (random.chance(money ? 2 : 1, money ? 3 : 12)) {
+      text += "    budget: {cost_usd: 0.0000" + std::to_string(random.below(90)) + "}\n";
+    }
     if (random.chance(1, 4)) {
       text += "    for_each: ${{ inputs.items }}\n";
       if (random.chance(1, 2)) text += "    max_parallel: " + std::to_string(1 + random.below(2)) + "\n";

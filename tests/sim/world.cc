@@ -152,6 +152,14 @@ void World::control() {
   const ClientRun& client = runs_[random_.below(runs_.size())];
   if (!client.id) return;
   core::pb::Command command;
+  if (random_.chance(1, 6)) {
+    auto* adjust = command.mutable_adjust_budget();
+    adjust->set_run(client.id->value);
+    adjust->set_add_microusd(static_cast<std::int64_t>(random_.below(50)));
+    adjust->set_extend_ms(static_cast<std::int64_t>(random_.below(2) * 10'000));
+    kernel_->propose(std::move(command), [](const Result<core::Reply>&) {});
+    return;
+  }
   auto* body = command.mutable_control_run();
   body->set_run(client.id->value);
   constexpr core::pb::ControlRun::Action kActions[] = {
@@ -302,8 +310,13 @@ std::string World::peace() {
       const core::Run* live = run.id ? kernel_->state().find_run(*run.id) : nullptr;
       if (live == nullptr || live->state != core::RunState::kPaused || i % 11 != 0) continue;
       core::pb::Command command;
-      command.mutable_control_run()->set_run(run.id->value);
-      command.mutable_control_run()->set_action(core::pb::ControlRun::RESUME);
+      if (live->budget_paused) {
+        command.mutable_adjust_budget()->set_run(run.id->value);
+        command.mutable_adjust_budget()->set_add_microusd(100);
+      } else {
+        command.mutable_control_run()->set_run(run.id->value);
+        command.mutable_control_run()->set_action(core::pb::ControlRun::RESUME);
+      }
       kernel_->propose(std::move(command), [](const Result<core::Reply>&) {});
     }
     agent_turn(agents_[static_cast<std::size_t>(i) % agents_.size()], true);

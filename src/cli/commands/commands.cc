@@ -17,6 +17,7 @@ const std::vector<Command>& all_commands() {
                                              pause_command(),
                                              resume_command(),
                                              retry_command(),
+                                             budget_command(),
                                              artifacts_command(),
                                              workflow_validate_command(),
                                              workflow_register_command(),

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "core/budget.h"
 #include "core/commands/command.h"
 
 namespace ez::core {
@@ -56,10 +57,19 @@ void apply_assign(Context& context, const pb::Assign& command) {
       due = due == 0 ? close : std::min(due, close);
     }
     if (due != 0) state.set_timer(run.id, index, task.due_ms, due);
-    Lease lease{task.fence,      run.id,         index,
-                task.attempt,    agent.id,       merge,
-                false,           context.now_ms, definition.timeout.heartbeat_ms,
-                run.key_of(task)};
+    Lease lease{task.fence,
+                run.id,
+                index,
+                task.attempt,
+                agent.id,
+                merge,
+                false,
+                context.now_ms,
+                definition.timeout.heartbeat_ms,
+                run.key_of(task),
+                merge ? std::int64_t{0} : move_reserve(run, task)};
+    if (merge && run.budget_microusd == 0) lease.reserve_microusd = kNoReserve;
+    task.held &= static_cast<std::uint8_t>(~kBudgetBit);
     reply.granted.push_back(lease);
     state.add_lease(std::move(lease));
   }

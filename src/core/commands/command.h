@@ -17,9 +17,14 @@ void apply_assign(Context& context, const pb::Assign& command);
 void apply_report_result(Context& context, const pb::ReportResult& command);
 void apply_expire_leases(Context& context, const pb::ExpireLeases& command);
 void apply_tick(Context& context, const pb::Tick& command);
+void apply_adjust_budget(Context& context, const pb::AdjustBudget& command);
 
 // The lease is over without a result: its task tries again (or ends), unless the lease was cancelled before.
-void lose_lease(Context& context, Fence fence, const std::string& reason);
+// `undelivered`: the agent never had the work, so it cannot have cost anything.
+void lose_lease(Context& context, Fence fence, const std::string& reason, bool undelivered = false);
+
+// When the warning of the run's deadline is due.
+[[nodiscard]] std::int64_t deadline_warning_ms(const Run& run);
 
 // Lets a task that waits for a person try again with a fresh set of attempts.
 void retry_task(Context& context, Run& run, std::uint32_t index);

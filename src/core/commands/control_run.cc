@@ -1,44 +1,6 @@
 #include "core/commands/command.h"
-#include "core/ready.h"
 
 namespace ez::core {
-namespace {
-
-void pause(Context& context, Run& run) {
-  // Ready and throttled tasks leave their lines and give back their places; what runs is left to finish.
-  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
-    const TaskState state = run.tasks[i].state;
-    if (state == TaskState::kMergeReady) erase_ready(context.state, run, i);
-    if (state == TaskState::kReady) {
-      erase_ready(context.state, run, i);
-      Task& task = run.tasks.write(i);
-      context.state.set_timer(run.id, i, task.due_ms, 0);
-      if (needs_places(run, task)) {
-        release_places(context.state, run, task, i, context.freed_keys);
-        move(context, run, i, TaskEvent::kThrottle);
-      }
-    }
-    if (state == TaskState::kThrottled) {
-      release_places(context.state, run, run.tasks.write(i), i, context.freed_keys);
-    }
-  }
-  run.state = RunState::kPaused;
-}
-
-void resume(Context& context, Run& run) {
-  run.state = RunState::kRunning;
-  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
-    const TaskState state = run.tasks[i].state;
-    if (state == TaskState::kThrottled) enqueue(context, run, i);
-    if (state == TaskState::kReady || state == TaskState::kMergeReady) {
-      push_ready(context.state, run, i);
-      context.effects.ready_grew = true;
-    }
-  }
-}
-
-}  // namespace
-
 void apply_control_run(Context& context, const pb::ControlRun& command) {
   Reply& reply = context.effects.reply;
   Run* run = context.state.write_run(RunId{command.run()});
@@ -56,14 +18,14 @@ void apply_control_run(Context& context, const pb::ControlRun& command) {
       break;
     case pb::ControlRun::PAUSE:
       if (run->state == RunState::kPaused) return;
-      pause(context, *run);
+      pause_run(context, *run);
       break;
     case pb::ControlRun::RESUME:
       if (run->state != RunState::kPaused) {
         reply.error = Error(Code::WrongState, to_text(run->id) + " is not paused");
         return;
       }
-      resume(context, *run);
+      resume_run(context, *run);
       break;
     case pb::ControlRun::RETRY: {
       bool any = false;

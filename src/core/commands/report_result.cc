@@ -1,3 +1,4 @@
+#include "core/budget.h"
 #include "core/commands/command.h"
 
 namespace ez::core {
@@ -85,6 +86,14 @@ void merged(Context& context, Run& run, std::uint32_t index, const pb::ReportRes
   }
 }
 
+void ended(Context& context, Run& run, const Lease& lease, const pb::ReportResult& command) {
+  if (lease.merge) {
+    merged(context, run, lease.task, command);
+  } else {
+    executed(context, run, lease.task, command);
+  }
+}
+
 }  // namespace
 
 void apply_report_result(Context& context, const pb::ReportResult& command) {
@@ -104,49 +113,68 @@ void apply_report_result(Context& context, const pb::ReportResult& command) {
   }
   const Lease lease = found->second;
   reply.run = lease.run;
+  const bool over = lease.reserve_microusd != kNoReserve && command.cost_microusd() > lease.reserve_microusd;
   if (const auto agent = state.agents.find(lease.agent); agent != state.agents.end()) {
-    ++(command.outcome() == pb::ReportResult::SUCCEEDED ? agent->second.completed : agent->second.failed);
+    ++(!over && command.outcome() == pb::ReportResult::SUCCEEDED ? agent->second.completed
+                                                                 : agent->second.failed);
   }
   if (lease.cancelled) {
     state.remove_lease(fence);
     context.effects.ended.push_back(fence);
     reply.result = Reply::Result::kStale;
+    // The work does not matter any more, what it cost does.
+    if (Run* run = state.write_run(lease.run)) {
+      (void)settle_reserve(context, *run, lease, command.cost_microusd());
+      settle(context, *run);
+    }
     return;
   }
   Run& run = *state.write_run(lease.run);
   run.tasks.write(lease.task).last_fence = fence;
   end_lease(context, run, lease.task, false);
   reply.result = Reply::Result::kAccepted;
-  run.cost_microusd += command.cost_microusd() > 0 ? command.cost_microusd() : 0;
-  if (lease.merge) {
-    merged(context, run, lease.task, command);
+  if (settle_reserve(context, run, lease, command.cost_microusd()) > 0) {
+    pb::ReportResult refused = command;
+    refused.set_outcome(pb::ReportResult::FAILED);
+    refused.set_error_code("BUDGET_EXCEEDED");
+    refused.set_error_message("the attempt cost " + dollars(command.cost_microusd()) + ", it might cost " +
+                              dollars(lease.reserve_microusd));
+    ended(context, run, lease, refused);
   } else {
-    executed(context, run, lease.task, command);
+    ended(context, run, lease, command);
   }
   settle(context, run);
 }
 
-void lose_lease(Context& context, Fence fence, const std::string& reason) {
+void lose_lease(Context& context, Fence fence, const std::string& reason, bool undelivered) {
   State& state = context.state;
   const auto found = state.leases.find(fence);
   if (found == state.leases.end()) return;
   const Lease lease = found->second;
+  const auto settle_lost = [&](Run& run) {
+    if (undelivered) {
+      (void)settle_reserve(context, run, lease, 0);  // it never began
+    } else {
+      forfeit_reserve(context, run, lease);
+    }
+  };
   if (lease.cancelled) {
     state.remove_lease(fence);
     context.effects.ended.push_back(fence);
+    if (Run* run = state.write_run(lease.run)) {
+      settle_lost(*run);
+      settle(context, *run);
+    }
     return;
   }
   Run& run = *state.write_run(lease.run);
   end_lease(context, run, lease.task, false);
+  settle_lost(run);
   pb::ReportResult lost;
   lost.set_outcome(pb::ReportResult::CANCELLED);
   lost.set_error_code("LEASE_EXPIRED");
   lost.set_error_message(reason);
-  if (lease.merge) {
-    merged(context, run, lease.task, lost);
-  } else {
-    executed(context, run, lease.task, lost);
-  }
+  ended(context, run, lease, lost);
   settle(context, run);
 }
 

@@ -58,6 +58,7 @@ Status prepare(Context& context, const pb::StartRun& command, Run& run) {
                      : static_cast<orchestration::Priority>(command.priority() - 1);
   run.created_ms = context.now_ms;
   run.deadline_ms = 0;
+  run.budget_microusd = run.definition().budget_microusd;
   run.principal = command.principal();
   run.resumed_from = RunId{command.resumed_from()};
   EZ_TRY(render_repository(run));
@@ -122,7 +123,10 @@ void apply_start_run(Context& context, const pb::StartRun& command) {
   const std::int64_t deadline = draft.definition().deadline_ms;
   state.add_run(Cow<Run>(std::move(draft)));
   Run& run = *state.write_run(id);
-  if (deadline != 0) state.set_timer(id, kRunTimer, run.deadline_ms, context.now_ms + deadline);
+  if (deadline != 0) {
+    state.set_timer(id, kRunTimer, run.deadline_ms, context.now_ms + deadline);
+    state.set_timer(id, kRunWarnTimer, run.warn_ms, deadline_warning_ms(run));
+  }
   if (!key.empty()) {
     state.idempotency[key] = {id, context.now_ms, request_hash(command)};
     state.idempotency_ages.insert({context.now_ms, key});

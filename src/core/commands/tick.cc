@@ -1,3 +1,4 @@
+#include "core/budget.h"
 #include "core/commands/command.h"
 
 namespace ez::core {
@@ -47,6 +48,11 @@ void apply_tick(Context& context, const pb::Tick& command) {
     if (timer.task == kRunTimer) {
       state.set_timer(run->id, kRunTimer, run->deadline_ms, 0);
       stop_run(context, *run, RunState::kFailed, {"TASK_TIMEOUT", "the deadline of the run has passed"});
+    } else if (timer.task == kRunWarnTimer) {
+      state.set_timer(run->id, kRunWarnTimer, run->warn_ms, 0);
+      run->warned |= kDeadlineWarned;
+      context.effects.events.push_back({run->id, kNoInstance, static_cast<std::uint8_t>(run->state), 0,
+                                        context.now_ms, RunNotice::kDeadlineWarning});
     } else {
       state.set_timer(run->id, timer.task, run->tasks.write(timer.task).due_ms, 0);
       fire(context, *run, timer.task);

@@ -132,6 +132,7 @@ void scan_live(Context& context, RunId before, std::size_t limit,
 
 void add_workflow_routes(Router& router, Context& context);
 void add_run_routes(Router& router, Context& context);
+void add_budget_routes(Router& router, Context& context);
 void add_task_routes(Router& router, Context& context);
 void add_approval_routes(Router& router, Context& context);
 void add_agent_routes(Router& router, Context& context);

@@ -4,6 +4,7 @@
 //   tasks     further tasks of the snapshot; the last piece of a snapshot carries its id
 //   task      {task, state, attempt, at}
 //   run       {state, at}
+//   notice    {kind, at}: cost_warning, deadline_warning or budget_exceeded
 //   end       {state}: the run is over and the stream closes
 #include <charconv>
 #include <deque>
@@ -108,6 +109,12 @@ class RunFollower final : public Follower {
   }
 
   Event run_event(const engine::HubEvent& change) {
+    if (change.event.notice != core::RunNotice::kNone) {
+      return {std::to_string(change.id), "notice",
+              "{\"kind\":\"" + std::string(core::to_text(change.event.notice)) + "\",\"at\":\"" +
+                  format_time(change.event.at_ms) + "\"}",
+              false};
+    }
     state_ = static_cast<core::RunState>(change.event.state);
     return {std::to_string(change.id), "run",
             "{\"state\":\"" + std::string(core::to_text(state_)) + "\",\"at\":\"" +

@@ -1,0 +1,50 @@
+// Money of a run: reserve, then settle. What an attempt may cost at most is set aside before it may start, so
+// that attempts side by side never spend more than the run has.
+//
+// A task's reserve is its own `budget`; without one, nothing for agents of the type exec, and for all others
+// everything that is left, so that such an attempt runs alone among those that cost something. The reserve
+// belongs to the task while it is ready and to its lease afterwards, until the agent answers or is lost.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "core/progress.h"
+
+namespace ez::core {
+
+// In Lease::reserve_microusd: the attempt may cost what it will.
+inline constexpr std::int64_t kNoReserve = -1;
+// In Task::held: it has its reserve.
+inline constexpr std::uint8_t kBudgetBit = 4;
+// Run::warned, a bit each.
+inline constexpr std::uint8_t kCostWarned = 1;
+inline constexpr std::uint8_t kDeadlineWarned = 2;
+
+// Whether the task stands in the line of its run's budget when the money does not suffice.
+[[nodiscard]] bool needs_reserve(const Run& run, const Task& task);
+// The throttle whose line that is.
+[[nodiscard]] std::string budget_key(RunId run);
+// Whether what is left suffices for the task's reserve.
+[[nodiscard]] bool reserve_fits(const Run& run, const Task& task);
+void take_reserve(Run& run, Task& task);
+void drop_reserve(Run& run, Task& task);
+// The task was leased: its reserve moves to the lease.
+[[nodiscard]] std::int64_t move_reserve(const Run& run, Task& task);
+
+// The attempt behind the lease is over and said what it cost. Gives what of it exceeds the lease's reserve,
+// which is not counted: a run's cost stays within its budget whatever an agent claims.
+std::int64_t settle_reserve(Context& context, Run& run, const Lease& lease, std::int64_t spent_microusd);
+// It ended without saying: what may have been spent counts as spent.
+void forfeit_reserve(Context& context, Run& run, const Lease& lease);
+
+// Warns once when cost has passed the run's mark.
+void warn_of_cost(Context& context, Run& run);
+// When somebody stands in the line and nothing that is under way could free a reserve: the run pauses or
+// fails, as its workflow says.
+void check_budget(Context& context, Run& run);
+
+// "$12.50".
+[[nodiscard]] std::string dollars(std::int64_t microusd);
+
+}  // namespace ez::core
