@@ -149,6 +149,7 @@ void move(Context& context, Run& run, std::uint32_t index, TaskEvent event) {
   --run.counts[static_cast<int>(task.state)];
   ++run.counts[static_cast<int>(*to)];
   if (is_terminal(*to)) --run.open;
+  if (is_terminal(task.state)) ++run.open;  // done again
   task.state = *to;
   context.effects.events.push_back(
       {run.id, index, static_cast<std::uint8_t>(*to), task.attempt, context.now_ms});
@@ -206,6 +207,8 @@ void complete(Context& context, Run& run, std::uint32_t index, TaskEvent event) 
     return;
   }
   for (const std::uint32_t dependent : run.definition_of(task).dependents) {
+    // A task that was done again, while what follows kept its results.
+    if (run.tasks[dependent].state != TaskState::kWaiting) continue;
     Task& next = run.tasks.write(dependent);
     EZ_CHECK(next.missing > 0, "a dependency completed twice");
     if (--next.missing == 0) context.activate.push_back(dependent);

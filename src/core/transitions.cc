@@ -87,6 +87,24 @@ constexpr Row kTable[] = {
     {S::kExpanded, E::kSucceed, S::kSucceeded},
     {S::kExpanded, E::kFail, S::kFailed},
     {S::kExpanded, E::kCancel, S::kCancelled},
+
+    {S::kApproval, E::kRestart, S::kWaiting},
+    {S::kThrottled, E::kRestart, S::kWaiting},
+    {S::kReady, E::kRestart, S::kWaiting},
+    {S::kRunning, E::kRestart, S::kWaiting},
+    {S::kMergeQueued, E::kRestart, S::kWaiting},
+    {S::kMergeReady, E::kRestart, S::kWaiting},
+    {S::kMerging, E::kRestart, S::kWaiting},
+    {S::kBackoff, E::kRestart, S::kWaiting},
+    {S::kConflict, E::kRestart, S::kWaiting},
+    {S::kPaused, E::kRestart, S::kWaiting},
+    {S::kSucceeded, E::kRestart, S::kWaiting},
+    {S::kFailed, E::kRestart, S::kWaiting},
+    {S::kSkipped, E::kRestart, S::kWaiting},
+    {S::kCancelled, E::kRestart, S::kWaiting},
+    {S::kSucceeded, E::kReopen, S::kExpanded},
+    {S::kFailed, E::kReopen, S::kExpanded},
+    {S::kCancelled, E::kReopen, S::kExpanded},
 };
 
 }  // namespace

@@ -45,6 +45,8 @@ enum class TaskEvent : std::uint8_t {
   kSucceed,
   kFail,
   kCancel,
+  kRestart,  // a person wants it done again
+  kReopen,   // of a for_each: one of its instances is done again
 };
 
 // Numbers are logged: append only.

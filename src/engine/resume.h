@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "core/command.pb.h"
@@ -14,5 +15,12 @@ namespace ez::engine {
 // task with `checkpoint: true`) only what was complete when that task was, and the branch as it was then.
 // Errors: WRONG_STATE (the run succeeded or is not over), TASK_NOT_FOUND (no such completed checkpoint).
 [[nodiscard]] Result<core::pb::StartRun> resume_command(const core::Run& run, const std::string& checkpoint);
+
+// The StartRun command for a run that does the chosen tasks of a finished run again, whatever became of it:
+// with `redo` also everything that follows them, otherwise what follows keeps its results. Its branch starts
+// where the last merge that is kept left the old one: work that is done again and was merged before that
+// stays in it. Errors: WRONG_STATE (the run is not over), TASK_NOT_FOUND.
+[[nodiscard]] Result<core::pb::StartRun> restart_command(const core::Run& run,
+                                                         const std::vector<std::string>& tasks, bool redo);
 
 }  // namespace ez::engine

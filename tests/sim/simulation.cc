@@ -32,15 +32,18 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     sum.unknown += world.tally().unknown;
     sum.merges += world.tally().merges;
     sum.decisions += world.tally().decisions;
+    sum.restarts += world.tally().restarts;
   }
   std::printf(
       "%llu seeds: %llu runs finished, %llu crashes, %llu changes of leader, %llu snapshots, %llu stale and "
-      "%llu duplicate results, %llu unanswered starts, %llu merges, %llu decisions\n",
+      "%llu duplicate results, %llu unanswered starts, %llu merges, %llu decisions, "
+      "%llu restarts\n",
       static_cast<unsigned long long>(count), static_cast<unsigned long long>(sum.finished),
       static_cast<unsigned long long>(sum.crashes), static_cast<unsigned long long>(sum.takeovers),
       static_cast<unsigned long long>(sum.snapshots), static_cast<unsigned long long>(sum.stale),
       static_cast<unsigned long long>(sum.duplicate), static_cast<unsigned long long>(sum.unknown),
-      static_cast<unsigned long long>(sum.merges), static_cast<unsigned long long>(sum.decisions));
+      static_cast<unsigned long long>(sum.merges), static_cast<unsigned long long>(sum.decisions),
+      static_cast<unsigned long long>(sum.restarts));
   if (count >= 100) {
     // A world in which nothing goes wrong proves nothing.
     EXPECT_GT(sum.crashes, count);
@@ -50,6 +53,7 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     EXPECT_GT(sum.duplicate, count / 4);
     EXPECT_GT(sum.unknown, count / 4);
     EXPECT_GT(sum.merges, count / 4);
+    EXPECT_GT(sum.restarts, count / 10);
   }
 }
 

@@ -152,6 +152,18 @@ void World::control() {
   const ClientRun& client = runs_[random_.below(runs_.size())];
   if (!client.id) return;
   core::pb::Command command;
+  const core::Run* live = kernel_->state().find_run(*client.id);
+  if (live != nullptr && random_.chance(1, 4)) {
+    auto* restart = command.mutable_restart_task();
+    restart->set_run(client.id->value);
+    restart->set_task(
+        live->key_of(live->tasks[static_cast<std::uint32_t>(random_.below(live->tasks.size()))]));
+    restart->set_redo(random_.chance(1, 2));
+    kernel_->propose(std::move(command), [this](const Result<core::Reply>& reply) {
+      if (reply.ok() && !reply->error) ++tally_.restarts;
+    });
+    return;
+  }
   if (random_.chance(1, 6)) {
     auto* adjust = command.mutable_adjust_budget();
     adjust->set_run(client.id->value);

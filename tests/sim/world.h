@@ -63,7 +63,7 @@ class World final : public engine::KernelListener {
   // What was exercised, so that a test can see that the world is not idle.
   struct Tally {
     std::uint64_t crashes = 0, takeovers = 0, snapshots = 0, finished = 0, acknowledged = 0, stale = 0,
-                  duplicate = 0, expired = 0, unknown = 0, merges = 0, decisions = 0;
+                  duplicate = 0, expired = 0, unknown = 0, merges = 0, decisions = 0, restarts = 0;
   };
   [[nodiscard]] const Tally& tally() const { return tally_; }
 

@@ -1,4 +1,6 @@
 // ez run: from a workflow file to a run. Without a server it starts one for the time of the run.
+#include <optional>
+
 #include "base/json.h"
 #include "cli/commands/commands.h"
 #include "cli/embedded_server.h"
@@ -55,6 +57,42 @@ Result<std::string> start_run(Session& session, Api& api, const WorkflowFile& fi
   return run;
 }
 
+// A new run that does tasks of a finished one again.
+Result<std::string> start_from(Session& session, Api& api, const Arguments& arguments) {
+  Value::List tasks;
+  for (const std::string& task : arguments.list("task")) tasks.emplace_back(task);
+  Value body(Value::Map{{"tasks", Value(std::move(tasks))},
+                        {"mode", Value(arguments.has("keep") ? "keep" : "redo")}});
+  if (arguments.has("idempotency-key")) body.set("idempotency_key", Value(arguments.text("idempotency-key")));
+  const std::string from = arguments.text("from");
+  EZ_ASSIGN(const Value answer, api.post(run_target(from, "/retry"), body));
+  std::string run(answer.string_or("run", ""));
+  if (run.empty()) return Error(Code::Internal, "the server started a run without an id: " + to_json(answer));
+  if (!arguments.has("json")) {
+    session.out << "run " << run << "  (does " << (arguments.has("keep") ? "only " : "")
+                << "the chosen tasks of " << from << (arguments.has("keep") ? "" : " and what follows them")
+                << " again)\n";
+    session.out.flush();
+  } else if (!arguments.has("follow")) {
+    session.out << to_json(answer) << "\n";
+  }
+  return run;
+}
+
+Status check_from(const Arguments& arguments) {
+  const bool from = arguments.has("from");
+  if (!from && !arguments.has("FILE")) return Error(Code::InvalidArgument, "FILE is required");
+  if (!from && (arguments.has("task") || arguments.has("keep") || arguments.has("redo")))
+    return Error(Code::InvalidArgument, "--task, --keep and --redo go together with --from RUN");
+  if (!from) return {};
+  if (arguments.has("FILE") || arguments.has("input") || arguments.has("priority"))
+    return Error(Code::InvalidArgument, "--from takes workflow, inputs and priority of that run");
+  if (arguments.list("task").empty()) return Error(Code::InvalidArgument, "--from needs at least one --task");
+  if (arguments.has("keep") && arguments.has("redo"))
+    return Error(Code::InvalidArgument, "--keep and --redo exclude each other");
+  return {};
+}
+
 // Others may have started runs on our server meanwhile: then it stays.
 void end_server(Session& session, const Connection& connection, const Arguments& arguments, bool keep) {
   if (!connection.started.ours) return;
@@ -77,12 +115,17 @@ void end_server(Session& session, const Connection& connection, const Arguments&
 }
 
 Result<int> run(Session& session, const Arguments& arguments) {
-  EZ_ASSIGN(const WorkflowFile file, read_workflow_file(arguments.text("FILE")));
-  if (!file.parsed.ok() && !arguments.has("json")) print_mistakes(file, session.err);
-  EZ_TRY(check_workflow(file));
+  EZ_TRY(check_from(arguments));
+  std::optional<WorkflowFile> file;
+  if (!arguments.has("from")) {
+    EZ_ASSIGN(file, read_workflow_file(arguments.text("FILE")));
+    if (!file->parsed.ok() && !arguments.has("json")) print_mistakes(*file, session.err);
+    EZ_TRY(check_workflow(*file));
+  }
   EZ_ASSIGN(const Connection connection, find_or_start(session, arguments));
   EZ_ASSIGN(const auto api, session.ports.connect(connection.endpoint));
-  const auto started = start_run(session, *api, file, arguments);
+  const auto started =
+      file ? start_run(session, *api, *file, arguments) : start_from(session, *api, arguments);
   if (!started.ok()) {
     end_server(session, connection, arguments, false);
     return started.error();
@@ -106,7 +149,8 @@ Command run_command() {
           "Start a run of a workflow file, and follow it",
           "  ez run checkup.yaml --input repo=. --follow\n"
           "  ez run nightly.yaml --priority high --idempotency-key nightly-2026-11-22\n"
-          "  ez run deploy.yaml --input 'targets=[\"eu\",\"us\"]' --follow --json\n",
+          "  ez run deploy.yaml --input 'targets=[\"eu\",\"us\"]' --follow --json\n"
+          "  ez run --from r12 --task build --redo --follow\n",
           {{"-i,--input", "NAME=VALUE", "an input; lists and maps as JSON; @FILE reads the value from a file",
             true},
            {"-f,--follow", "", "watch it until it is over; a server that was started for it is then stopped"},
@@ -114,8 +158,12 @@ Command run_command() {
            {"--plain", "", "one line a change instead of the live view"},
            {"--priority", "PRIORITY", "critical, high, normal, low or deferred"},
            {"--idempotency-key", "KEY", "the same key again gives the same run"},
+           {"--from", "RUN", "instead of a FILE: do tasks of that finished run again, in a new run"},
+           {"--task", "TASK", "with --from: a task to do again", true},
+           {"--redo", "", "with --from: everything after those tasks too (this is the default)"},
+           {"--keep", "", "with --from: what follows those tasks keeps its results"},
            {"--json", "", "as JSON; with --follow the run at its end"}},
-          {{"FILE", "workflow file, YAML or JSON"}},
+          {{"FILE", "workflow file, YAML or JSON", false}},
           true,
           run};
 }

@@ -17,6 +17,7 @@ void apply_assign(Context& context, const pb::Assign& command);
 void apply_report_result(Context& context, const pb::ReportResult& command);
 void apply_expire_leases(Context& context, const pb::ExpireLeases& command);
 void apply_tick(Context& context, const pb::Tick& command);
+void apply_restart_task(Context& context, const pb::RestartTask& command);
 void apply_adjust_budget(Context& context, const pb::AdjustBudget& command);
 
 // The lease is over without a result: its task tries again (or ends), unless the lease was cancelled before.

@@ -6,6 +6,7 @@
 #include "http/api/fields.h"
 #include "http/api/repository_check.h"
 #include "http/api/run_list.h"
+#include "http/api/task_control.h"
 
 namespace ez::http::api {
 namespace {
@@ -154,16 +155,21 @@ Status retry_run(Context& context, Request& request, const DeferredPtr& answer) 
   Fields fields(body);
   const std::string comment = fields.text("comment", kMaxCommentBytes);
   const std::string checkpoint = fields.line("checkpoint", 128);
+  const std::vector<std::string> tasks = fields.lines("tasks", kMaxRestartTasks, 128);
+  const std::string mode = read_restart_mode(fields);
+  if (!tasks.empty() && !checkpoint.empty()) fields.fail("tasks", "does not go with checkpoint");
+  if (tasks.empty() && !mode.empty()) fields.fail("mode", "has a meaning only together with tasks");
   core::pb::StartRun keyed;
   read_idempotency_key(request, fields, keyed);
   EZ_TRY(fields.done());
   const std::string key = keyed.idempotency_key();
   with_run(context, answer, run, Permission::kRunControl,
-           [&context, answer, run, comment, checkpoint, key](const Cow<core::Run>& found) {
-             if (!core::is_terminal(found->state) && checkpoint.empty()) {
+           [&context, answer, run, comment, checkpoint, tasks, mode, key](const Cow<core::Run>& found) {
+             if (!core::is_terminal(found->state) && checkpoint.empty() && tasks.empty()) {
                return propose_control(context, answer, run, ControlRun::RETRY, comment);
              }
-             auto start = engine::resume_command(*found, checkpoint);
+             auto start = tasks.empty() ? engine::resume_command(*found, checkpoint)
+                                        : engine::restart_command(*found, tasks, mode != "keep");
              if (!start.ok()) {
                answer->problem(start.error());
                return;

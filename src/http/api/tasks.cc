@@ -144,8 +144,8 @@ void add_task_routes(Router& router, Context& context) {
   add_route(router, context, Method::kGet, kTask, Permission::kRunRead, "Show a task", show_task);
   add_route(router, context, Method::kGet, below("/attempts"), Permission::kRunRead,
             "List the attempts of a task", list_attempts);
-  add_route(router, context, Method::kPost, below("/retry"), Permission::kRunControl, "Retry a paused task",
-            control<ControlTask::RETRY>);
+  add_route(router, context, Method::kPost, below("/retry"), Permission::kRunControl, "Retry a task",
+            retry_task);
   add_route(router, context, Method::kPost, below("/cancel"), Permission::kRunControl, "Cancel a task",
             control<ControlTask::CANCEL>);
 }
