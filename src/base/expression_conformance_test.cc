@@ -464,6 +464,13 @@ TEST(ExpressionConformance, Strings) {
 }
 
 TEST(ExpressionConformance, Math) {
+  check({{"lists.range(3)", "[0,1,2]"},
+         {"lists.range(0)", "[]"},
+         {"lists.range(-1)", kFailed},
+         {"lists.range('a')", kFailed},
+         {"size(lists.range(100000))", "100000"},
+         {"lists.range(9000000000000000000)",
+          "EXPRESSION_COST column 7: the evaluation costs more than 100000"}});
   check({{"math.least(3, 1, 2)", "1"},
          {"math.greatest(3, 1, 2)", "3"},
          {"math.least(1.5, 2)", "1.5"},

@@ -188,6 +188,20 @@ bool extreme(const Call& call, bool greatest, Value& out) {
 bool least(const Call& call, Value& out) { return extreme(call, false, out); }
 bool greatest(const Call& call, Value& out) { return extreme(call, true, out); }
 
+// lists.range of the CEL extensions: [0, 1, … n - 1].
+bool range(const Call& call, Value& out) {
+  if (!call.arguments[0]->is_int()) return wrong_type(call);
+  const std::int64_t count = call.arguments[0]->as_int();
+  if (count < 0) return call.evaluator.fail(call.node, "lists.range() of a negative number");
+  const auto size = static_cast<std::uint64_t>(count);
+  if (!call.evaluator.charge(call.node, size / 8)) return false;  // a number costs far less than a step
+  Value::List list;
+  list.reserve(size);
+  for (std::int64_t i = 0; i < count; ++i) list.emplace_back(i);
+  out = Value(std::move(list));
+  return true;
+}
+
 bool two_strings(const Call& call) {
   if (!call.arguments[0]->is_string() || !call.arguments[1]->is_string()) return wrong_type(call);
   return call.evaluator.charge_bytes(
@@ -297,7 +311,7 @@ bool replace(const Call& call, Value& out) {
   return true;
 }
 
-// The names and meanings are those of the CEL specification and its strings and math extensions.
+// The names and meanings are those of the CEL specification and its strings, math and lists extensions.
 constexpr Function kFunctions[] = {
     {"size", false, 1, 1, size},
     {"size", true, 0, 0, size},
@@ -307,6 +321,7 @@ constexpr Function kFunctions[] = {
     {"bool", false, 1, 1, to_bool},
     {"type", false, 1, 1, type},
     {"dyn", false, 1, 1, dyn},
+    {"lists.range", false, 1, 1, range},
     {"math.least", false, 1, kMany, least},
     {"math.greatest", false, 1, kMany, greatest},
     {"matches", false, 2, 2, matches},

@@ -36,7 +36,7 @@ namespace ez::engine {
 inline constexpr std::size_t kMaxPending = 65'536;
 // Room for the events of one record in the numbering of events: id = log index × this + position.
 inline constexpr std::uint64_t kEventsPerRecord = 1 << 20;
-inline constexpr std::size_t kMaxCommandBytes = 8 * 1024 * 1024;
+inline constexpr std::size_t kMaxCommandBytes = 40 * 1024 * 1024;
 
 // What the kernel tells its surroundings. Called on the loop's thread, after the record is durable and
 // applied.

@@ -32,8 +32,8 @@
 
 namespace ez::log {
 
-inline constexpr std::size_t kMaxRecordBytes = 16 * 1024 * 1024;
-inline constexpr std::size_t kMaxOutstandingBytes = 64 * 1024 * 1024;
+inline constexpr std::size_t kMaxRecordBytes = 48 * 1024 * 1024;
+inline constexpr std::size_t kMaxOutstandingBytes = 96 * 1024 * 1024;
 
 // The caller's own number for an append, unique within the process.
 struct Ticket {

@@ -167,7 +167,7 @@ TEST_P(LogConformance, WhatWaitsHasALimitAndThenThereIsRoomAgain) {
   lead();
   const std::string big(4 * 1024 * 1024, 'b');
   Status status;
-  for (int i = 0; i < 20 && status.ok(); ++i) {
+  for (int i = 0; i < 40 && status.ok(); ++i) {
     status = log_->append(listener_->epoch, Ticket{++ticket_}, big);
     if (status.ok()) expected_.push_back(big);
   }

@@ -198,8 +198,8 @@ Status show_workflow(Context& context, Request& request, const DeferredPtr& answ
 }  // namespace
 
 void add_workflow_routes(Router& router, Context& context) {
-  // Source and canonical form together must fit a command, which has the same limit.
-  constexpr std::uint64_t kSourceBody = engine::kMaxCommandBytes;
+  // A source of kMaxSourceBytes as a JSON string. With its canonical form it must fit a command.
+  constexpr std::uint64_t kSourceBody = orchestration::kMaxSourceBytes * 3 / 2;
   add_route(router, context, Method::kPost, "/v1/workflows", Permission::kWorkflowWrite,
             "Register a workflow", register_workflow, kSourceBody);
   add_route(router, context, Method::kPost, "/v1/workflows/validate", Permission::kWorkflowRead,
