@@ -72,6 +72,8 @@ class Template {
 
   [[nodiscard]] bool is_constant() const { return pieces_.size() <= 1 && expressions_.empty(); }
   [[nodiscard]] const std::vector<Expression>& expressions() const { return expressions_; }
+  // pieces()[i] is the literal text before expressions()[i]; one more may follow the last expression.
+  [[nodiscard]] const std::vector<std::string>& pieces() const { return pieces_; }
 
  private:
   // is_constant() holds without a piece as well: the empty text.

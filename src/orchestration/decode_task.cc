@@ -162,7 +162,7 @@ class TaskReader {
     const bool has_item = fields_.get("for_each").has_value();
     if (const auto node = fields_.get("when"))
       task.when = decoder_.read_expression(*node, scope("`when`", false));
-    fields_.read_template("run", task.run, scope("`run`", has_item));
+    fields_.read_script("run", task.run, scope("`run`", has_item));
     fields_.read_template("prompt", task.prompt, scope("`prompt`", has_item));
     fields_.read_bool("checkpoint", task.checkpoint);
     read_approval(has_item);
@@ -335,7 +335,7 @@ class TaskReader {
                        "Set the top-level key `repository`, for example `${{ inputs.repo }}`.");
       }
     }
-    fields_.read_template("verify", task.verify, scope("`verify`", has_item));
+    fields_.read_script("verify", task.verify, scope("`verify`", has_item));
     if (fields_.get("verify") && task.workspace != WorkspaceMode::kWrite) {
       decoder_.error(*fields_.key("verify"),
                      "`verify` checks what a task changed, but this task has no workspace to write",

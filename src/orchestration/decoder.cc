@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/utf8.h"
+#include "orchestration/shell_place.h"
 #include "orchestration/text.h"
 
 namespace ez::orchestration {
@@ -182,6 +183,22 @@ void Fields::read_template(std::string_view key, std::optional<Template>& out, c
   if (!text) return;
   auto read = decoder_.read_template(*get(key), scope);
   if (read) out = std::move(read);
+}
+
+void Fields::read_script(std::string_view key, std::optional<Template>& out, const Scope& scope) const {
+  std::optional<Template> read;
+  read_template(key, read, scope);
+  if (!read) return;
+  if (const auto unsafe = find_unsafe_insert(*read)) {
+    decoder_.error(
+        *get(key),
+        "${{ " + read->expressions()[unsafe->expression].source() + " }} in " + quoted(key) +
+            " stands inside " + std::string(unsafe->place) + ", where the shell would read its value again",
+        "It is inserted as one quoted word: write it outside of quotes, or give it with `env` and use "
+        "\"$NAME\".");
+    return;
+  }
+  out = std::move(read);
 }
 
 std::optional<std::size_t> Fields::read_word(std::string_view key,

@@ -95,6 +95,8 @@ class Fields {
                      bool zero_is_none) const;
   void read_permille(std::string_view key, std::uint32_t& out, std::uint32_t min, std::uint32_t max) const;
   void read_template(std::string_view key, std::optional<Template>& out, const Scope& scope) const;
+  // A template that is a shell script: its inserts stand where a word may.
+  void read_script(std::string_view key, std::optional<Template>& out, const Scope& scope) const;
   // The index of the word in `words`, or nullopt after a report.
   [[nodiscard]] std::optional<std::size_t> read_word(std::string_view key,
                                                      std::span<const std::string_view> words) const;

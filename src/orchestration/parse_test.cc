@@ -42,7 +42,7 @@ defaults:
 tasks:
   - id: inventory
     run: |
-      echo "${{ inputs.repo }}" > out
+      echo ${{ inputs.repo }} > out
       echo done
     workspace: read
     checkpoint: true
@@ -221,7 +221,7 @@ TEST(ParseWorkflow, PlacesExpressionErrorsInTheFile) {
       {"name: x\ntasks:\n- id: a\n  run: >-\n    one\n    two ${{ nope }}\n", 6, 13},
       {"name: x\ntasks:\n- id: a\n  run: x\n  when: 'inputs.a &&'\n", 5, 21},
       {"{\"name\": \"x\", \"tasks\": [\n {\"id\": \"a\", \"run\": \"\\u00e9\\n ${{ nope }}\"}]}", 2, 35},
-      {"name: x\ntasks:\n- id: a\n  run: &r 'it''s ${{ nope }}'\n", 4, 22},
+      {"name: x\ntasks:\n- id: a\n  run: &r 'it''s'' ${{ nope }}'\n", 4, 24},
       {"name: x\ntasks:\n- id: a\n  run: ${{ run.id }} ${{ run.id }} ${{ nope }}\n", 4, 40},
   };
   for (const Case& c : cases) {
