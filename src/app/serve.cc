@@ -27,6 +27,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr milliseconds kFirstHousekeeping{1'000};  // also when a step left something to do
 constexpr milliseconds kHousekeeping{60'000};
 constexpr milliseconds kAgentPatience{20'000};  // stopping, its work is reported as interrupted
 constexpr milliseconds kServerGrace{5'000};
@@ -129,11 +130,14 @@ class Running {
     api_->observe(server_.get());
     url_ = url_of(listen.address, server_->port());
     data_ = options.data;
+    retain_days_ = options.retain_days;
+    retain_runs_ = options.retain_runs;
     EZ_TRY(
         cli::write_server_file(data_, {url_, ::getpid(), cli::process_start(::getpid()), options.version}));
     if (options.agents != 0) agent_ = std::make_unique<ChildAgent>(agent_command(options, url_));
     housekeeping_ = std::make_unique<Housekeeping>(data_, *stores_.history, *stores_.blobs, *stores_.logs,
                                                    system_clock());
+    learn_rules();
     return {};
   }
 
@@ -155,9 +159,28 @@ class Running {
 
   [[nodiscard]] const std::string& url() const { return url_; }
   [[nodiscard]] std::optional<Error> failure() const { return engine_->failure(); }
-  void keep_house() { housekeeping_->step(); }
+  // True: there is more to do soon.
+  bool keep_house() {
+    learn_rules();
+    return housekeeping_->step();
+  }
 
  private:
+  // The newest version of a workflow says how long its finished runs stay. They take effect a step later.
+  void learn_rules() {
+    engine_->read([this](const core::State& state) {
+      std::vector<storage::RetentionRule> rules;
+      if (retain_days_ > 0 || retain_runs_ > 0) rules.push_back({"", "", retain_days_, retain_runs_});
+      for (const auto& [name, versions] : state.workflows) {
+        const auto& retention = versions.back()->definition->retention;
+        if (retention) rules.push_back({name.first, name.second, retention->days, retention->runs});
+      }
+      housekeeping_->retain(std::move(rules));
+    });
+  }
+
+  std::int64_t retain_days_ = 0;
+  std::int64_t retain_runs_ = 0;
   std::string data_, url_;
   Stores stores_;
   std::unique_ptr<telemetry::Registry> metrics_;
@@ -181,7 +204,7 @@ Status serve_until_stopped(const cli::ServeOptions& options, cli::StopSignals& s
     const std::string line = "ez: ready at " + running.url() + " (data " + options.data + ")\n";
     (void)!::write(STDOUT_FILENO, line.data(), line.size());
   }
-  auto next = std::chrono::steady_clock::now() + kHousekeeping;
+  auto next = std::chrono::steady_clock::now() + kFirstHousekeeping;
   while (true) {
     const auto left = std::chrono::duration_cast<milliseconds>(next - std::chrono::steady_clock::now());
     const int signal = signals.wait_for(std::max(left, milliseconds(0)));
@@ -191,8 +214,8 @@ Status serve_until_stopped(const cli::ServeOptions& options, cli::StopSignals& s
       break;
     }
     if (std::chrono::steady_clock::now() < next) continue;
-    running.keep_house();
-    next = std::chrono::steady_clock::now() + kHousekeeping;
+    const bool more = running.keep_house();
+    next = std::chrono::steady_clock::now() + (more ? kFirstHousekeeping : kHousekeeping);
   }
   running.stop();
   if (auto failure = running.failure()) return *failure;

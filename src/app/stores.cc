@@ -36,9 +36,31 @@ Result<Stores> open_stores(const std::string& data, Clock& clock) {
   return stores;
 }
 
-void Housekeeping::step() {
+// Blobs first: a run that takes over something of one that is removed now has until the next step to say so.
+bool Housekeeping::step() {
   collect_blobs();
   trim_logs();
+  return remove_runs();
+}
+
+void Housekeeping::retain(std::vector<storage::RetentionRule> rules) {
+  std::lock_guard lock(mutex_);
+  rules_ = std::move(rules);
+}
+
+bool Housekeeping::remove_runs() {
+  std::vector<storage::RetentionRule> rules;
+  {
+    std::lock_guard lock(mutex_);
+    rules = rules_;
+  }
+  const auto removed = retention_.step(rules, clock_.now_ms());
+  if (!removed.ok()) {
+    EZ_LOG(kWarning, "up", "finished runs are not removed", {"error", removed.error().to_string()});
+    return false;
+  }
+  if (*removed > 0) EZ_LOG(kInfo, "up", "finished runs removed from history", {"runs", *removed});
+  return *removed == storage::Retention::kRunsPerStep;
 }
 
 void Housekeeping::collect_blobs() {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -10,6 +12,7 @@
 #include "storage/attempt_logs.h"
 #include "storage/blob_store.h"
 #include "storage/history.h"
+#include "storage/retention.h"
 
 namespace ez::app {
 
@@ -24,8 +27,9 @@ struct Stores {
 // DATA_DIR_UNUSABLE, LOG_DAMAGED and the other errors of the stores.
 [[nodiscard]] Result<Stores> open_stores(const std::string& data, Clock& clock);
 
-// The housekeeping of one server: blobs that nothing refers to, and the logs of the oldest finished runs when
-// they take more than their share. Each step() does a bounded amount of work. Not thread-safe.
+// The housekeeping of one server: finished runs that need not be kept, blobs that nothing refers to, and the
+// logs of the oldest finished runs when they take more than their share. Each step() does a bounded amount of
+// work. Not thread-safe.
 class Housekeeping {
  public:
   static constexpr std::int64_t kBlobGraceMs =
@@ -41,11 +45,16 @@ class Housekeeping {
         blobs_(blobs),
         logs_(logs),
         clock_(clock),
-        log_budget_(log_budget_bytes) {}
+        log_budget_(log_budget_bytes),
+        retention_(history, blobs, logs) {}
 
-  void step();
+  // True: there is more to do at once.
+  bool step();
+  // From the next step on. Any thread.
+  void retain(std::vector<storage::RetentionRule> rules);
 
  private:
+  bool remove_runs();
   void collect_blobs();
   void trim_logs();
 
@@ -55,6 +64,9 @@ class Housekeeping {
   storage::AttemptLogs& logs_;
   Clock& clock_;
   const std::uint64_t log_budget_;
+  storage::Retention retention_;
+  std::mutex mutex_;
+  std::vector<storage::RetentionRule> rules_;  // guarded by mutex_
 };
 
 }  // namespace ez::app

@@ -29,6 +29,8 @@ struct ServeOptions {
   std::int64_t agents = -1;               // capacity of the embedded worker; -1: one a core, 0: none
   std::vector<std::string> capabilities;  // of the embedded worker
   int io_threads = 1;
+  std::int64_t retain_days = 0;  // of finished runs; 0: no limit
+  std::int64_t retain_runs = 0;
   std::string log_file;  // empty: standard error
   std::string log_level = "info";
   int report_fd = -1;   // see report() in app/serve.h

@@ -168,7 +168,16 @@ void Kernel::committed(const log::Record& record) {
 void Kernel::note(const core::pb::Command& command) {
   const core::Reply& reply = effects_.reply;
   if (reply.error) return;
-  if (command.has_start_run() && reply.created) ++counters_.runs_started;
+  if (command.has_start_run() && reply.created) {
+    ++counters_.runs_started;
+    // What it takes over of an earlier run is its own from now on: that one may leave history.
+    std::vector<std::string> hashes;
+    for (const auto& seed : command.start_run().seeds()) {
+      for (const auto& artifact : seed.artifacts()) hashes.push_back(artifact.sha256());
+      if (!seed.output_blob().empty()) hashes.push_back(seed.output_blob());
+    }
+    if (!hashes.empty()) listener_.blobs_referenced(to_text(reply.run), hashes);
+  }
   if (command.has_assign()) counters_.assigned += reply.granted.size();
   if (command.has_register_workflow() && reply.created && command.register_workflow().files_size() > 0) {
     std::vector<std::string> hashes;

@@ -196,6 +196,11 @@ std::string to_canonical(const Workflow& workflow) {
     if (workflow.warn_permille != Workflow().warn_permille) o.number("warn_permille", workflow.warn_permille);
     if (workflow.when_exceeded != WhenExceeded::kPause)
       o.text("when_exceeded", to_text(workflow.when_exceeded));
+    if (workflow.retention) {
+      ObjectWriter r(o.key("retention"));
+      r.number("days", workflow.retention->days);
+      r.number("runs", workflow.retention->runs);
+    }
     Tables tables;
     write_list(o.key("tasks"), workflow.tasks, [&](const Task& task) { write_task(out, task, tables); });
     write_tables(o, out, tables);
@@ -227,6 +232,10 @@ class CanonicalReader {
       workflow->warn_permille = number<std::uint32_t>(root, "warn_permille", 1'000);
     if (root.find("when_exceeded") != nullptr)
       workflow->when_exceeded = word(text(root, "when_exceeded"), "when_exceeded", WhenExceeded::kFail);
+    if (const Value* retention = root.find("retention")) {
+      workflow->retention = Retain{number<std::int64_t>(*retention, "days", kMaxRetainDays),
+                                   number<std::int64_t>(*retention, "runs", kMaxRetainRuns)};
+    }
     read_tables(root);
     const Value::List& items = list(root, "tasks");
     if (items.empty() || items.size() > kMaxTasks) fail("tasks");

@@ -22,6 +22,8 @@ namespace ez::orchestration {
 inline constexpr std::size_t kMaxTasks = 50'000;     // of one definition
 inline constexpr std::size_t kMaxForEach = 100'000;  // instances of one for_each task
 inline constexpr std::size_t kMaxSourceBytes = 16 * 1024 * 1024;
+inline constexpr std::int64_t kMaxRetainDays = 36'500;
+inline constexpr std::int64_t kMaxRetainRuns = 1'000'000'000;
 inline constexpr std::size_t kMaxFiles = 1'000;  // shipped with a workflow
 
 enum class InputType : std::uint8_t { kString, kInt, kNumber, kBool, kList, kMap, kGit };
@@ -109,6 +111,12 @@ struct Task {
   [[nodiscard]] bool is_approval_only() const { return approval.has_value() && !run && !prompt; }
 };
 
+// How long finished runs of a workflow stay; 0: no limit of that kind. All 0: the server's rule.
+struct Retain {
+  std::int64_t days = 0;
+  std::int64_t runs = 0;
+};
+
 struct ShippedFile {
   std::string path;  // relative, below $EZ_FILES
   std::string sha256;
@@ -129,6 +137,7 @@ struct Workflow {
   std::int64_t deadline_ms = 0;
   std::uint32_t warn_permille = 800;  // of cost and of deadline: when to warn
   WhenExceeded when_exceeded = WhenExceeded::kPause;
+  std::optional<Retain> retention;  // none: the rule of the server
   std::vector<Task> tasks;
 
   // Index of the task with that id, or nullopt. O(log n).

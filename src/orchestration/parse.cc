@@ -10,9 +10,10 @@
 namespace ez::orchestration {
 namespace {
 
-constexpr std::array<std::string_view, 12> kTopKeys{"name",       "description", "namespace", "inputs",
-                                                    "repository", "branch",      "base",      "files",
-                                                    "priority",   "budget",      "defaults",  "tasks"};
+constexpr std::array<std::string_view, 13> kTopKeys{
+    "name",  "description", "namespace", "inputs",    "repository", "branch", "base",
+    "files", "priority",    "budget",    "retention", "defaults",   "tasks"};
+constexpr std::array<std::string_view, 2> kRetentionKeys{"days", "runs"};
 constexpr std::array<std::string_view, 3> kInputKeys{"type", "description", "default"};
 constexpr std::array<std::string_view, 4> kBudgetKeys{"cost_usd", "deadline", "warn_at", "when_exceeded"};
 constexpr std::array<std::string_view, 2> kWhenExceeded{"pause", "fail"};
@@ -45,6 +46,7 @@ class WorkflowReader {
       workflow_.priority = static_cast<Priority>(*word);
     }
     read_budget();
+    read_retention();
     read_tasks();
     workflow_.inputs = std::move(decoder_.inputs);
     return std::move(workflow_);
@@ -188,6 +190,25 @@ class WorkflowReader {
     if (const auto word = fields.read_word("when_exceeded", kWhenExceeded)) {
       workflow_.when_exceeded = static_cast<WhenExceeded>(*word);
     }
+  }
+
+  void read_retention() {
+    const auto node = fields_.get("retention");
+    if (!node) return;
+    if (decoder_.tree.kind(*node) != SourceTree::Kind::kMap) {
+      decoder_.error(*node, "`retention` must be a map", "Write `retention: {days: 30, runs: 100}`.");
+      return;
+    }
+    const Fields fields(decoder_, *node, "`retention`", kRetentionKeys);
+    std::uint32_t days = 0;
+    std::uint32_t runs = 0;
+    fields.read_uint("days", days, 1, static_cast<std::uint32_t>(kMaxRetainDays));
+    fields.read_uint("runs", runs, 1, static_cast<std::uint32_t>(kMaxRetainRuns));
+    if (!fields.get("days") && !fields.get("runs")) {
+      decoder_.error(*node, "`retention` needs `days` or `runs`",
+                     "Write `retention: {days: 30, runs: 100}`.");
+    }
+    workflow_.retention = Retain{days, runs};
   }
 
   void read_tasks() {

@@ -104,6 +104,24 @@ std::string_view workflow_json_schema() {
    },
    "additionalProperties": false
   },
+  "retention": {
+   "type": "object",
+   "description": "How long finished runs stay in history; the rule of the server when absent.",
+   "properties": {
+    "days": {
+     "type": "integer",
+     "minimum": 1,
+     "maximum": 36500
+    },
+    "runs": {
+     "type": "integer",
+     "minimum": 1,
+     "maximum": 1000000000
+    }
+   },
+   "minProperties": 1,
+   "additionalProperties": false
+  },
   "defaults": {
    "type": "object",
    "description": "Merged under each task.",

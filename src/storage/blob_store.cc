@@ -190,6 +190,14 @@ Status BlobStore::drop_owner(std::string_view owner) {
   return state_->delete_owner.bind(1, owner).run();
 }
 
+Status BlobStore::drop_owners(std::span<const std::string> owners) {
+  for (const std::string& owner : owners) EZ_TRY(check_owner(owner));
+  std::lock_guard lock(state_->mutex);
+  EZ_ASSIGN(Transaction transaction, Transaction::begin(*state_->references));
+  for (const std::string& owner : owners) EZ_TRY(state_->delete_owner.bind(1, owner).run());
+  return transaction.commit();
+}
+
 Result<std::vector<std::string>> BlobStore::refs(std::string_view owner) const {
   EZ_TRY(check_owner(owner));
   std::lock_guard lock(state_->mutex);

@@ -117,6 +117,8 @@ class BlobStore {
   [[nodiscard]] Status add_ref(std::string_view owner, const std::string& sha256);
   // Removes all references of the owner; without effect when it has none.
   [[nodiscard]] Status drop_owner(std::string_view owner);
+  // The same for many, in one transaction.
+  [[nodiscard]] Status drop_owners(std::span<const std::string> owners);
   [[nodiscard]] Result<std::vector<std::string>> refs(std::string_view owner) const;
 
   // Examines up to max_blobs blobs from where the last call stopped. One caller at a time does work, others

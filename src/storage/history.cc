@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "base/json.h"
 #include "storage/files.h"
 #include "storage/sqlite.h"
 #include "storage/zstd_stream.h"
@@ -318,6 +319,69 @@ Result<std::vector<RunId>> History::oldest(std::int64_t created_before_ms, std::
     if (!*row) return ids;
     ids.push_back(RunId{from_sql(select->integer(0))});
   }
+}
+
+namespace {
+
+std::string where(const RetentionScope& scope) {
+  std::string sql = " WHERE 1";
+  if (!scope.namespace_name.empty()) sql += " AND namespace=?1";
+  if (!scope.workflow.empty()) sql += " AND workflow=?2";
+  if (!scope.except.empty()) sql += " AND namespace||'/'||workflow NOT IN (SELECT value FROM json_each(?3))";
+  return sql;
+}
+
+std::string excepted(const RetentionScope& scope) {
+  return to_json(Value(Value::List(scope.except.begin(), scope.except.end())));
+}
+
+// The statement keeps no copies: `except` has to live as long as it runs.
+void bind(Statement& statement, const RetentionScope& scope, const std::string& except) {
+  if (!scope.namespace_name.empty()) statement.bind(1, std::string_view(scope.namespace_name));
+  if (!scope.workflow.empty()) statement.bind(2, std::string_view(scope.workflow));
+  if (!scope.except.empty()) statement.bind(3, std::string_view(except));
+}
+
+Result<std::vector<RunId>> ids_of(Statement& select) {
+  std::vector<RunId> ids;
+  for (;;) {
+    const auto row = select.step();
+    if (!row.ok()) return advise(row.error());
+    if (!*row) return ids;
+    ids.push_back(RunId{from_sql(select.integer(0))});
+  }
+}
+
+}  // namespace
+
+Result<std::vector<RunId>> History::finished_before(const RetentionScope& scope, std::int64_t time_ms,
+                                                    std::size_t limit) const {
+  const std::string except = excepted(scope);
+  const State::Reader reader(*state_);
+  // What finished before was created before: the index bounds the walk.
+  auto select = reader->prepare("SELECT id FROM runs" + where(scope) +
+                                " AND created_ms<?4 AND finished_ms<?4 ORDER BY created_ms, id LIMIT ?5");
+  if (!select.ok()) return advise(select.error());
+  bind(*select, scope, except);
+  select->bind(4, time_ms).bind(5, static_cast<std::int64_t>(limit));
+  return ids_of(*select);
+}
+
+Result<std::vector<RunId>> History::beyond_newest(const RetentionScope& scope, std::uint64_t keep,
+                                                  std::size_t limit) const {
+  const std::string except = excepted(scope);
+  const State::Reader reader(*state_);
+  auto count = reader->prepare("SELECT count(*) FROM runs" + where(scope));
+  if (!count.ok()) return advise(count.error());
+  bind(*count, scope, except);
+  if (const auto row = count->step(); !row.ok()) return advise(row.error());
+  const std::uint64_t there = from_sql(count->integer(0));
+  if (there <= keep) return std::vector<RunId>();
+  auto select = reader->prepare("SELECT id FROM runs" + where(scope) + " ORDER BY created_ms, id LIMIT ?5");
+  if (!select.ok()) return advise(select.error());
+  bind(*select, scope, except);
+  select->bind(5, static_cast<std::int64_t>(std::min<std::uint64_t>(limit, there - keep)));
+  return ids_of(*select);
 }
 
 Result<std::uint64_t> History::remove(std::span<const RunId> ids) {

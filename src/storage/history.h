@@ -65,6 +65,13 @@ struct HistoryFilter {
   std::optional<std::int64_t> created_before_ms;  // exclusive
 };
 
+// Which runs a rule of retention is about.
+struct RetentionScope {
+  std::string namespace_name;       // empty: all
+  std::string workflow;             // empty: all
+  std::vector<std::string> except;  // "namespace/workflow": those have a rule of their own
+};
+
 struct HistoryPage {
   std::vector<HistoryRow> rows;  // without `record`
   std::string next_cursor;       // empty: there are no more
@@ -92,6 +99,13 @@ class History {
   [[nodiscard]] Result<std::uint64_t> count(const HistoryFilter& filter) const;
   // For retention: the ids of up to `limit` runs that were created before that time, oldest first.
   [[nodiscard]] Result<std::vector<RunId>> oldest(std::int64_t created_before_ms, std::size_t limit) const;
+
+  // For retention, up to `limit` ids each, oldest first: of runs that had finished before that time; of runs
+  // that are older than the newest `keep` of the scope.
+  [[nodiscard]] Result<std::vector<RunId>> finished_before(const RetentionScope& scope, std::int64_t time_ms,
+                                                           std::size_t limit) const;
+  [[nodiscard]] Result<std::vector<RunId>> beyond_newest(const RetentionScope& scope, std::uint64_t keep,
+                                                         std::size_t limit) const;
 
   // Removes these runs (those that are there); returns how many. Their space is used again by later appends.
   [[nodiscard]] Result<std::uint64_t> remove(std::span<const RunId> ids);

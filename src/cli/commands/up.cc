@@ -1,5 +1,6 @@
 #include "cli/commands/commands.h"
 #include "cli/embedded_server.h"
+#include "orchestration/definition.h"
 
 namespace ez::cli {
 namespace {
@@ -12,6 +13,8 @@ Result<int> run(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(options.program, own_program());
   EZ_ASSIGN(options.agents, arguments.number("agents", -1, 0, kMaxAgents));
   EZ_ASSIGN(const std::int64_t threads, arguments.number("io-threads", 1, 1, 64));
+  EZ_ASSIGN(options.retain_days, arguments.number("retain-days", 0, 1, orchestration::kMaxRetainDays));
+  EZ_ASSIGN(options.retain_runs, arguments.number("retain-runs", 0, 1, orchestration::kMaxRetainRuns));
   EZ_ASSIGN(const std::int64_t report_fd, arguments.number("report-fd", -1, 3, 1'000'000));
   options.listen = arguments.text("listen", options.listen);
   options.hosts = arguments.list("host");
@@ -34,7 +37,8 @@ Command up_command() {
       "Start a server on this machine, with a worker of its own",
       "  ez up\n"
       "  ez up --listen 0.0.0.0:7878 --host build.example --agents 0\n"
-      "  ez up --data /var/lib/ez --agents 8 --capabilities cpp,rust\n",
+      "  ez up --data /var/lib/ez --agents 8 --capabilities cpp,rust\n"
+      "  ez up --retain-days 90 --retain-runs 100000\n",
       {{"--data", "DIR", "data directory (EZ_DATA; else ~/.local/state/ez)"},
        {"--listen", "ADDRESS:PORT", "where to listen; port 0 takes a free one (127.0.0.1:7878)"},
        {"--agents", "N", "how many tasks the worker of this server runs at once; 0: no worker (one a core)"},
@@ -42,6 +46,8 @@ Command up_command() {
        {"--host", "NAME", "a further name that clients use for this server", true},
        {"--origin", "URL", "a further site whose pages may call", true},
        {"--io-threads", "N", "threads that serve connections (1)"},
+       {"--retain-days", "N", "finished runs leave history so many days after their end (no limit)"},
+       {"--retain-runs", "N", "only the newest so many finished runs stay (no limit)"},
        {"--log-file", "FILE", "write the log there instead of standard error"},
        {"--log-level", "LEVEL", "debug, info, warning, error or off (info)"},
        {"--report-fd", "FD", "write one line there when it is ready or has failed"}},
