@@ -20,6 +20,7 @@ namespace ez::cli {
 [[nodiscard]] Command resume_command();
 [[nodiscard]] Command retry_command();
 [[nodiscard]] Command budget_command();
+[[nodiscard]] Command batch_command();
 [[nodiscard]] Command workflow_validate_command();
 [[nodiscard]] Command workflow_register_command();
 [[nodiscard]] Command workflow_list_command();

@@ -19,6 +19,7 @@ void Api::add_routes(Router& router) {
   add_status_routes(router, context);
   add_workflow_routes(router, context);
   add_run_routes(router, context);
+  add_batch_routes(router, context);
   add_budget_routes(router, context);
   add_task_routes(router, context);
   add_approval_routes(router, context);

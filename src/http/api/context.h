@@ -36,6 +36,8 @@ class OpenLogs {
   std::set<storage::AttemptId> logs_;
 };
 
+class Batches;
+
 struct Context {
   explicit Context(Services given)
       : services(std::move(given)),
@@ -52,6 +54,7 @@ struct Context {
   const Server* server = nullptr;  // guarded by server_mutex
   std::unique_ptr<HttpMetrics> http_metrics;
   std::vector<telemetry::CollectHandle> collected;
+  std::shared_ptr<Batches> batches;
   // Last, so that their threads end before the rest goes.
   Timers timers;
   Background renders;    // views as JSON: short tasks
@@ -132,6 +135,7 @@ void scan_live(Context& context, RunId before, std::size_t limit,
 
 void add_workflow_routes(Router& router, Context& context);
 void add_run_routes(Router& router, Context& context);
+void add_batch_routes(Router& router, Context& context);
 void add_budget_routes(Router& router, Context& context);
 void add_task_routes(Router& router, Context& context);
 void add_approval_routes(Router& router, Context& context);
