@@ -88,7 +88,7 @@ Result<http::ClientOptions> client_options(const cli::Endpoint& endpoint) {
 
 Result<std::unique_ptr<cli::Api>> api_over_http(const cli::Endpoint& endpoint) {
   EZ_ASSIGN(http::ClientOptions options, client_options(endpoint));
-  options.max_connections = 1'100;  // made when needed; `ez bench flow` has as many agents
+  options.max_connections = 20'100;  // made when needed; `ez bench flow` has as many agents
   EZ_ASSIGN(auto client, http::Client::create(std::move(options)));
   return std::unique_ptr<cli::Api>(std::make_unique<HttpApi>(std::move(client)));
 }

@@ -35,6 +35,23 @@ TEST(Lease, AnAgentThatStartsAgainLosesItsOldLeases) {
   world.finish(after, run, "a");
 }
 
+TEST(Lease, WorkThatNeverArrivedIsReadyAgainAtOnce) {
+  TestWorld world;
+  world.workflow("name: w\ntasks:\n  - {id: a, run: x, retry: {max_attempts: 1, backoff: 1s}}\n");
+  const AgentId agent = world.agent("one");
+  const RunId run = world.start("w");
+  for (std::uint32_t i = 0; i < 2 * kMaxLosses; ++i) {
+    const std::vector<Lease> leases = world.assign(agent, run, {"a"});
+    ASSERT_EQ(leases.size(), 1U) << i;
+    pb::Command command;
+    command.mutable_expire_leases()->add_fences(leases[0].fence.value);
+    command.mutable_expire_leases()->set_undelivered(true);
+    world.send(std::move(command));
+    EXPECT_EQ(world.state_of(run, "a"), kReady);
+  }
+  world.finish(agent, run, "a");
+}
+
 TEST(Lease, ATaskThatTakesItsAgentsDownEnds) {
   TestWorld world;
   world.workflow("name: w\ntasks:\n  - {id: a, run: x, retry: {backoff: 1s, max_backoff: 1s}}\n");

@@ -264,12 +264,15 @@ struct Engine::WorkCall final : Waiting, std::enable_shared_from_this<WorkCall> 
     if (reported) engine->settling_.push_back(shared_from_this());
   }
 
-  // Its results are durable and work was handed out since. When none of it is for this call, the agent is
-  // told of its results now, instead of when the next work comes.
-  void settle() {
-    if (over || !out.tasks.empty() || engine->kernel_.on_its_way(demand)) return;
+  // Its results are durable, or its time is over, and work was handed out since. When none of it is for this
+  // call, the agent is answered now, instead of when the next work comes. False: some is on its way, look
+  // again.
+  bool settle() {
+    if (over || !out.tasks.empty()) return true;
+    if (engine->kernel_.on_its_way(demand)) return false;
     expired = true;
     maybe_finish();
+    return true;
   }
 
   void finish(Result<WorkAnswer> result) {
@@ -288,8 +291,8 @@ struct Engine::WorkCall final : Waiting, std::enable_shared_from_this<WorkCall> 
     auto self = shared_from_this();
     engine->post(
         [self] {
-          self->expired = true;
-          self->maybe_finish();
+          // Work that is on its way is delivered, not taken back at the last moment.
+          if (!self->settle()) self->engine->settling_.push_back(self);
         },
         [](const Error&) {});
   }
@@ -310,7 +313,9 @@ struct Engine::WorkCall final : Waiting, std::enable_shared_from_this<WorkCall> 
 };
 
 void Engine::settle_calls() {
-  for (const auto& call : std::exchange(settling_, {})) call->settle();
+  for (const auto& call : std::exchange(settling_, {})) {
+    if (!call->settle()) settling_.push_back(call);
+  }
 }
 
 std::shared_ptr<Waiting> Engine::work(WorkRequest request, std::function<bool(Result<WorkAnswer>)> answer) {

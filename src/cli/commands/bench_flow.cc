@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cstdlib>
+#include <latch>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -30,28 +31,30 @@ tasks:
   - {id: orchestration, dependencies: [queues, observability], prompt: none}
 )";
 constexpr std::int64_t kCapacity = 256;  // tasks that one agent takes at once
-constexpr std::int64_t kStarters = 64;  // clients that start runs, each one at a time
+constexpr std::int64_t kStarters = 64;   // clients that start runs, each one at a time
 
 struct Plan {
   std::int64_t workflows = 0;
   std::int64_t agents = 0;
-  std::int64_t window = 0;  // runs under way at a time
+  std::int64_t window = 0;   // runs under way at a time
+  std::int64_t wait_ms = 0;  // how long an agent's call waits for work
 };
 
 class Flow {
  public:
-  Flow(Api& api, Plan plan) : api_(api), plan_(plan), runs_(static_cast<std::size_t>(plan.workflows)) {}
+  Flow(Api& api, Plan plan)
+      : api_(api), plan_(plan), runs_(static_cast<std::size_t>(plan.workflows)), registered_(plan.agents) {}
 
   Status run() {
     EZ_TRY(api_.post("/v1/workflows", Value(Value::Map{{"source", Value(kWorkflow)}})));
     std::vector<std::thread> threads;
     for (std::int64_t i = 0; i < plan_.agents; ++i) threads.emplace_back([this, i] { keep(agent(i)); });
+    registered_.wait();
     begin_us_ = now();
     for (std::int64_t i = 0; i < std::min(kStarters, plan_.window); ++i) {
       threads.emplace_back([this] { keep(start_runs()); });
     }
     for (std::thread& thread : threads) thread.join();
-    end_us_ = now();
     return failure_ ? Status(*failure_) : Status();
   }
   std::int64_t duration_us() const { return std::max<std::int64_t>(1, end_us_ - begin_us_); }
@@ -95,17 +98,19 @@ class Flow {
   }
 
   Status agent(std::int64_t number) {
-    EZ_ASSIGN(const Value registered,
-              api_.post("/v1/agents", Value(Value::Map{{"name", Value("bench-" + std::to_string(::getpid()) +
-                                                                      "-" + std::to_string(number))},
-                                                       {"type", Value("bench")},
-                                                       {"capacity", Value(kCapacity)}})));
+    const auto joined =
+        api_.post("/v1/agents", Value(Value::Map{{"name", Value("bench-" + std::to_string(::getpid()) + "-" +
+                                                                std::to_string(number))},
+                                                 {"type", Value("bench")},
+                                                 {"capacity", Value(kCapacity)}}));
+    registered_.count_down();
+    EZ_ASSIGN(const Value registered, joined);
     const std::string id(registered.string_or("agent", ""));
     std::vector<std::int64_t> assigned, flows;
     Value::List results;
     std::vector<std::int64_t> ending;  // runs whose last result is among them
     while (!over()) {
-      Value::Map request{{"agent", Value(id)}, {"want", Value(kCapacity)}, {"wait_ms", Value(200)}};
+      Value::Map request{{"agent", Value(id)}, {"want", Value(kCapacity)}, {"wait_ms", Value(plan_.wait_ms)}};
       if (!results.empty()) request.emplace_back("results", Value(std::move(results)));
       EZ_ASSIGN(const Value answer, api_.post("/v1/work", Value(std::move(request))));
       const std::int64_t received = now();
@@ -123,7 +128,8 @@ class Flow {
 
   void finish(std::int64_t runs) {
     if (runs == 0) return;
-    finished_ += runs;
+    // The agents that still wait for work when the last run has ended are no part of the time.
+    if ((finished_ += runs) == plan_.workflows) end_us_ = now();
     finished_.notify_all();
   }
 
@@ -158,10 +164,12 @@ class Flow {
   Api& api_;
   const Plan plan_;
   std::vector<Run> runs_;
+  std::latch registered_;
   std::atomic<std::int64_t> next_{0};
   std::atomic<std::int64_t> finished_{0};
   std::atomic<bool> failed_{false};
-  std::int64_t begin_us_ = 0, end_us_ = 0;
+  std::int64_t begin_us_ = 0;
+  std::atomic<std::int64_t> end_us_{0};
   std::mutex mutex_;
   std::optional<Error> failure_;
 };
@@ -186,8 +194,9 @@ double percentile_ms(std::vector<std::int64_t>& us, std::size_t percent) {
 Result<int> bench_flow(Session& session, const Arguments& arguments) {
   Plan plan;
   EZ_ASSIGN(plan.workflows, arguments.number("workflows", 10'000, 1, 10'000'000));
-  EZ_ASSIGN(plan.agents, arguments.number("agents", 100, 1, 1'000));
-  EZ_ASSIGN(plan.window, arguments.number("window", 500, 1, 100'000));
+  EZ_ASSIGN(plan.agents, arguments.number("agents", 100, 1, 20'000));
+  EZ_ASSIGN(plan.window, arguments.number("window", 250, 1, 100'000));
+  EZ_ASSIGN(plan.wait_ms, arguments.number("wait", 200, 0, 60'000));
   if (arguments.has("low")) plan.window = 1;
   EZ_ASSIGN(const auto api, session.connect(arguments));
   const double cpu_before = metric(*api, "process_cpu_seconds_total");
@@ -225,7 +234,8 @@ Command bench_flow_command() {
           "  ez bench flow --workflows 10000 --agents 100\n  ez bench flow --workflows 500 --low --json\n",
           {{"--workflows", "N", "how many runs (10000)"},
            {"--agents", "N", "how many agents wait for work (100)"},
-           {"--window", "N", "runs under way at a time (500)"},
+           {"--window", "N", "runs under way at a time (250)"},
+           {"--wait", "MS", "how long an agent waits for work before it asks again (200)"},
            {"--low", "", "one run at a time"},
            {"--json", "", "one JSON object"}},
           {},

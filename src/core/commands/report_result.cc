@@ -1,5 +1,6 @@
 #include "core/budget.h"
 #include "core/commands/command.h"
+#include "core/ready.h"
 
 namespace ez::core {
 namespace {
@@ -170,6 +171,13 @@ void lose_lease(Context& context, Fence fence, const std::string& reason, bool u
   Run& run = *state.write_run(lease.run);
   end_lease(context, run, lease.task, false);
   settle_lost(run);
+  if (undelivered && !lease.merge) {
+    // It never began: no attempt failed, and there is nothing to wait for.
+    release_places(state, run, run.tasks.write(lease.task), lease.task, context.freed_keys);
+    move(context, run, lease.task, TaskEvent::kBackOff);
+    enqueue(context, run, lease.task);
+    return settle(context, run);
+  }
   pb::ReportResult lost;
   lost.set_outcome(pb::ReportResult::CANCELLED);
   lost.set_error_code("LEASE_EXPIRED");
