@@ -21,7 +21,8 @@ const std::vector<OptionSpec>& remote_options() {
   static const std::vector<OptionSpec> options{
       {"--server", "URL", "the server (EZ_SERVER; else the one that runs on the data directory)"},
       {"--token-file", "FILE", "file with its token (EZ_TOKEN holds a token itself; else <data>/token)"},
-      {"--data", "DIR", "data directory (EZ_DATA; else ~/.local/state/ez)"}};
+      {"--data", "DIR", "data directory (EZ_DATA; else ~/.local/state/ez)"},
+      {"--namespace", "NAME", "whose runs and workflows (EZ_NAMESPACE; else default); * in lists: of all"}};
   return options;
 }
 

@@ -18,6 +18,7 @@ struct Endpoint {
   std::string url;
   std::string token;
   std::string token_file;
+  std::string name_space;  // of the requests; empty: default
 };
 
 // `ez up`.

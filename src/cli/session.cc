@@ -37,6 +37,12 @@ Result<std::string> Session::data_dir(const Arguments& arguments) {
   return text;
 }
 
+std::string Session::name_space(const Arguments& arguments, std::string_view of_file) {
+  if (arguments.has("namespace")) return arguments.text("namespace");
+  if (!of_file.empty() && of_file != "default") return std::string(of_file);
+  return environment("EZ_NAMESPACE");
+}
+
 Result<Endpoint> Session::endpoint(const Arguments& arguments) {
   EZ_ASSIGN(const std::string data, data_dir(arguments));
   Endpoint endpoint;
@@ -49,6 +55,7 @@ Result<Endpoint> Session::endpoint(const Arguments& arguments) {
     }
     endpoint.url = found->url;
   }
+  endpoint.name_space = name_space(arguments);
   if (arguments.has("token-file")) {
     endpoint.token_file = arguments.text("token-file");
   } else {

@@ -1,6 +1,7 @@
 // One call of `ez`: the ports, where output goes, and how the server is found.
 //
 // Server: --server, EZ_SERVER, else <data>/server.json. Token: --token-file, EZ_TOKEN, else <data>/token.
+// Namespace: --namespace, EZ_NAMESPACE, else default.
 // Data directory: --data, EZ_DATA, else $XDG_STATE_HOME/ez or ~/.local/state/ez.
 #pragma once
 
@@ -27,6 +28,8 @@ class Session {
 
   // Absolute. INVALID_ARGUMENT when there is no home directory either.
   [[nodiscard]] static Result<std::string> data_dir(const Arguments& arguments);
+  // --namespace, else what a workflow file says, else EZ_NAMESPACE, else empty.
+  [[nodiscard]] static std::string name_space(const Arguments& arguments, std::string_view of_file = "");
   // SERVER_UNREACHABLE when no server is named and none runs on the data directory.
   [[nodiscard]] static Result<Endpoint> endpoint(const Arguments& arguments);
   [[nodiscard]] Result<std::unique_ptr<Api>> connect(const Arguments& arguments) const;

@@ -147,9 +147,10 @@ Status check_workflow(const WorkflowFile& file) {
                file.path + " has " + std::to_string(file.parsed.diagnostics.size()) + " mistakes");
 }
 
-Result<Value> register_workflow(Api& api, const WorkflowFile& file) {
+Result<Value> register_workflow(Api& api, const WorkflowFile& file, const std::string& name_space) {
   EZ_TRY(check_workflow(file));
   Value body(Value::Map{{"source", Value(file.source)}});
+  if (!name_space.empty()) body.set("namespace", Value(name_space));
   const std::string& folder = file.parsed.workflow->files;
   if (!folder.empty()) {
     const fs::path relative = fs::path(folder).lexically_normal();

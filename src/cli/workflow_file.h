@@ -30,9 +30,10 @@ std::size_t print_mistakes(const WorkflowFile& file, std::ostream& to);
 [[nodiscard]] Status check_workflow(const WorkflowFile& file);
 
 // Uploads the shipped folder (regular files only; a symbolic link or a path out of the folder is
-// INVALID_ARGUMENT, as are more than kMaxFiles or kMaxShippedBytes) and registers the workflow. {name,
-// namespace, version, created}.
-[[nodiscard]] Result<Value> register_workflow(Api& api, const WorkflowFile& file);
+// INVALID_ARGUMENT, as are more than kMaxFiles or kMaxShippedBytes) and registers the workflow, in
+// `name_space` unless that is empty. {name, namespace, version, created}.
+[[nodiscard]] Result<Value> register_workflow(Api& api, const WorkflowFile& file,
+                                              const std::string& name_space);
 
 // "k=v" texts to inputs: converted as the workflow declares them; lists and maps are JSON; `@FILE` reads the
 // value from a file; the path of a git input becomes absolute. INVALID_ARGUMENT, INPUT_INVALID, IO_FAILED.

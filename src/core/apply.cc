@@ -48,6 +48,9 @@ void apply(State& state, const pb::Command& command, LogIndex index, Effects& ef
     case pb::Command::kRestartTask:
       apply_restart_task(context, command.restart_task());
       break;
+    case pb::Command::kSetNamespace:
+      apply_set_namespace(context, command.set_namespace());
+      break;
     case pb::Command::BODY_NOT_SET:
       effects.reply.error = Error(Code::RequestInvalid, "a command without a body");
       break;

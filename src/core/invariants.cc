@@ -17,6 +17,7 @@ class Scan {
     }
     state_.each_run([&](const Cow<Run>& run) {
       ++live;
+      ++runs_[run->workflow->name_space];
       check_run(*run);
       return found_.size() < kMax;
     });
@@ -82,7 +83,7 @@ class Scan {
   }
 
   void check_task(const Run& run, std::uint32_t index, const Task& task, const std::string& name) {
-    const bool leased = task.state == TaskState::kRunning || task.state == TaskState::kMerging;
+    const bool leased = holds_agent(task.state);
     expect(leased == task.fence.valid(), name + ": lease and state disagree");
     if (leased) {
       const auto lease = state_.leases.find(task.fence);
@@ -90,6 +91,7 @@ class Scan {
                  !lease->second.cancelled,
              name + ": its lease is missing or another's");
       ++live_leases_;
+      ++running_[run.workflow->name_space];
     }
     if (task.due_ms != 0) {
       expect(state_.timers.contains({task.due_ms, run.id, index}), name + ": its timer is missing");
@@ -104,7 +106,7 @@ class Scan {
       if (known) {
         const ClassId id =
             task.state == TaskState::kReady ? run.workflow->classes[task.definition] : merge->second;
-        expect(state_.classes[id].ready.contains(ready_key(run, index)) == active,
+        expect(contains_ready(state_, id, *run.workflow, ready_key(run, index)) == active,
                name + ": readiness and ready set disagree");
       }
       if (active) ++ready_;
@@ -143,9 +145,17 @@ class Scan {
 
   void check_sets() {
     std::size_t ready = 0;
-    for (const AbilityClass& ability : state_.classes) ready += ability.ready.size();
+    for (const AbilityClass& ability : state_.classes) ready += ability.ready;
     expect(ready == ready_,
            "the ready sets hold " + std::to_string(ready) + ", ready tasks are " + std::to_string(ready_));
+    const std::string wrong = check_ready_index(state_);
+    expect(wrong.empty(), wrong);
+    for (NamespaceId id = 0; id < state_.namespaces.size(); ++id) {
+      const Namespace& owner = state_.namespaces[id];
+      expect(owner.running == running_[id],
+             "namespace " + owner.name + ": running tasks are counted wrongly");
+      expect(owner.live_runs == runs_[id], "namespace " + owner.name + ": live runs are counted wrongly");
+    }
     expect(state_.timers.size() == timers_, "there are timers that nobody owns");
     for (const auto& [key, throttle] : state_.throttles) {
       if (throttle.waiting.empty()) continue;
@@ -168,6 +178,8 @@ class Scan {
   std::size_t live_leases_ = 0;
   std::size_t timers_ = 0;
   std::size_t ready_ = 0;
+  std::map<NamespaceId, std::uint64_t> running_;
+  std::map<NamespaceId, std::uint64_t> runs_;
 };
 
 }  // namespace

@@ -155,7 +155,7 @@ TEST(Priority, RankOrdersByPriorityButWaitingCounts) {
   const RunId low = world.start("low");
   world.now_ms += 1'000;
   const RunId high = world.start("high");
-  const auto first = [&] { return world.state.classes.at(0).ready.begin()->run; };
+  const auto first = [&] { return world.state.classes.at(0).lanes.begin()->second.heads.begin()->first.run; };
   EXPECT_EQ(first(), high);
   // Long after, a new high one stands behind the old low one.
   world.control(high, pb::ControlRun::CANCEL);

@@ -146,6 +146,14 @@ void move(Context& context, Run& run, std::uint32_t index, TaskEvent event) {
     erase_ready(context.state, run, index);
   if (task.state == TaskState::kThrottled) leave_line(context.state, run, index, context.freed_keys);
   context.state.set_timer(run.id, index, task.due_ms, 0);
+  if (holds_agent(task.state) != holds_agent(*to)) {
+    Namespace& owner = context.state.namespaces[run.workflow->name_space];
+    if (holds_agent(*to)) {
+      ++owner.running;
+    } else {
+      --owner.running;
+    }
+  }
   --run.counts[static_cast<int>(task.state)];
   ++run.counts[static_cast<int>(*to)];
   if (is_terminal(*to)) --run.open;

@@ -58,14 +58,14 @@ void push_ready(State& state, const Run& run, std::uint32_t index) {
   const Task& task = run.tasks[index];
   const ClassId id =
       task.state == TaskState::kMergeReady ? state.merge_class() : run.workflow->classes[task.definition];
-  state.classes[id].ready.insert(ready_key(run, index));
+  insert_ready(state, id, *run.workflow, ready_key(run, index));
 }
 
 void erase_ready(State& state, const Run& run, std::uint32_t index) {
   const Task& task = run.tasks[index];
   const ClassId id =
       task.state == TaskState::kMergeReady ? state.merge_class() : run.workflow->classes[task.definition];
-  state.classes[id].ready.erase(ready_key(run, index));
+  erase_ready(state, id, *run.workflow, ready_key(run, index));
 }
 
 bool acquire_places(State& state, Run& run, Task& task, std::uint32_t index) {

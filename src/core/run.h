@@ -19,6 +19,9 @@ namespace ez::core {
 
 // A set of agents' abilities that tasks ask for; small, interned in State::classes.
 using ClassId = std::uint32_t;
+// Places in State::namespaces and State::queues: derived, never logged.
+using NamespaceId = std::uint32_t;
+using QueueId = std::uint32_t;
 
 struct ShippedFile {
   std::string path;
@@ -36,6 +39,8 @@ struct WorkflowVersion {
   std::vector<ShippedFile> files;
   std::int64_t registered_ms = 0;
   std::vector<ClassId> classes;  // of each task
+  NamespaceId name_space = 0;
+  QueueId queue = 0;
 };
 
 struct Artifact {

@@ -129,6 +129,13 @@ class Decoder {
       case pb::Item::kHeader:
         EZ_TRY(header(item.header()));
         break;
+      case pb::Item::kNamespaceSettings: {
+        const pb::NamespaceSettings& in = item.namespace_settings();
+        Namespace& owner = state_.namespaces[state_.namespace_of(in.name())];
+        owner.weight = in.weight();
+        owner.max_running = in.max_running();
+        break;
+      }
       case pb::Item::kWorkflow:
         EZ_TRY(decode(item.workflow(), state_));
         break;
@@ -188,8 +195,14 @@ class Decoder {
 }  // namespace
 
 Frozen freeze(const State& state) {
-  return {state.next_run,  state.next_agent, state.next_fence, state.now_ms,      state.applied,
-          state.workflows, state.agents,     state.leases,     state.idempotency, state.pages};
+  Frozen frozen{state.next_run,  state.next_agent, state.next_fence, state.now_ms,      state.applied,
+                state.workflows, state.agents,     state.leases,     state.idempotency, {},
+                state.pages};
+  for (const auto& [name, id] : state.namespace_ids) {
+    const Namespace& owner = state.namespaces[id];
+    if (owner.weight != 1 || owner.max_running != 0) frozen.namespaces.push_back(owner);
+  }
+  return frozen;
 }
 
 Status encode_snapshot(const Frozen& frozen, const std::function<Status(std::string_view)>& write) {
@@ -203,6 +216,14 @@ Status encode_snapshot(const Frozen& frozen, const std::function<Status(std::str
     header->set_next_fence(frozen.next_fence);
     header->set_now_ms(frozen.now_ms);
     header->set_applied_index(frozen.applied.value);
+    EZ_TRY(encoder.add(item));
+  }
+  for (const Namespace& owner : frozen.namespaces) {
+    pb::Item item;
+    pb::NamespaceSettings* slot = item.mutable_namespace_settings();
+    slot->set_name(owner.name);
+    slot->set_weight(owner.weight);
+    slot->set_max_running(owner.max_running);
     EZ_TRY(encoder.add(item));
   }
   for (const auto& [name, versions] : frozen.workflows) {

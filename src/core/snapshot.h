@@ -29,6 +29,7 @@ struct Frozen {
   std::map<AgentId, Agent> agents;
   std::map<Fence, Lease> leases;
   std::map<std::string, IdempotencyEntry> idempotency;
+  std::vector<Namespace> namespaces;  // by name; those with settings
   std::map<std::uint64_t, Cow<RunPage>> pages;
 };
 

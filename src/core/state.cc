@@ -33,6 +33,7 @@ void State::add_run(Cow<Run> run) {
   writable.runs[id % RunPage::kRuns] = std::move(run);
   ++writable.used;
   ++live_runs;
+  ++namespaces[writable.runs[id % RunPage::kRuns]->workflow->name_space].live_runs;
 }
 
 Cow<Run> State::remove_run(RunId id) {
@@ -43,6 +44,7 @@ Cow<Run> State::remove_run(RunId id) {
   EZ_CHECK(static_cast<bool>(run), "removal of a run that is not live");
   if (--writable.used == 0) pages.erase(page);
   --live_runs;
+  --namespaces[run->workflow->name_space].live_runs;
   return run;
 }
 
@@ -54,6 +56,24 @@ void State::each_run(const std::function<bool(const Cow<Run>&)>& visit) const {
   }
 }
 
+NamespaceId State::namespace_of(const std::string& name) {
+  const auto [slot, added] = namespace_ids.try_emplace(name, static_cast<NamespaceId>(namespaces.size()));
+  if (added) {
+    namespaces.emplace_back();
+    namespaces.back().name = name;
+  }
+  return slot->second;
+}
+
+AgentTypeId State::agent_type_of(const std::string& name) {
+  const auto [slot, added] = agent_type_ids.try_emplace(name, static_cast<AgentTypeId>(agent_types.size()));
+  if (added) {
+    agent_types.emplace_back();
+    agent_types.back().name = name;
+  }
+  return slot->second;
+}
+
 ClassId State::class_of(const std::string& type, const std::vector<std::string>& capabilities) {
   std::string key = type;
   for (const std::string& capability : capabilities) {
@@ -62,7 +82,11 @@ ClassId State::class_of(const std::string& type, const std::vector<std::string>&
   }
   const auto [slot, added] = class_ids.try_emplace(key, static_cast<ClassId>(classes.size()));
   if (added) {
-    classes.push_back({type, capabilities, {}});
+    AbilityClass ability;
+    ability.type = type;
+    ability.capabilities = capabilities;
+    ability.agents = agent_type_of(serving_type(type));
+    classes.push_back(std::move(ability));
     for (auto& [id, agent] : agents) {
       if (can_serve(classes.back(), agent.type, agent.capabilities)) agent.serves.push_back(slot->second);
     }
@@ -84,6 +108,13 @@ void State::add_workflow(std::shared_ptr<WorkflowVersion> version) {
     version->classes.push_back(class_of(task.agent.type, task.agent.capabilities));
   }
   auto& versions = workflows[{version->namespace_name, version->definition->name}];
+  version->name_space = namespace_of(version->namespace_name);
+  if (versions.empty()) {
+    version->queue = static_cast<QueueId>(queues.size());
+    queues.push_back({version->name_space, version->definition->name, false, {}});
+  } else {
+    version->queue = versions.back()->queue;
+  }
   EZ_CHECK(version->version == versions.size() + 1, "workflow versions must follow one another");
   versions.push_back(std::move(version));
 }
@@ -137,6 +168,7 @@ void State::derive_run(const Run& run) {
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
     const Task& task = run.tasks[i];
     if (task.due_ms != 0) timers.insert({task.due_ms, run.id, i});
+    if (holds_agent(task.state)) ++namespaces[run.workflow->name_space].running;
     derive_places(*this, run, i);
   }
 }
@@ -146,12 +178,17 @@ std::int64_t priority_handicap_ms(orchestration::Priority priority) {
   return kHandicap[static_cast<int>(priority)];
 }
 
+const std::string& serving_type(const std::string& class_type) {
+  // Merging needs git and the sandbox, which every agent that runs commands has.
+  static const std::string exec = "exec";
+  return class_type == "merge" ? exec : class_type;
+}
+
 bool can_serve(const AbilityClass& ability, const std::string& type,
                const std::vector<std::string>& capabilities) {
-  // Merging needs git and the sandbox, which every agent that runs commands has.
-  const std::string wanted = ability.type == "merge" ? "exec" : ability.type;
-  return type == wanted && std::includes(capabilities.begin(), capabilities.end(),
-                                         ability.capabilities.begin(), ability.capabilities.end());
+  return type == serving_type(ability.type) &&
+         std::includes(capabilities.begin(), capabilities.end(), ability.capabilities.begin(),
+                       ability.capabilities.end());
 }
 
 }  // namespace ez::core

@@ -15,6 +15,7 @@
 
 #include "base/cow.h"
 #include "base/ids.h"
+#include "core/ready_index.h"
 #include "core/run.h"
 
 namespace ez::core {
@@ -26,6 +27,8 @@ inline constexpr std::uint32_t kRunWarnTimer = UINT32_MAX - 8;  // likewise: the
 inline constexpr std::int64_t kIdempotencyMs = 24LL * 3600 * 1000;
 inline constexpr std::size_t kMaxLiveRuns = 2'000'000;
 inline constexpr std::size_t kMaxAgents = 20'000;
+inline constexpr std::size_t kMaxNamespaces = 10'000;
+inline constexpr std::uint32_t kMaxNamespaceTasks = 1'000'000;  // what max_running may be
 
 struct Agent {
   AgentId id;
@@ -63,19 +66,17 @@ struct TimerKey {
   auto operator<=>(const TimerKey&) const = default;
 };
 
-// Order of ready tasks: rank is the time of becoming ready plus the priority's handicap, so that a task that
-// has waited long enough beats a newer one of any priority (ageing without sweeps).
-struct ReadyKey {
-  std::int64_t rank_ms;
-  RunId run;
-  std::uint32_t task;
-  auto operator<=>(const ReadyKey&) const = default;
-};
-
-struct AbilityClass {
-  std::string type;  // "merge" for merges
-  std::vector<std::string> capabilities;
-  std::set<ReadyKey> ready;
+// A namespace: runs of one team or product, with its share of the agents. It exists once a workflow or a
+// setting names it.
+struct Namespace {
+  std::string name;
+  std::uint32_t weight = 1;
+  std::uint32_t max_running = 0;  // tasks at the same time; 0: no limit
+  bool paused = false;            // derived from State::pauses
+  std::uint64_t live_runs = 0;    // derived, like the rest
+  std::uint64_t ready = 0;
+  std::uint64_t running = 0;
+  [[nodiscard]] bool is_full() const { return max_running != 0 && running >= max_running; }
 };
 
 // Places under one concurrency key.
@@ -112,7 +113,14 @@ class State {
   std::map<std::string, IdempotencyEntry> idempotency;  // namespace/key
   std::map<std::uint64_t, Cow<RunPage>> pages;          // run number / RunPage::kRuns
 
+  // By NamespaceId, in order of appearance; a snapshot holds those whose settings are not the built-in ones.
+  std::vector<Namespace> namespaces;
+
   // ---- derived: rebuilt from the above ----
+  std::map<std::string, NamespaceId> namespace_ids;
+  std::vector<WorkflowQueue> queues;
+  std::vector<AgentType> agent_types;
+  std::map<std::string, AgentTypeId> agent_type_ids;
   std::size_t live_runs = 0;
   std::set<TimerKey> timers;
   std::vector<AbilityClass> classes;
@@ -131,6 +139,8 @@ class State {
   // In ascending order; stops when visit returns false.
   void each_run(const std::function<bool(const Cow<Run>&)>& visit) const;
 
+  [[nodiscard]] NamespaceId namespace_of(const std::string& name);
+  [[nodiscard]] AgentTypeId agent_type_of(const std::string& name);
   [[nodiscard]] ClassId class_of(const std::string& type, const std::vector<std::string>& capabilities);
   [[nodiscard]] ClassId merge_class() { return class_of("merge", {}); }
   // The newest for version 0; null when there is none.
@@ -151,6 +161,9 @@ class State {
 
 // Handicap of a priority in milliseconds of waiting.
 [[nodiscard]] std::int64_t priority_handicap_ms(orchestration::Priority priority);
+
+// The type of the agents that serve classes of that type.
+[[nodiscard]] const std::string& serving_type(const std::string& class_type);
 
 // Whether an agent of that type with those (sorted) capabilities can do tasks of the class.
 [[nodiscard]] bool can_serve(const AbilityClass& ability, const std::string& type,

@@ -63,6 +63,9 @@ enum class RunState : std::uint8_t {
 
 [[nodiscard]] constexpr bool is_terminal(TaskState state) { return state >= TaskState::kSucceeded; }
 [[nodiscard]] constexpr bool is_terminal(RunState state) { return state >= RunState::kSucceeded; }
+[[nodiscard]] constexpr bool holds_agent(TaskState state) {
+  return state == TaskState::kRunning || state == TaskState::kMerging;
+}
 // Needs a decision of a person before anything else happens to it.
 [[nodiscard]] constexpr bool waits_for_person(TaskState state) {
   return state == TaskState::kApproval || state == TaskState::kConflict || state == TaskState::kPaused;

@@ -197,6 +197,16 @@ Value workflow_view(const WorkflowVersion& version, bool with_source) {
   return Value(std::move(map));
 }
 
+Value namespace_view(const Namespace& name_space) {
+  return Value(
+      Value::Map{{"name", Value(name_space.name)},
+                 {"weight", number(name_space.weight)},
+                 {"max_running", name_space.max_running == 0 ? Value() : number(name_space.max_running)},
+                 {"runs", number(name_space.live_runs)},
+                 {"ready", number(name_space.ready)},
+                 {"running", number(name_space.running)}});
+}
+
 Value agent_view(const Agent& agent) {
   Value::List capabilities(agent.capabilities.begin(), agent.capabilities.end());
   return Value(Value::Map{{"id", Value(to_text(agent.id))},

@@ -1,6 +1,7 @@
 #include "engine/dispatcher.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace ez::engine {
 
@@ -76,30 +77,30 @@ std::vector<Assignment> Dispatcher::choose(const core::State& state) {
     if (parked_.contains(id)) at = parked_.upper_bound(id);
   }
 
-  struct Head {
+  struct Source {
     Line* line;
-    std::set<core::ReadyKey>::const_iterator at;
-    std::set<core::ReadyKey>::const_iterator end;
+    ReadyCursor cursor;
+    ReadyCursor::Head head;
   };
-  const auto skip_proposed = [&](Head& head) {
-    while (head.at != head.end && proposed_.contains({head.at->run, head.at->task})) ++head.at;
-    return head.at != head.end;
+  const auto before = [](const Source& a, const Source& b) {
+    // Tags of different agent types have nothing to do with each other, but neither have their agents.
+    return std::tuple(a.cursor.agents(), a.head.tag, a.head.key) <
+           std::tuple(b.cursor.agents(), b.head.tag, b.head.key);
   };
-  std::vector<Head> heads;
+  std::vector<Source> sources;
   for (auto& [id, line] : lines_) {
-    if (line.empty() || state.classes[id].ready.empty()) continue;
-    Head head{&line, state.classes[id].ready.begin(), state.classes[id].ready.end()};
-    if (skip_proposed(head)) heads.push_back(head);
+    if (line.empty() || state.classes[id].turns.empty()) continue;
+    ReadyCursor cursor(state, id, outlook_);
+    if (const auto head = cursor.peek()) sources.push_back({&line, std::move(cursor), *head});
   }
 
   std::vector<Assignment> out;
   std::map<DemandId, std::size_t> slots;
   std::map<AgentId, std::uint32_t> given;
-  while (!heads.empty()) {
-    const auto best = std::min_element(heads.begin(), heads.end(),
-                                       [](const Head& a, const Head& b) { return *a.at < *b.at; });
+  while (!sources.empty()) {
+    auto best = std::min_element(sources.begin(), sources.end(), before);
     if (best->line->empty()) {
-      heads.erase(best);
+      sources.erase(best);
       continue;
     }
     const DemandId id = best->line->begin()->second;
@@ -114,8 +115,10 @@ std::vector<Assignment> Dispatcher::choose(const core::State& state) {
     }
     const auto [slot, added] = slots.try_emplace(id, out.size());
     if (added) out.push_back({id, demand.agent, {}});
-    out[slot->second].tasks.emplace_back(best->at->run, best->at->task);
-    proposed_.insert({best->at->run, best->at->task});
+    const core::ReadyKey key = best->head.key;
+    const core::NamespaceId name_space = best->head.name_space;
+    out[slot->second].tasks.push_back({key.run, key.task, best->cursor.agents(), name_space});
+    outlook_.add(key.run, key.task, best->cursor.agents(), name_space);
     demand.proposed = true;
     ++taken_by_agent;
     ++demand.taken;
@@ -123,8 +126,14 @@ std::vector<Assignment> Dispatcher::choose(const core::State& state) {
       for (const core::ClassId line : agent.serves) lines_[line].insert(place_of(demand, id));
       demand.in_line = true;
     }
-    ++best->at;
-    if (!skip_proposed(*best)) heads.erase(best);
+    best->cursor.take();
+    // The namespace's share and limit count in all classes.
+    for (auto at = sources.begin(); at != sources.end();) {
+      const bool same = at->head.name_space == name_space;
+      const auto head = same ? at->cursor.peek() : std::optional(at->head);
+      if (head) at->head = *head;
+      at = head ? at + 1 : sources.erase(at);
+    }
   }
   for (const Assignment& assignment : out) step_out(state, assignment.demand, demands_.at(assignment.demand));
   return out;
@@ -132,7 +141,7 @@ std::vector<Assignment> Dispatcher::choose(const core::State& state) {
 
 std::vector<core::Lease> Dispatcher::ended(const core::State& state, const Assignment& assignment,
                                            std::vector<core::Lease> granted) {
-  for (const auto& task : assignment.tasks) proposed_.erase(task);
+  for (const auto& task : assignment.tasks) outlook_.remove(task.run, task.task, task.type, task.name_space);
   const auto found = demands_.find(assignment.demand);
   if (found == demands_.end()) return granted;
   Demand& demand = found->second;
@@ -173,7 +182,7 @@ void Dispatcher::clear() {
   demands_.clear();
   lines_.clear();
   parked_.clear();
-  proposed_.clear();
+  outlook_.clear();
   known_classes_ = 0;
 }
 

@@ -1,11 +1,11 @@
 // Who waits for work, and what they get: the leader's choice of ready tasks for waiting agents. The choice is
 // only a proposal; core checks it again when the Assign command is applied.
 //
-// The order of tasks is the state's (rank: priority with ageing). The order of agents is first come, first
-// served, one grain of tasks at a time in turns, so that load spreads over all that wait. A grain is a
-// sixteenth of the agent's capacity: an agent for many small tasks gets some with each answer, which saves
-// most of the round trips, and the load is never further from even than that. Cost: O(log n) a task, plus the
-// number of ability classes with work.
+// The order of tasks is the state's: namespaces by their share, within a namespace by rank (priority with
+// ageing). The order of agents is first come, first served, one grain of tasks at a time in turns, so that
+// load spreads over all that wait. A grain is a sixteenth of the agent's capacity: an agent for many small
+// tasks gets some with each answer, which saves most of the round trips, and the load is never further from
+// even than that. Cost: O(log n) a task, plus the number of ability classes with work.
 //
 // Not thread-safe: belongs to the kernel's loop.
 #pragma once
@@ -20,6 +20,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "core/state.h"
+#include "engine/ready_cursor.h"
 
 namespace ez::engine {
 
@@ -32,7 +33,13 @@ using DemandId = std::uint64_t;
 struct Assignment {
   DemandId demand = 0;
   AgentId agent;
-  std::vector<std::pair<RunId, std::uint32_t>> tasks;
+  struct Task {
+    RunId run;
+    std::uint32_t task = 0;
+    core::AgentTypeId type = 0;
+    core::NamespaceId name_space = 0;
+  };
+  std::vector<Task> tasks;
 };
 
 class Dispatcher {
@@ -84,7 +91,7 @@ class Dispatcher {
   std::map<core::ClassId, Line> lines_;
   std::size_t known_classes_ = 0;
   std::set<DemandId> parked_;  // their agent is full; looked at again in every choose()
-  std::set<std::pair<RunId, std::uint32_t>> proposed_;  // on the way through the log
+  Outlook outlook_;            // what is on the way through the log
 };
 
 }  // namespace ez::engine

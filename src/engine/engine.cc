@@ -138,7 +138,7 @@ void Engine::loop() {
 void Engine::publish_counters() {
   const core::State& state = kernel_.state();
   std::size_t ready = 0;
-  for (const core::AbilityClass& ability : state.classes) ready += ability.ready.size();
+  for (const core::AbilityClass& ability : state.classes) ready += ability.ready;
   std::lock_guard lock(mutex_);
   counters_ = {kernel_.counters(),
                state.live_runs,

@@ -266,10 +266,10 @@ void Kernel::dispatch() {
     core::pb::Command command;
     core::pb::Assign* assign = command.mutable_assign();
     assign->set_agent(assignment.agent.value);
-    for (const auto& [run, task] : assignment.tasks) {
+    for (const Assignment::Task& task : assignment.tasks) {
       auto* item = assign->add_items();
-      item->set_run(run.value);
-      item->set_task(task);
+      item->set_run(task.run.value);
+      item->set_task(task.task);
     }
     propose(std::move(command), [this, assignment = std::move(assignment)](Result<core::Reply> reply) {
       std::vector<core::Lease> granted;

@@ -33,6 +33,7 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     sum.merges += world.tally().merges;
     sum.decisions += world.tally().decisions;
     sum.restarts += world.tally().restarts;
+    sum.limited += world.tally().limited;
   }
   std::printf(
       "%llu seeds: %llu runs finished, %llu crashes, %llu changes of leader, %llu snapshots, %llu stale and "
@@ -54,6 +55,7 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     EXPECT_GT(sum.unknown, count / 4);
     EXPECT_GT(sum.merges, count / 4);
     EXPECT_GT(sum.restarts, count / 10);
+    EXPECT_GT(sum.limited, count);
   }
 }
 

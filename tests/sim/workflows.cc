@@ -4,6 +4,7 @@ namespace ez::sim {
 
 std::string random_workflow(SeededRandom& random, int number) {
   std::string text = "name: workflow-" + std::to_string(number) + "\n";
+  text += random.chance(1, 2) ? "namespace: one\n" : "namespace: two\n";
   const bool repository = random.chance(1, 3);
   text += "inputs:\n  items: {type: list, default: [1, 2, 3]}\n  flag: {type: bool, default: true}\n";
   if (repository) text += "repository: /srv/repo\n";

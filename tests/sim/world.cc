@@ -96,7 +96,7 @@ void World::register_workflows() {
     }
     core::pb::Command command;
     auto* body = command.mutable_register_workflow();
-    body->set_namespace_("default");
+    body->set_namespace_(parsed.workflow->namespace_name);
     body->set_canonical(orchestration::to_canonical(*parsed.workflow));
     body->set_source(text);
     kernel_->propose(std::move(command), [this, text](const Result<core::Reply>& reply) {
@@ -120,12 +120,13 @@ void World::start_run() {
     const auto& text =
         *std::next(registered_.begin(), static_cast<std::ptrdiff_t>(random_.below(registered_.size())));
     fresh.workflow = text.substr(6, text.find('\n') - 6);
+    fresh.name_space = text.find("namespace: one") == std::string::npos ? "two" : "one";
     runs_.push_back(fresh);
     client = &runs_.back();
   }
   core::pb::Command command;
   auto* body = command.mutable_start_run();
-  body->set_namespace_("default");
+  body->set_namespace_(client->name_space);
   body->set_workflow(client->workflow);
   body->set_version(1);
   body->set_idempotency_key(client->key);
@@ -179,6 +180,16 @@ void World::control() {
       core::pb::ControlRun::RETRY, core::pb::ControlRun::CANCEL};
   body->set_action(kActions[random_.below(random_.chance(1, 10) ? 5 : 4)]);
   body->set_principal("client");
+  kernel_->propose(std::move(command), [](const Result<core::Reply>&) {});
+}
+
+void World::set_namespace() {
+  core::pb::Command command;
+  auto* body = command.mutable_set_namespace();
+  body->set_name(random_.chance(1, 2) ? "one" : "two");
+  body->set_weight(static_cast<std::uint32_t>(random_.below(4)));
+  body->set_set_max_running(random_.chance(1, 2));
+  body->set_max_running(static_cast<std::uint32_t>(random_.below(4)));
   kernel_->propose(std::move(command), [](const Result<core::Reply>&) {});
 }
 
@@ -240,6 +251,7 @@ void World::act() {
       break;
     case 2:
       if (random_.chance(1, 5)) control();
+      if (random_.chance(1, 20)) set_namespace();
       break;
     case 3:
       if (random_.chance(1, 2)) decide(false);
@@ -273,7 +285,7 @@ std::string World::check_limits() {
       const bool active = task.state == core::TaskState::kRunning || task.state == core::TaskState::kMerging;
       if (!active) continue;
       if (definition.concurrency) {
-        const std::string& key = task.get().concurrency_key;
+        const std::string key = run->workflow->namespace_name + "/" + task.get().concurrency_key;
         ++held[key];
         limits[key] = std::max(limits[key], definition.concurrency->limit);
       }
@@ -291,11 +303,27 @@ std::string World::check_limits() {
   return "";
 }
 
+// More may run than the limit only because the limit was lowered; then nothing new starts.
+std::string World::check_namespaces() {
+  for (const core::Namespace& now : kernel_->state().namespaces) {
+    core::Namespace& before = seen_[now.name];
+    const bool unlimited = now.max_running == 0 || before.max_running == 0;
+    const std::uint64_t most = std::max<std::uint64_t>({now.max_running, before.max_running, before.running});
+    if (!unlimited && now.running > most) {
+      return "namespace " + now.name + " has " + std::to_string(now.running) + " tasks running";
+    }
+    if (now.is_full()) ++tally_.limited;
+    before = now;
+  }
+  return "";
+}
+
 std::string World::check() {
   if (!broken_.empty()) return broken_;
   const auto findings = core::find_broken_invariants(kernel_->state());
   if (!findings.empty()) return findings[0];
-  return check_limits();
+  if (auto found = check_limits(); !found.empty()) return found;
+  return check_namespaces();
 }
 
 std::string World::trouble(int steps) {

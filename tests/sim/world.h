@@ -34,6 +34,7 @@ class SimClock final : public Clock {
 // What a client believes about a run that it asked for.
 struct ClientRun {
   std::string key;  // idempotency key: the same for every try
+  std::string name_space;
   std::string workflow;
   std::optional<RunId> id;  // acknowledged
 };
@@ -63,7 +64,7 @@ class World final : public engine::KernelListener {
   // What was exercised, so that a test can see that the world is not idle.
   struct Tally {
     std::uint64_t crashes = 0, takeovers = 0, snapshots = 0, finished = 0, acknowledged = 0, stale = 0,
-                  duplicate = 0, expired = 0, unknown = 0, merges = 0, decisions = 0, restarts = 0;
+                  duplicate = 0, expired = 0, unknown = 0, merges = 0, decisions = 0, restarts = 0, limited = 0;
   };
   [[nodiscard]] const Tally& tally() const { return tally_; }
 
@@ -84,6 +85,7 @@ class World final : public engine::KernelListener {
   void register_workflows();
   void start_run();
   void control();
+  void set_namespace();
   void decide(bool kindly);
   void agent_turn(SimAgent& agent, bool kind);
   void agent_register(SimAgent& agent);
@@ -92,6 +94,7 @@ class World final : public engine::KernelListener {
   void send_result(SimAgent& agent, const core::pb::ReportResult& result, bool kind);
   [[nodiscard]] std::string check();
   [[nodiscard]] std::string check_limits();
+  [[nodiscard]] std::string check_namespaces();
   [[nodiscard]] std::string compare_replay();
 
   SeededRandom random_;
@@ -108,6 +111,7 @@ class World final : public engine::KernelListener {
   std::map<RunId, std::string> finished_;  // id → encoded record; the same after every replay
   std::map<std::string, int> accepted_;    // "run/task" → accepted successful executions
   std::set<std::uint64_t> accepted_fences_;
+  std::map<std::string, core::Namespace> seen_;  // namespaces as they were at the last check
   LogIndex history_;
   std::string broken_;
   Tally tally_;

@@ -23,6 +23,8 @@ const std::vector<Command>& all_commands() {
                                              workflow_validate_command(),
                                              workflow_register_command(),
                                              workflow_list_command(),
+                                             namespace_list_command(),
+                                             namespace_set_command(),
                                              up_command(),
                                              down_command(),
                                              agent_command(),

@@ -25,6 +25,8 @@ namespace ez::cli {
 [[nodiscard]] Command workflow_register_command();
 [[nodiscard]] Command workflow_list_command();
 [[nodiscard]] Command artifacts_command();
+[[nodiscard]] Command namespace_list_command();
+[[nodiscard]] Command namespace_set_command();
 [[nodiscard]] Command agent_command();
 [[nodiscard]] Command agents_command();
 [[nodiscard]] Command doctor_command();

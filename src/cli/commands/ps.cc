@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/clock.h"
 #include "base/json.h"
 #include "cli/commands/commands.h"
@@ -30,6 +32,10 @@ Result<int> run(Session& session, const Arguments& arguments) {
                                          : "No live runs; `ez ps --all` lists finished ones too.\n");
     return kExitOk;
   }
+  // Who works in one namespace need not read its name on each line.
+  const bool mixed = std::any_of(runs.begin(), runs.end(), [](const Value& view) {
+    return view.string_or("namespace", "default") != "default";
+  });
   std::vector<std::vector<std::string>> rows{
       {"RUN", "WORKFLOW", "STATE", "DONE", "FAILED", "WAITS", "TIME", "COST"}};
   for (const Value& view : runs) {
@@ -45,7 +51,9 @@ Result<int> run(Session& session, const Arguments& arguments) {
                     std::to_string(of.int_or("failed", 0)),
                     std::to_string(view.int_or("waiting_for_person", 0)), duration_text(duration),
                     money_text(view.int_or("cost_microusd", 0))});
+    if (mixed) rows.back().insert(rows.back().begin() + 1, printable(view.string_or("namespace", "")));
   }
+  if (mixed) rows.front().insert(rows.front().begin() + 1, "NAMESPACE");
   session.out << table_text(rows);
   return kExitOk;
 }

@@ -36,7 +36,9 @@ Result<std::string> start_run(Session& session, Api& api, const WorkflowFile& fi
                               const Arguments& arguments) {
   EZ_ASSIGN(Value inputs, read_inputs(*file.parsed.workflow, arguments.all("input")));
   EZ_TRY(orchestration::bind_inputs(*file.parsed.workflow, inputs));
-  EZ_ASSIGN(const Value registered, register_workflow(api, file));
+  EZ_ASSIGN(
+      const Value registered,
+      register_workflow(api, file, Session::name_space(arguments, file.parsed.workflow->namespace_name)));
   Value body(Value::Map{{"workflow", Value(registered.string_or("name", ""))},
                         {"version", Value(registered.int_or("version", 0))},
                         {"namespace", Value(registered.string_or("namespace", "default"))},

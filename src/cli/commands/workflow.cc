@@ -27,7 +27,9 @@ Result<int> register_file(Session& session, const Arguments& arguments) {
   if (!file.parsed.ok() && !arguments.has("json")) print_mistakes(file, session.err);
   EZ_TRY(check_workflow(file));
   EZ_ASSIGN(const auto api, session.connect(arguments));
-  EZ_ASSIGN(const Value answer, register_workflow(*api, file));
+  EZ_ASSIGN(
+      const Value answer,
+      register_workflow(*api, file, Session::name_space(arguments, file.parsed.workflow->namespace_name)));
   if (arguments.has("json")) {
     session.out << to_json(answer) << "\n";
   } else {

@@ -6,20 +6,27 @@
 namespace ez::core {
 namespace {
 
-bool may_take(const State& state, const Agent& agent, const Run& run, std::uint32_t index) {
-  if (run.state != RunState::kRunning || index >= run.tasks.size()) return false;
+// The ability class of a task that the agent may take now.
+std::optional<ClassId> takeable(const State& state, const Agent& agent, const Run& run, std::uint32_t index) {
+  if (run.state != RunState::kRunning || index >= run.tasks.size()) return std::nullopt;
   const Task& task = run.tasks[index];
-  std::uint32_t ability = 0;
+  ClassId ability = 0;
   if (task.state == TaskState::kReady) {
     ability = run.workflow->classes[task.definition];
   } else if (task.state == TaskState::kMergeReady) {
     const auto merge = state.class_ids.find("merge");
-    if (merge == state.class_ids.end()) return false;
+    if (merge == state.class_ids.end()) return std::nullopt;
     ability = merge->second;
   } else {
-    return false;
+    return std::nullopt;
   }
-  return std::binary_search(agent.serves.begin(), agent.serves.end(), ability);
+  const Namespace& owner = state.namespaces[run.workflow->name_space];
+  if (owner.is_full() || owner.paused || state.queues[run.workflow->queue].paused ||
+      state.agent_types[state.classes[ability].agents].paused) {
+    return std::nullopt;
+  }
+  if (!std::binary_search(agent.serves.begin(), agent.serves.end(), ability)) return std::nullopt;
+  return ability;
 }
 
 }  // namespace
@@ -38,13 +45,16 @@ void apply_assign(Context& context, const pb::Assign& command) {
     if (agent.running >= agent.capacity) break;
     const RunId id{item.run()};
     const Run* seen = state.find_run(id);
-    if (seen == nullptr || !may_take(state, agent, *seen, item.task())) continue;
+    if (seen == nullptr) continue;
+    const std::optional<ClassId> ability = takeable(state, agent, *seen, item.task());
+    if (!ability) continue;
     Run& run = *state.write_run(id);
     const std::uint32_t index = item.task();
     const orchestration::Task& definition = run.definition_of(run.tasks[index]);
     const bool merge = run.tasks[index].state == TaskState::kMergeReady;
     if (!merge) ++run.tasks.write(index).attempt;
     move(context, run, index, merge ? TaskEvent::kLeaseMerge : TaskEvent::kLease);
+    charge_share(state, *ability, run.workflow->name_space);
     Task& task = run.tasks.write(index);
     task.fence = Fence{state.next_fence++};
     task.agent = agent.id;

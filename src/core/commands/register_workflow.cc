@@ -28,6 +28,12 @@ void apply_register_workflow(Context& context, const pb::RegisterWorkflow& comma
     context.effects.reply.version = newest->version;
     return;
   }
+  if (!context.state.namespace_ids.contains(command.namespace_()) &&
+      context.state.namespaces.size() >= kMaxNamespaces) {
+    context.effects.reply.error =
+        Error(Code::Overloaded, std::to_string(kMaxNamespaces) + " namespaces are known already");
+    return;
+  }
   auto version = std::make_shared<WorkflowVersion>();
   version->namespace_name = command.namespace_();
   version->version = newest ? newest->version + 1 : 1;

@@ -8,6 +8,7 @@
 #include "http/message.h"
 #include "http/problem.h"
 #include "orchestration/parse.h"
+#include "orchestration/text.h"
 
 namespace ez::http::api {
 namespace {
@@ -90,13 +91,23 @@ Status register_workflow(Context& context, Request& request, const DeferredPtr& 
     const auto run = [&]() -> Status {
       Fields fields(body);
       const std::string source = fields.text("source", orchestration::kMaxSourceBytes);
+      const std::string wanted = fields.line("namespace", 63);
       const Value::List& files = fields.list("files", orchestration::kMaxFiles);
       if (source.empty()) fields.fail("source", "is missing or empty");
       EZ_TRY(fields.done());
-      const orchestration::ParsedWorkflow parsed = orchestration::parse_workflow(source);
+      orchestration::ParsedWorkflow parsed = orchestration::parse_workflow(source);
       if (!parsed.ok()) {
         answer_invalid(answer, parsed);
         return {};
+      }
+      if (!wanted.empty() && wanted != parsed.workflow->namespace_name) {
+        if (!orchestration::is_name(wanted)) {
+          return Error(Code::RequestInvalid, "namespace: it cannot be '" + wanted + "'",
+                       "Small letters, digits, - and _, for example team-a.");
+        }
+        auto moved = std::make_shared<orchestration::Workflow>(*parsed.workflow);
+        moved->namespace_name = wanted;
+        parsed.workflow = std::move(moved);
       }
       const std::string name_space = parsed.workflow->namespace_name;
       EZ_TRY(answer->permit(Permission::kWorkflowWrite, name_space));
