@@ -1,5 +1,7 @@
 #include "core/invariants.h"
 
+#include <algorithm>
+
 #include "core/budget.h"
 #include "core/ready.h"
 
@@ -53,7 +55,17 @@ class Scan {
     }
     expect(counts == run.counts, name + ": counts by state are wrong");
     expect(open == run.open, name + ": the count of open tasks is wrong");
-    expect(can_move, name + " is stuck: no task of it can ever move");
+    if (!run.admitted) {
+      expect(!run.concurrency_key.empty(), name + " waits for a key that it does not have");
+      const auto line = state_.throttles.find(run_line_key(run));
+      const bool stands = line != state_.throttles.end() &&
+                          std::any_of(line->second.waiting.begin(), line->second.waiting.end(),
+                                      [&](const ReadyKey& key) { return key.run == run.id; });
+      expect(stands == (run.state == RunState::kQueued), name + ": its state and its line disagree");
+    } else {
+      expect(run.state != RunState::kQueued, name + " has its place but waits");
+    }
+    expect(can_move || !run.admitted, name + " is stuck: no task of it can ever move");
     check_money(run, name);
     if (run.warn_ms != 0) {
       expect(state_.timers.contains({run.warn_ms, run.id, kRunWarnTimer}),
@@ -117,7 +129,7 @@ class Scan {
         if (!is_terminal(run.tasks[dependency].state)) ++missing;
       }
       expect(missing == task.missing, name + ": missing dependencies are counted wrongly");
-      expect(missing > 0, name + " waits for nothing");
+      expect(missing > 0 || !run.admitted, name + " waits for nothing");
     }
     if (task.state == TaskState::kExpanded) {
       for (std::uint32_t i = 0; i < task.child_count; ++i) {
@@ -158,9 +170,16 @@ class Scan {
     }
     expect(state_.timers.size() == timers_, "there are timers that nobody owns");
     for (const auto& [key, throttle] : state_.throttles) {
+      const bool named = key[0] != 'p';
+      expect(!named || throttle.holders.size() == throttle.held, "the holders of a key are counted wrongly");
       if (throttle.waiting.empty()) continue;
       const ReadyKey first = *throttle.waiting.begin();
       const Run* run = state_.find_run(first.run);
+      if (first.task == kRunTimer) {
+        expect(run != nullptr && run->state == RunState::kQueued && !has_run_room(state_, *run),
+               "a place for a run is free but the line does not move");
+        continue;
+      }
       expect(run != nullptr && run->tasks[first.task].state == TaskState::kThrottled,
              "somebody stands in a line who should not");
       if (run != nullptr) {

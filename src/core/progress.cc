@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/budget.h"
+#include "core/rate.h"
 #include "core/ready.h"
 #include "core/variables.h"
 #include "orchestration/retry.h"
@@ -129,6 +130,93 @@ void activate(Context& context, Run& run, std::uint32_t index) {
   enqueue(context, run, index);
 }
 
+TaskError key_is_full(const Task& task) {
+  return {"CONCURRENCY_FULL", "no place is free under the concurrency key " + task.get().concurrency_key};
+}
+
+// False: the task waits for its rate (or has failed).
+bool take_start(Context& context, Run& run, std::uint32_t index) {
+  if (!run.tasks[index].paid) {
+    const orchestration::Rate& rate = *run.definition_of(run.tasks[index]).rate;
+    auto key = render(run, &run.tasks[index], rate.key, Template::Quoting::kPlain);
+    if (!key.ok()) {
+      fail_task(context, run, index, {std::string(key.error().name()), "rate.key: " + key.error().message()});
+      return false;
+    }
+    const std::int64_t start =
+        reserve_start(context.state, rate_key(run, key->empty() ? "-" : *key), rate, context.now_ms);
+    run.tasks.write(index).paid = true;
+    if (start > context.now_ms) {
+      move(context, run, index, TaskEvent::kThrottle);
+      context.state.set_timer(run.id, index, run.tasks.write(index).due_ms, start);
+      return false;
+    }
+  }
+  // Called again while it waits, because its run was resumed.
+  return run.tasks[index].state != TaskState::kThrottled || run.tasks[index].due_ms == 0;
+}
+
+// The holder of a place goes, because a newer one wants it.
+void evict(Context& context, const ReadyKey& holder, const std::string& who) {
+  Run* run = context.state.write_run(holder.run);
+  EZ_CHECK(run != nullptr, "a run that is gone holds a place");
+  TaskError error{"CONCURRENCY_FULL", "cancelled because " + who + " wanted its place"};
+  if (holder.task == kRunTimer) {
+    stop_run(context, *run, RunState::kCancelled, std::move(error));
+  } else {
+    end_lease(context, *run, holder.task, true);
+    leave_merge_queue(context, *run, holder.task);
+    Task& task = run->tasks.write(holder.task);
+    auto detail = task.edit();
+    detail->error = std::move(error);
+    task.detail = std::move(detail);
+    complete(context, *run, holder.task, TaskEvent::kCancel);
+  }
+  settle(context, *run);
+}
+
+void clear_place(Context& context, RunId id, std::uint32_t index) {
+  while (true) {
+    const Run* run = context.state.find_run(id);
+    if (run == nullptr || !waits_at_full_key(context.state, *run, index)) return;
+    const ReadyKey* oldest = oldest_holder(context.state, *run, index);
+    if (oldest == nullptr) return;
+    const std::string who =
+        index == kRunTimer ? to_text(id) : to_text(id) + "/" + run->key_of(run->tasks[index]);
+    evict(context, ReadyKey(*oldest), who);
+  }
+}
+
+void hand_out_freed(Context& context) {
+  for (std::size_t i = 0; i < context.freed_keys.size(); ++i) {
+    const std::string key = context.freed_keys[i];
+    while (true) {
+      const auto throttle = context.state.throttles.find(key);
+      if (throttle == context.state.throttles.end() || throttle->second.waiting.empty()) break;
+      const ReadyKey first = *throttle->second.waiting.begin();
+      Run* run = context.state.write_run(first.run);
+      EZ_CHECK(run != nullptr, "a run that is gone stands in line");
+      if (first.task == kRunTimer) {
+        if (!has_run_room(context.state, *run)) break;
+        take_run_place(context.state, *run);
+        begin_run(context, *run);
+        settle(context, *run);
+        continue;
+      }
+      if (!has_room(context.state, key, *run, run->tasks[first.task])) break;
+      throttle->second.waiting.erase(throttle->second.waiting.begin());
+      enqueue(context, *run, first.task);
+      settle(context, *run);
+    }
+    forget_if_empty(context.state, key);
+    if (key[0] != 'b') continue;
+    const auto line = context.state.throttles.find(key);
+    if (line == context.state.throttles.end() || line->second.waiting.empty()) continue;
+    if (Run* run = context.state.write_run(line->second.waiting.begin()->run)) settle(context, *run);
+  }
+  context.freed_keys.clear();
+}
+
 }  // namespace
 
 std::uint32_t jitter_permille(const Context& context, RunId run, std::uint32_t task) {
@@ -180,11 +268,29 @@ void enqueue(Context& context, Run& run, std::uint32_t index) {
   // One that comes out of a line keeps its rank.
   if (task.state != TaskState::kThrottled) task.ready_ms = context.now_ms;
   if (task.scheduled_ms == 0) task.scheduled_ms = context.now_ms;
+  if (definition.rate && !take_start(context, run, index)) return;
   // A paused run stands in no line and holds no place; ControlRun lets it back in.
   const bool paused = run.state == RunState::kPaused;
-  if (paused ? needs_places(run, task) : !acquire_places(context.state, run, task, index)) {
-    if (task.state != TaskState::kThrottled) move(context, run, index, TaskEvent::kThrottle);
-    return;
+  const Admission admission = !paused                   ? acquire_places(context.state, run, task, index)
+                              : needs_places(run, task) ? Admission::kInLine
+                                                        : Admission::kTaken;
+  switch (admission) {
+    case Admission::kTaken:
+      break;
+    case Admission::kRejected:
+      return fail_task(context, run, index, key_is_full(task));
+    case Admission::kCancelled: {
+      auto detail = task.edit();
+      detail->error = key_is_full(task);
+      task.detail = std::move(detail);
+      return complete(context, run, index, TaskEvent::kCancel);
+    }
+    case Admission::kClearing:
+      context.clearing.emplace_back(run.id, index);
+      [[fallthrough]];
+    case Admission::kInLine:
+      if (task.state != TaskState::kThrottled) move(context, run, index, TaskEvent::kThrottle);
+      return;
   }
   move(context, run, index, TaskEvent::kEnqueue);
   Task& ready = run.tasks.write(index);
@@ -363,6 +469,7 @@ void settle(Context& context, Run& run) {
   run.finished_ms = context.now_ms;
   context.state.set_timer(run.id, kRunTimer, run.deadline_ms, 0);
   context.state.set_timer(run.id, kRunWarnTimer, run.warn_ms, 0);
+  leave_run_place(context.state, run, context.freed_keys);
   context.effects.events.push_back(
       {run.id, kNoInstance, static_cast<std::uint8_t>(run.state), 0, context.now_ms});
   context.effects.finished.push_back(context.state.remove_run(run.id));
@@ -386,10 +493,20 @@ void pause_run(Context& context, Run& run) {
       release_places(context.state, run, run.tasks.write(i), i, context.freed_keys);
     }
   }
+  // What has not begun gives up its place in line; what has keeps its place under the workflow's key.
+  if (!run.admitted) leave_run_place(context.state, run, context.freed_keys);
   run.state = RunState::kPaused;
 }
 
 void resume_run(Context& context, Run& run) {
+  if (!run.admitted) {
+    if (has_run_room(context.state, run)) {
+      take_run_place(context.state, run);
+      return begin_run(context, run);
+    }
+    run.state = RunState::kQueued;
+    return enter_run_line(context.state, run);
+  }
   run.state = RunState::kRunning;
   if (run.budget_paused) run.error = {};
   run.budget_paused = false;
@@ -403,27 +520,27 @@ void resume_run(Context& context, Run& run) {
   }
 }
 
-void hand_out_places(Context& context) {
-  for (std::size_t i = 0; i < context.freed_keys.size(); ++i) {
-    const std::string key = context.freed_keys[i];
-    while (true) {
-      const auto throttle = context.state.throttles.find(key);
-      if (throttle == context.state.throttles.end() || throttle->second.waiting.empty()) break;
-      const ReadyKey first = *throttle->second.waiting.begin();
-      Run* run = context.state.write_run(first.run);
-      EZ_CHECK(run != nullptr, "a run that is gone stands in line");
-      if (!has_room(context.state, key, *run, run->tasks[first.task])) break;
-      throttle->second.waiting.erase(throttle->second.waiting.begin());
-      enqueue(context, *run, first.task);
-      settle(context, *run);
-    }
-    forget_if_empty(context.state, key);
-    if (key[0] != 'b') continue;
-    const auto line = context.state.throttles.find(key);
-    if (line == context.state.throttles.end() || line->second.waiting.empty()) continue;
-    if (Run* run = context.state.write_run(line->second.waiting.begin()->run)) settle(context, *run);
+void begin_run(Context& context, Run& run) {
+  const auto& tasks = run.definition().tasks;
+  for (std::uint32_t i = 0; i < tasks.size(); ++i) {
+    if (tasks[i].dependencies.empty() && run.tasks[i].state == TaskState::kWaiting)
+      context.activate.push_back(i);
   }
-  context.freed_keys.clear();
+  if (run.state == RunState::kRunning) return;
+  run.state = RunState::kRunning;
+  context.effects.events.push_back(
+      {run.id, kNoInstance, static_cast<std::uint8_t>(run.state), 0, context.now_ms});
+}
+
+void hand_out_places(Context& context) {
+  hand_out_freed(context);
+  // One after the other: a place that is cleared is given away before the next one looks for the oldest.
+  for (std::size_t i = 0; i < context.clearing.size(); ++i) {
+    const auto [run, task] = context.clearing[i];
+    clear_place(context, run, task);
+    hand_out_freed(context);
+  }
+  context.clearing.clear();
 }
 
 }  // namespace ez::core

@@ -22,6 +22,8 @@ struct Context {
   LogIndex index;
   std::vector<std::uint32_t> activate;  // tasks of the present run whose dependencies are complete
   std::vector<std::string> freed_keys;  // throttles with a free place and somebody in line
+  // Tasks (kRunTimer: runs) in line under a full key whose oldest holder has to go.
+  std::vector<std::pair<RunId, std::uint32_t>> clearing;
 };
 
 // Draws in [0, 1000] for the jitter of that task; the same on every replica.
@@ -68,7 +70,11 @@ void settle(Context& context, Run& run);
 void pause_run(Context& context, Run& run);
 void resume_run(Context& context, Run& run);
 
-// After the run is settled: gives freed places to those in line, in any run.
+// The run has its place under the key of its workflow, or needs none: its first tasks begin.
+void begin_run(Context& context, Run& run);
+
+// After the run is settled: clears the places that cancel_oldest asks for and gives freed places to those in
+// line, in any run.
 void hand_out_places(Context& context);
 
 }  // namespace ez::core

@@ -29,6 +29,17 @@ void places_of(const Run& run, const Task& task, Place (&places)[kMaxPlaces], in
   if (needs_reserve(run, task)) places[count++] = {kBudgetBit, budget_key(run.id)};
 }
 
+// Age of a holder: the moment at which it first could run does not change while it holds a place.
+ReadyKey holder_key(const Run& run, const Task& task, std::uint32_t index) {
+  return {task.scheduled_ms, run.id, index};
+}
+
+void hold(State& state, const Place& place, const Run& run, const Task& task, std::uint32_t index) {
+  Throttle& throttle = state.throttles[place.key];
+  ++throttle.held;
+  if (place.bit == kConcurrencyBit) throttle.holders.insert(holder_key(run, task, index));
+}
+
 std::uint32_t limit_of(const orchestration::Task& definition, std::uint8_t bit) {
   return bit == kParallelBit ? definition.max_parallel : definition.concurrency->limit;
 }
@@ -68,8 +79,8 @@ void erase_ready(State& state, const Run& run, std::uint32_t index) {
   erase_ready(state, id, *run.workflow, ready_key(run, index));
 }
 
-bool acquire_places(State& state, Run& run, Task& task, std::uint32_t index) {
-  if (!needs_places(run, task)) return true;
+Admission acquire_places(State& state, Run& run, Task& task, std::uint32_t index) {
+  if (!needs_places(run, task)) return Admission::kTaken;
   Place places[kMaxPlaces];
   int count = 0;
   places_of(run, task, places, count);
@@ -82,7 +93,7 @@ bool acquire_places(State& state, Run& run, Task& task, std::uint32_t index) {
                          ready_key(run, index) < *line->second.waiting.begin();
       if (!first || !reserve_fits(run, task)) {
         state.throttles[places[i].key].waiting.insert(ready_key(run, index));
-        return false;
+        return Admission::kInLine;
       }
       take_reserve(run, task);
       task.held |= kBudgetBit;
@@ -90,13 +101,18 @@ bool acquire_places(State& state, Run& run, Task& task, std::uint32_t index) {
     }
     Throttle& throttle = state.throttles[places[i].key];
     if (throttle.held >= limit_of(run.definition_of(task), places[i].bit)) {
+      using orchestration::WhenFull;
+      const WhenFull policy =
+          places[i].bit == kConcurrencyBit ? run.definition_of(task).concurrency->when_full : WhenFull::kWait;
+      if (policy == WhenFull::kCancelNewest) return Admission::kCancelled;
+      if (policy == WhenFull::kReject) return Admission::kRejected;
       throttle.waiting.insert(ready_key(run, index));
-      return false;
+      return policy == WhenFull::kCancelOldest ? Admission::kClearing : Admission::kInLine;
     }
-    ++throttle.held;
+    hold(state, places[i], run, task, index);
     task.held |= places[i].bit;
   }
-  return true;
+  return Admission::kTaken;
 }
 
 void leave_line(State& state, const Run& run, std::uint32_t index, std::vector<std::string>& freed) {
@@ -133,6 +149,7 @@ void release_places(State& state, Run& run, Task& task, std::uint32_t index,
     EZ_CHECK(found != state.throttles.end() && found->second.held > 0,
              "a place was given back that nobody held");
     --found->second.held;
+    found->second.holders.erase(holder_key(run, task, index));
     if (found->second.waiting.empty()) {
       forget_if_empty(state, places[i].key);
     } else {
@@ -150,12 +167,13 @@ void derive_places(State& state, const Run& run, std::uint32_t index) {
     places_of(run, task, places, count);
     for (int i = 0; i < count; ++i) {
       if (places[i].bit != kBudgetBit && (task.held & places[i].bit) != 0)
-        ++state.throttles[places[i].key].held;
+        hold(state, places[i], run, task, index);
     }
   }
   if (run.state != RunState::kRunning) return;
   if (task.state == TaskState::kReady || task.state == TaskState::kMergeReady) push_ready(state, run, index);
-  if (task.state == TaskState::kThrottled) {
+  // With a timer it waits for its rate, not in a line.
+  if (task.state == TaskState::kThrottled && task.due_ms == 0) {
     Place places[kMaxPlaces];
     int count = 0;
     places_of(run, task, places, count);
@@ -172,6 +190,87 @@ bool has_room(const State& state, const std::string& key, const Run& run, const 
   const std::uint8_t bit = key[0] == 'p' ? kParallelBit : kConcurrencyBit;
   const auto found = state.throttles.find(key);
   return found == state.throttles.end() || found->second.held < limit_of(run.definition_of(task), bit);
+}
+
+std::string run_line_key(const Run& run) {
+  return "r\n" + run.workflow->namespace_name + "\n" + run.concurrency_key;
+}
+
+namespace {
+
+ReadyKey run_rank(const Run& run) {
+  return {run.created_ms + priority_handicap_ms(run.priority), run.id, kRunTimer};
+}
+
+}  // namespace
+
+void derive_run_place(State& state, const Run& run) {
+  if (run.concurrency_key.empty() || is_terminal(run.state)) return;
+  if (run.admitted) {
+    Throttle& throttle = state.throttles[run_line_key(run)];
+    ++throttle.held;
+    throttle.holders.insert({run.created_ms, run.id, kRunTimer});
+  } else if (run.state == RunState::kQueued) {
+    enter_run_line(state, run);
+  }
+}
+
+bool has_run_room(const State& state, const Run& run) {
+  const auto found = state.throttles.find(run_line_key(run));
+  return found == state.throttles.end() || found->second.held < run.definition().concurrency->limit;
+}
+
+void take_run_place(State& state, Run& run) {
+  Throttle& throttle = state.throttles[run_line_key(run)];
+  ++throttle.held;
+  throttle.holders.insert({run.created_ms, run.id, kRunTimer});
+  throttle.waiting.erase(run_rank(run));
+  run.admitted = true;
+}
+
+void enter_run_line(State& state, const Run& run) {
+  state.throttles[run_line_key(run)].waiting.insert(run_rank(run));
+}
+
+void leave_run_place(State& state, Run& run, std::vector<std::string>& freed) {
+  if (run.concurrency_key.empty()) return;
+  const std::string key = run_line_key(run);
+  const auto found = state.throttles.find(key);
+  if (found == state.throttles.end()) return;
+  if (run.admitted) {
+    --found->second.held;
+    found->second.holders.erase({run.created_ms, run.id, kRunTimer});
+  } else {
+    found->second.waiting.erase(run_rank(run));
+  }
+  run.admitted = false;
+  if (found->second.waiting.empty()) {
+    forget_if_empty(state, key);
+  } else {
+    freed.push_back(key);
+  }
+}
+
+const ReadyKey* oldest_holder(const State& state, const Run& run, std::uint32_t index) {
+  std::string key;
+  if (index == kRunTimer) {
+    key = run_line_key(run);
+  } else {
+    key = "k\n" + run.workflow->namespace_name + "\n" + run.tasks[index].get().concurrency_key;
+  }
+  const auto found = state.throttles.find(key);
+  if (found == state.throttles.end() || found->second.holders.empty()) return nullptr;
+  return &*found->second.holders.begin();
+}
+
+bool waits_at_full_key(const State& state, const Run& run, std::uint32_t index) {
+  if (index == kRunTimer) return run.state == RunState::kQueued && !has_run_room(state, run);
+  const Task& task = run.tasks[index];
+  if (task.state != TaskState::kThrottled || (task.held & kConcurrencyBit) != 0) return false;
+  const std::string key = "k\n" + run.workflow->namespace_name + "\n" + task.get().concurrency_key;
+  const auto found = state.throttles.find(key);
+  return found != state.throttles.end() && found->second.waiting.contains(ready_key(run, index)) &&
+         !has_room(state, key, run, task);
 }
 
 }  // namespace ez::core

@@ -15,9 +15,14 @@ void erase_ready(State& state, const Run& run, std::uint32_t index);
 
 [[nodiscard]] bool needs_places(const Run& run, const Task& task);
 
-// Takes the places that the task needs under its keys (max_parallel first, then the concurrency key). False:
-// one is full, and the task was put in line there.
-[[nodiscard]] bool acquire_places(State& state, Run& run, Task& task, std::uint32_t index);
+// How a task fared that asked for its places. In line: one is full, and the task was put in line there; with
+// cancel_oldest it waits for the place that is going to be cleared. Cancelled and rejected: its key is full
+// and when_full says so; it is in no line.
+enum class Admission : std::uint8_t { kTaken, kInLine, kClearing, kCancelled, kRejected };
+
+// Takes the places that the task needs under its keys (max_parallel first, then the concurrency key,
+// then the budget).
+[[nodiscard]] Admission acquire_places(State& state, Run& run, Task& task, std::uint32_t index);
 // Gives back what it holds and leaves every line. Appends the keys under which a place became free.
 void release_places(State& state, Run& run, Task& task, std::uint32_t index, std::vector<std::string>& freed);
 // Leaves the line that it stands in. Appends its key when others stand there still: the next one may ask for
@@ -32,5 +37,21 @@ void derive_places(State& state, const Run& run, std::uint32_t index);
 
 // Whether the key still has room for `task`, under the limit that its own workflow gives.
 [[nodiscard]] bool has_room(const State& state, const std::string& key, const Run& run, const Task& task);
+
+// ---- whole runs ----
+
+[[nodiscard]] std::string run_line_key(const Run& run);
+// Rebuilds its place or its place in line from its own record.
+void derive_run_place(State& state, const Run& run);
+[[nodiscard]] bool has_run_room(const State& state, const Run& run);
+void take_run_place(State& state, Run& run);
+void enter_run_line(State& state, const Run& run);
+// Gives back the place of the run, or leaves the line. Appends the key when somebody stands there still.
+void leave_run_place(State& state, Run& run, std::vector<std::string>& freed);
+
+// The oldest that holds a place under the key of that task, or of that run; nullptr when nobody does.
+[[nodiscard]] const ReadyKey* oldest_holder(const State& state, const Run& run, std::uint32_t index);
+// Whether that task (kRunTimer: that run) stands in line and finds its key full.
+[[nodiscard]] bool waits_at_full_key(const State& state, const Run& run, std::uint32_t index);
 
 }  // namespace ez::core

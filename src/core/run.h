@@ -94,6 +94,7 @@ struct Task {
   std::uint32_t instance = kNoInstance;  // number within its for_each
   TaskState state = TaskState::kWaiting;
   bool approved = false;
+  bool paid = false;      // its next start was taken out of its rate
   bool seeded = false;    // taken over from the run that this one resumes
   std::uint8_t held = 0;  // places held: bit 0 max_parallel, 1 concurrency key, 2 budget
   std::uint32_t attempt = 0;
@@ -166,6 +167,8 @@ struct Run {
   TaskError error;
   std::string principal;
   RunId resumed_from;
+  std::string concurrency_key;                               // of the whole run; empty: none
+  bool admitted = true;                                      // it has its place under that key
   std::shared_ptr<const std::map<std::string, Seed>> seeds;  // by task key; null: not resumed
   std::vector<std::uint32_t> merge_queue;                    // front: the one being merged
   TaskTable tasks;

@@ -103,6 +103,7 @@ void encode_task(const Task& task, pb::Task& out) {
   out.set_approved(task.approved);
   out.set_seeded(task.seeded);
   out.set_reserve_microusd(task.reserve_microusd);
+  out.set_paid(task.paid);
   if (task.detail) {
     out.set_has_detail(true);
     encode_detail(*task.detail, out);
@@ -136,6 +137,7 @@ Result<Task> decode_task(const pb::Task& in, const orchestration::Workflow& defi
   task.approved = in.approved();
   task.seeded = in.seeded();
   task.reserve_microusd = in.reserve_microusd();
+  task.paid = in.paid();
   if (in.has_detail()) {
     EZ_ASSIGN(task.detail, decode_detail(in));
   }
@@ -169,6 +171,10 @@ void encode_run(const Run& run, pb::Run& out) {
   out.set_warned(run.warned);
   out.set_budget_paused(run.budget_paused);
   out.set_warn_ms(run.warn_ms);
+  if (!run.concurrency_key.empty()) {
+    out.set_concurrency_key(run.concurrency_key);
+    out.set_admitted(run.admitted);
+  }
   for (const std::uint32_t index : run.merge_queue) out.add_merge_queue(index);
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) encode_task(run.tasks[i], *out.add_tasks());
   if (!run.seeds) return;
@@ -190,7 +196,7 @@ Result<Run> decode_run(const pb::Run& in, const State& state) {
     return Error(Code::WorkflowNotFound, to_text(run.id) + " names workflow " + in.workflow() + " version " +
                                              std::to_string(in.version()) + ", which is not registered");
   }
-  if (in.state() > static_cast<std::uint32_t>(RunState::kCancelled) || in.priority() > 4) {
+  if (in.state() >= static_cast<std::uint32_t>(kRunStates) || in.priority() > 4) {
     return Error(Code::SnapshotDamaged,
                  "the record of " + to_text(run.id) + " has a state that does not exist");
   }
@@ -213,6 +219,8 @@ Result<Run> decode_run(const pb::Run& in, const State& state) {
   run.warned = static_cast<std::uint8_t>(in.warned());
   run.budget_paused = in.budget_paused();
   run.warn_ms = in.warn_ms();
+  run.concurrency_key = in.concurrency_key();
+  run.admitted = run.concurrency_key.empty() || in.admitted();
   run.merge_queue.assign(in.merge_queue().begin(), in.merge_queue().end());
   for (const pb::Task& task : in.tasks()) {
     EZ_ASSIGN(Task decoded, decode_task(task, run.definition()));

@@ -1,6 +1,7 @@
 #include "core/snapshot.h"
 
 #include "base/sha256.h"
+#include "core/rate.h"
 #include "core/run_codec.h"
 #include "core/snapshot.pb.h"
 #include "orchestration/parse.h"
@@ -136,6 +137,15 @@ class Decoder {
         owner.max_running = in.max_running();
         break;
       }
+      case pb::Item::kPause: {
+        const pb::PauseRecord& in = item.pause();
+        put_pause(state_, {static_cast<PauseKind>(in.kind()), in.namespace_(), in.name(), in.active(),
+                           in.principal(), in.comment(), in.since_ms(), in.resumed_ms()});
+        break;
+      }
+      case pb::Item::kRate:
+        put_rate(state_, item.rate().key(), item.rate().full_us());
+        break;
       case pb::Item::kWorkflow:
         EZ_TRY(decode(item.workflow(), state_));
         break;
@@ -195,9 +205,19 @@ class Decoder {
 }  // namespace
 
 Frozen freeze(const State& state) {
-  Frozen frozen{state.next_run,  state.next_agent, state.next_fence, state.now_ms,      state.applied,
-                state.workflows, state.agents,     state.leases,     state.idempotency, {},
-                state.pages};
+  Frozen frozen;
+  frozen.next_run = state.next_run;
+  frozen.next_agent = state.next_agent;
+  frozen.next_fence = state.next_fence;
+  frozen.now_ms = state.now_ms;
+  frozen.applied = state.applied;
+  frozen.workflows = state.workflows;
+  frozen.agents = state.agents;
+  frozen.leases = state.leases;
+  frozen.idempotency = state.idempotency;
+  frozen.pauses = state.pauses;
+  frozen.rates = state.rates;
+  frozen.pages = state.pages;
   for (const auto& [name, id] : state.namespace_ids) {
     const Namespace& owner = state.namespaces[id];
     if (owner.weight != 1 || owner.max_running != 0) frozen.namespaces.push_back(owner);
@@ -232,6 +252,25 @@ Status encode_snapshot(const Frozen& frozen, const std::function<Status(std::str
       encode(*version, *item.mutable_workflow());
       EZ_TRY(encoder.add(item));
     }
+  }
+  for (const auto& [key, pause] : frozen.pauses) {
+    pb::Item item;
+    pb::PauseRecord* slot = item.mutable_pause();
+    slot->set_kind(static_cast<std::uint32_t>(pause.kind));
+    slot->set_namespace_(pause.name_space);
+    slot->set_name(pause.name);
+    slot->set_active(pause.active);
+    slot->set_principal(pause.principal);
+    slot->set_comment(pause.comment);
+    slot->set_since_ms(pause.since_ms);
+    slot->set_resumed_ms(pause.resumed_ms);
+    EZ_TRY(encoder.add(item));
+  }
+  for (const auto& [key, full_us] : frozen.rates) {
+    pb::Item item;
+    item.mutable_rate()->set_key(key);
+    item.mutable_rate()->set_full_us(full_us);
+    EZ_TRY(encoder.add(item));
   }
   for (const auto& [id, agent] : frozen.agents) {
     pb::Item item;

@@ -30,6 +30,8 @@ struct Frozen {
   std::map<Fence, Lease> leases;
   std::map<std::string, IdempotencyEntry> idempotency;
   std::vector<Namespace> namespaces;  // by name; those with settings
+  std::map<std::string, Pause> pauses;
+  std::map<std::string, std::int64_t> rates;
   std::map<std::uint64_t, Cow<RunPage>> pages;
 };
 

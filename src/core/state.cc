@@ -165,6 +165,7 @@ void State::set_timer(RunId run, std::uint32_t task, std::int64_t& slot, std::in
 void State::derive_run(const Run& run) {
   if (run.deadline_ms != 0) timers.insert({run.deadline_ms, run.id, kRunTimer});
   if (run.warn_ms != 0) timers.insert({run.warn_ms, run.id, kRunWarnTimer});
+  derive_run_place(*this, run);
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
     const Task& task = run.tasks[i];
     if (task.due_ms != 0) timers.insert({task.due_ms, run.id, i});

@@ -15,6 +15,7 @@
 
 #include "base/cow.h"
 #include "base/ids.h"
+#include "core/pause.h"
 #include "core/ready_index.h"
 #include "core/run.h"
 
@@ -79,9 +80,10 @@ struct Namespace {
   [[nodiscard]] bool is_full() const { return max_running != 0 && running >= max_running; }
 };
 
-// Places under one concurrency key.
+// Places under one concurrency key. Entries of whole runs have kRunTimer as their task.
 struct Throttle {
   std::uint32_t held = 0;
+  std::set<ReadyKey> holders;  // by age: when they first could run; of keys that workflows name
   std::set<ReadyKey> waiting;
 };
 
@@ -113,6 +115,8 @@ class State {
   std::map<std::string, IdempotencyEntry> idempotency;  // namespace/key
   std::map<std::uint64_t, Cow<RunPage>> pages;          // run number / RunPage::kRuns
 
+  std::map<std::string, Pause> pauses;        // by pause_key; resumed ones too
+  std::map<std::string, std::int64_t> rates;  // by key: when the bucket is full again, microseconds
   // By NamespaceId, in order of appearance; a snapshot holds those whose settings are not the built-in ones.
   std::vector<Namespace> namespaces;
 
@@ -122,6 +126,8 @@ class State {
   std::vector<AgentType> agent_types;
   std::map<std::string, AgentTypeId> agent_type_ids;
   std::size_t live_runs = 0;
+  PauseBoard pause_board = std::make_shared<const std::vector<Pause>>();
+  std::set<std::pair<std::int64_t, std::string>> rate_ends;
   std::set<TimerKey> timers;
   std::vector<AbilityClass> classes;
   std::map<std::string, ClassId> class_ids;

@@ -101,6 +101,27 @@ class TestWorld {
     command.mutable_tick()->set_limit(1000);
     send(std::move(command));
   }
+  // Goes on with the state as its own snapshot gives it back.
+  void reread() {
+    std::string bytes;
+    EXPECT_TRUE(encode_snapshot(freeze(state), [&](std::string_view piece) {
+                  bytes += piece;
+                  return Status();
+                }).ok());
+    State copy;
+    bool given = false;
+    const Status status = decode_snapshot(
+        [&]() -> Result<std::string> {
+          if (given) return std::string();
+          given = true;
+          return bytes;
+        },
+        copy);
+    EXPECT_TRUE(status.ok()) << status.error().to_string();
+    EXPECT_EQ(state_hash(copy), state_hash(state));
+    state = std::move(copy);
+    EXPECT_TRUE(find_broken_invariants(state).empty());
+  }
   Reply send(pb::Command command) {
     command.set_now_ms(now_ms);
     command.set_jitter_seed(7);

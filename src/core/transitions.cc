@@ -125,12 +125,12 @@ std::string_view to_text(TaskState state) {
 }
 
 std::string_view to_text(RunState state) {
-  constexpr std::string_view kNames[] = {"running", "paused", "succeeded", "failed", "cancelled"};
+  constexpr std::string_view kNames[] = {"running", "paused", "succeeded", "failed", "cancelled", "queued"};
   return kNames[static_cast<int>(state)];
 }
 
 std::optional<RunState> parse_run_state(std::string_view text) {
-  for (int i = 0; i <= static_cast<int>(RunState::kCancelled); ++i) {
+  for (int i = 0; i < kRunStates; ++i) {
     if (to_text(static_cast<RunState>(i)) == text) return static_cast<RunState>(i);
   }
   return std::nullopt;

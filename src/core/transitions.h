@@ -56,13 +56,18 @@ enum class RunState : std::uint8_t {
   kSucceeded = 2,
   kFailed = 3,
   kCancelled = 4,
+  kQueued = 5,  // for a place under the concurrency key of its workflow
 };
+
+inline constexpr int kRunStates = 6;
 
 // The state after `event`, or nullopt when the table has no such row.
 [[nodiscard]] std::optional<TaskState> next_state(TaskState from, TaskEvent event);
 
 [[nodiscard]] constexpr bool is_terminal(TaskState state) { return state >= TaskState::kSucceeded; }
-[[nodiscard]] constexpr bool is_terminal(RunState state) { return state >= RunState::kSucceeded; }
+[[nodiscard]] constexpr bool is_terminal(RunState state) {
+  return state >= RunState::kSucceeded && state <= RunState::kCancelled;
+}
 [[nodiscard]] constexpr bool holds_agent(TaskState state) {
   return state == TaskState::kRunning || state == TaskState::kMerging;
 }

@@ -88,6 +88,7 @@ Value run_summary(const Run& run) {
                  {"warnings", warnings_view(run)},
                  {"counts", counts_view(run)},
                  {"waiting_for_person", Value(waiting)},
+                 {"concurrency_key", run.concurrency_key.empty() ? Value() : Value(run.concurrency_key)},
                  {"repository", run.repository.empty() ? Value() : Value(run.repository)},
                  {"branch", run.branch.empty() ? Value() : Value(run.branch)},
                  {"head", run.head.empty() ? Value() : Value(run.head)},
@@ -195,6 +196,15 @@ Value workflow_view(const WorkflowVersion& version, bool with_source) {
     map.emplace_back("files", Value(std::move(files)));
   }
   return Value(std::move(map));
+}
+
+Value pause_view(const Pause& pause) {
+  return Value(Value::Map{{"kind", Value(to_text(pause.kind))},
+                          {"namespace", pause.name_space.empty() ? Value() : Value(pause.name_space)},
+                          {"name", Value(pause.name)},
+                          {"by", Value(pause.principal)},
+                          {"comment", pause.comment.empty() ? Value() : Value(pause.comment)},
+                          {"since", time_view(pause.since_ms)}});
 }
 
 Value namespace_view(const Namespace& name_space) {

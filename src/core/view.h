@@ -17,6 +17,8 @@ namespace ez::core {
 // The attempts of a task, oldest first, the present one last.
 [[nodiscard]] Value attempts_view(const Run& run, std::uint32_t index);
 [[nodiscard]] Value workflow_view(const WorkflowVersion& version, bool with_source);
+// Who paused what, when and why.
+[[nodiscard]] Value pause_view(const Pause& pause);
 [[nodiscard]] Value namespace_view(const Namespace& name_space);
 [[nodiscard]] Value agent_view(const Agent& agent);
 // What waits for a person in this run: tasks in approval, conflict or paused.

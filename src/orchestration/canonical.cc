@@ -92,6 +92,11 @@ struct Tables {
   TableOf<Sandbox> sandboxes;
 };
 
+// Written only when it says something: what older versions of ez wrote stays the same bytes.
+void write_when_full(ObjectWriter& o, const Concurrency& concurrency) {
+  if (concurrency.when_full != WhenFull::kWait) o.text("when_full", to_text(concurrency.when_full));
+}
+
 void write_task(std::string& out, const Task& task, Tables& tables) {
   ObjectWriter o(out);
   o.text("id", task.id);
@@ -118,6 +123,13 @@ void write_task(std::string& out, const Task& task, Tables& tables) {
     ObjectWriter c(o.key("concurrency"));
     c.text("key", task.concurrency->key.source());
     c.number("limit", task.concurrency->limit);
+    write_when_full(c, *task.concurrency);
+  }
+  if (task.rate) {
+    ObjectWriter r(o.key("rate"));
+    r.text("key", task.rate->key.source());
+    r.number("limit", task.rate->limit);
+    r.number("per_ms", task.rate->per_ms);
   }
   o.number("retry", static_cast<std::int64_t>(tables.retries.index_of(task.retry, key_of(task.retry))));
   o.number("timeout",
@@ -201,6 +213,12 @@ std::string to_canonical(const Workflow& workflow) {
       r.number("days", workflow.retention->days);
       r.number("runs", workflow.retention->runs);
     }
+    if (workflow.concurrency) {
+      ObjectWriter c(o.key("concurrency"));
+      c.text("key", workflow.concurrency->key.source());
+      c.number("limit", workflow.concurrency->limit);
+      write_when_full(c, *workflow.concurrency);
+    }
     Tables tables;
     write_list(o.key("tasks"), workflow.tasks, [&](const Task& task) { write_task(out, task, tables); });
     write_tables(o, out, tables);
@@ -236,6 +254,7 @@ class CanonicalReader {
       workflow->retention = Retain{number<std::int64_t>(*retention, "days", kMaxRetainDays),
                                    number<std::int64_t>(*retention, "runs", kMaxRetainRuns)};
     }
+    workflow->concurrency = concurrency(root);
     read_tables(root);
     const Value::List& items = list(root, "tasks");
     if (items.empty() || items.size() > kMaxTasks) fail("tasks");
@@ -313,6 +332,16 @@ class CanonicalReader {
     return T{};
   }
   Priority priority(const std::string& value) { return word(value, "priority", Priority::kDeferred); }
+
+  std::optional<Concurrency> concurrency(const Value& of) {
+    const Value* given = of.find("concurrency");
+    if (given == nullptr) return std::nullopt;
+    Concurrency out{a_template(text(*given, "key"), "key"),
+                    number<std::uint32_t>(*given, "limit", UINT32_MAX), WhenFull::kWait};
+    if (given->find("when_full") != nullptr)
+      out.when_full = word(text(*given, "when_full"), "when_full", WhenFull::kReject);
+    return out;
+  }
 
   Input input(const Value& item) {
     Input out;
@@ -407,9 +436,11 @@ class CanonicalReader {
     for (const Value& glob : list(item, "artifacts")) {
       if (glob.is_string()) out.artifacts.push_back(glob.as_string());
     }
-    if (const Value* concurrency = item.find("concurrency")) {
-      out.concurrency = Concurrency{a_template(text(*concurrency, "key"), "key"),
-                                    number<std::uint32_t>(*concurrency, "limit", UINT32_MAX)};
+    out.concurrency = concurrency(item);
+    if (const Value* rate = item.find("rate")) {
+      out.rate = Rate{a_template(text(*rate, "key"), "key"), number<std::uint32_t>(*rate, "limit", 1'000'000),
+                      number<std::int64_t>(*rate, "per_ms", kMaxDurationMs)};
+      if (out.rate->limit == 0) fail("limit");
     }
     out.retry = entry(retries_, item, "retry");
     out.timeout = entry(timeouts_, item, "timeout");

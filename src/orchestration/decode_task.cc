@@ -11,20 +11,20 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 
-constexpr std::array<std::string_view, 21> kTaskKeys{
-    "id",    "name",    "dependencies", "when",       "for_each",  "max_parallel", "agent",
-    "run",   "prompt",  "env",          "verify",     "workspace", "artifacts",    "concurrency",
-    "retry", "timeout", "on_failure",   "checkpoint", "priority",  "sandbox",      "budget"};
-constexpr std::array<std::string_view, 22> kAllTaskKeys = [] {
-  std::array<std::string_view, 22> keys{};
+constexpr std::array<std::string_view, 22> kTaskKeys{
+    "id",         "name",       "dependencies", "when",      "for_each",  "max_parallel", "agent", "run",
+    "prompt",     "env",        "verify",       "workspace", "artifacts", "concurrency",  "retry", "timeout",
+    "on_failure", "checkpoint", "priority",     "sandbox",   "budget",    "rate"};
+constexpr std::array<std::string_view, 23> kAllTaskKeys = [] {
+  std::array<std::string_view, 23> keys{};
   std::copy(kTaskKeys.begin(), kTaskKeys.end(), keys.begin());
-  keys[21] = "approval";
+  keys[22] = "approval";
   return keys;
 }();
 // What a task that only waits for a person has no use for.
-constexpr std::array<std::string_view, 12> kRunOnlyKeys{
-    "for_each",  "max_parallel", "agent", "env",      "verify",  "workspace",
-    "artifacts", "concurrency",  "retry", "priority", "sandbox", "budget"};
+constexpr std::array<std::string_view, 13> kRunOnlyKeys{
+    "for_each",    "max_parallel", "agent",    "env",     "verify", "workspace", "artifacts",
+    "concurrency", "retry",        "priority", "sandbox", "budget", "rate"};
 constexpr std::array<std::string_view, 5> kDefaultsKeys{"retry", "timeout", "sandbox", "agent", "on_failure"};
 constexpr std::array<std::string_view, 5> kRetryKeys{"max_attempts", "backoff", "max_backoff", "multiplier",
                                                      "jitter"};
@@ -33,7 +33,6 @@ constexpr std::array<std::string_view, 4> kTimeoutKeys{"schedule_to_start", "sta
 constexpr std::array<std::string_view, 6> kSandboxKeys{"network",   "memory_mb", "processes",
                                                        "output_mb", "disk_mb",   "cpu_s"};
 constexpr std::array<std::string_view, 2> kAgentKeys{"type", "capabilities"};
-constexpr std::array<std::string_view, 2> kConcurrencyKeys{"key", "limit"};
 constexpr std::array<std::string_view, 1> kTaskBudgetKeys{"cost_usd"};
 constexpr std::array<std::string_view, 2> kApprovalKeys{"role", "message"};
 constexpr std::array<std::string_view, 3> kPolicies{"pause", "fail", "continue"};
@@ -178,7 +177,8 @@ class TaskReader {
     read_for_each();
     read_environment(has_item);
     read_workspace(has_item);
-    read_concurrency(has_item);
+    task.concurrency = read_concurrency(decoder_, fields_, scope("`concurrency.key`", has_item));
+    task.rate = read_rate(decoder_, fields_, scope("`rate.key`", has_item));
     read_budget();
     if (const auto word = fields_.read_word("priority", kPriorities))
       task.priority = static_cast<Priority>(*word);
@@ -362,21 +362,6 @@ class TaskReader {
     if (path.find('\0') != std::string_view::npos || path.find('\\') != std::string_view::npos) return false;
     const std::string framed = "/" + std::string(path) + "/";
     return framed.find("/../") == std::string::npos;
-  }
-
-  void read_concurrency(bool has_item) {
-    const auto map =
-        submap(decoder_, fields_, "concurrency", kConcurrencyKeys, "concurrency: {key: deploy, limit: 1}");
-    if (!map) return;
-    std::optional<Template> key;
-    map->read_template("key", key, scope("`concurrency.key`", has_item));
-    std::uint32_t limit = 1;
-    map->read_uint("limit", limit, 1, 100'000);
-    if (!map->get("key")) {
-      decoder_.error(map->node(), "`concurrency` needs a `key`",
-                     "Write `concurrency: {key: deploy, limit: 1}`.");
-    }
-    if (key) settings_.values.concurrency = Concurrency{std::move(*key), limit};
   }
 
   void read_budget() {

@@ -117,6 +117,11 @@ class Fields {
 // A text of the file for a message: in backquotes, shortened, control characters replaced.
 [[nodiscard]] std::string quoted(std::string_view text);
 
+// decode_flow.cc.
+[[nodiscard]] std::optional<Concurrency> read_concurrency(Decoder& decoder, const Fields& fields,
+                                                          const Scope& scope);
+[[nodiscard]] std::optional<Rate> read_rate(Decoder& decoder, const Fields& fields, const Scope& scope);
+
 // decode_task.cc: the tasks of `list`, with `defaults` (may be absent) under each. False when dependencies
 // were wrong.
 [[nodiscard]] bool decode_tasks(Decoder& decoder, NodeId list, std::optional<NodeId> defaults,

@@ -11,6 +11,7 @@ namespace {
 constexpr std::array<std::string_view, 5> kPriorities{"critical", "high", "normal", "low", "deferred"};
 constexpr std::array<std::string_view, 3> kPolicies{"pause", "fail", "continue"};
 constexpr std::array<std::string_view, 2> kWhenExceeded{"pause", "fail"};
+constexpr std::array<std::string_view, 4> kWhenFull{"wait", "cancel_oldest", "cancel_newest", "reject"};
 constexpr std::array<std::string_view, 3> kModes{"none", "read", "write"};
 constexpr std::array<std::string_view, 7> kTypes{"string", "int", "number", "bool", "list", "map", "git"};
 
@@ -37,6 +38,7 @@ std::string_view to_text(OnFailure policy) { return name_of(kPolicies, static_ca
 std::string_view to_text(WhenExceeded policy) {
   return name_of(kWhenExceeded, static_cast<std::size_t>(policy));
 }
+std::string_view to_text(WhenFull policy) { return name_of(kWhenFull, static_cast<std::size_t>(policy)); }
 std::string_view to_text(WorkspaceMode mode) { return name_of(kModes, static_cast<std::size_t>(mode)); }
 std::string_view to_text(InputType type) { return name_of(kTypes, static_cast<std::size_t>(type)); }
 

@@ -31,6 +31,8 @@ enum class Priority : std::uint8_t { kCritical, kHigh, kNormal, kLow, kDeferred 
 enum class OnFailure : std::uint8_t { kPause, kFail, kContinue };
 // What a run does when its money does not suffice for what it has to do next.
 enum class WhenExceeded : std::uint8_t { kPause, kFail };
+// What happens to a task (or a run) that finds its concurrency key full.
+enum class WhenFull : std::uint8_t { kWait, kCancelOldest, kCancelNewest, kReject };
 enum class WorkspaceMode : std::uint8_t { kNone, kRead, kWrite };
 
 struct Input {
@@ -60,6 +62,14 @@ struct Timeouts {
 struct Concurrency {
   Template key;
   std::uint32_t limit = 1;
+  WhenFull when_full = WhenFull::kWait;
+};
+
+// At most `limit` starts in any stretch of `per_ms`, over all tasks with that key.
+struct Rate {
+  Template key;
+  std::uint32_t limit = 1;
+  std::int64_t per_ms = 60'000;
 };
 
 struct Sandbox {
@@ -98,6 +108,7 @@ struct Task {
   WorkspaceMode workspace = WorkspaceMode::kNone;
   std::vector<std::string> artifacts;  // globs
   std::optional<Concurrency> concurrency;
+  std::optional<Rate> rate;
   Retry retry;
   Timeouts timeout;
   OnFailure on_failure = OnFailure::kPause;
@@ -138,6 +149,7 @@ struct Workflow {
   std::uint32_t warn_permille = 800;  // of cost and of deadline: when to warn
   WhenExceeded when_exceeded = WhenExceeded::kPause;
   std::optional<Retain> retention;  // none: the rule of the server
+  std::optional<Concurrency> concurrency;  // of whole runs
   std::vector<Task> tasks;
 
   // Index of the task with that id, or nullopt. O(log n).
@@ -149,6 +161,7 @@ struct Workflow {
 [[nodiscard]] std::optional<Priority> parse_priority(std::string_view text);
 [[nodiscard]] std::string_view to_text(OnFailure policy);
 [[nodiscard]] std::string_view to_text(WhenExceeded policy);
+[[nodiscard]] std::string_view to_text(WhenFull policy);
 [[nodiscard]] std::string_view to_text(WorkspaceMode mode);
 [[nodiscard]] std::string_view to_text(InputType type);
 

@@ -34,11 +34,9 @@ TEST(BindInputs, FillsInFallbacks) {
 }
 
 TEST(BindInputs, TextsOfTheCommandLineBecomeWhatIsDeclared) {
-  EXPECT_EQ(
-      bound(
-          R"({"repo":"r","count":"-7","ratio":"2.5","flag":"true",)"
+  EXPECT_EQ(bound(R"({"repo":"r","count":"-7","ratio":"2.5","flag":"true",)"
                   R"("names":"[1,2]","table":"{\"a\":1}","text":"5"})"),
-      R"({"count":-7,"flag":true,"names":[1,2],"ratio":2.5,"repo":"r","table":{"a":1},"text":"5"})");
+            R"({"count":-7,"flag":true,"names":[1,2],"ratio":2.5,"repo":"r","table":{"a":1},"text":"5"})");
   EXPECT_EQ(bound(R"({"repo":"r","count":7.0})").substr(0, 10), R"({"count":7)");
 }
 

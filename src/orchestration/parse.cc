@@ -10,9 +10,9 @@
 namespace ez::orchestration {
 namespace {
 
-constexpr std::array<std::string_view, 13> kTopKeys{
+constexpr std::array<std::string_view, 14> kTopKeys{
     "name",  "description", "namespace", "inputs",    "repository", "branch", "base",
-    "files", "priority",    "budget",    "retention", "defaults",   "tasks"};
+    "files", "priority",    "budget",    "retention", "defaults",   "tasks",  "concurrency"};
 constexpr std::array<std::string_view, 2> kRetentionKeys{"days", "runs"};
 constexpr std::array<std::string_view, 3> kInputKeys{"type", "description", "default"};
 constexpr std::array<std::string_view, 4> kBudgetKeys{"cost_usd", "deadline", "warn_at", "when_exceeded"};
@@ -42,6 +42,8 @@ class WorkflowReader {
     read_inputs();
     read_repository();
     read_files();
+    workflow_.concurrency =
+        read_concurrency(decoder_, fields_, Scope{Scope::kNoTask, false, "`concurrency.key`"});
     if (const auto word = fields_.read_word("priority", kPriorities)) {
       workflow_.priority = static_cast<Priority>(*word);
     }

@@ -69,6 +69,10 @@ std::string_view workflow_json_schema() {
    "maxLength": 255,
    "description": "A folder beside the workflow file, shipped with it."
   },
+  "concurrency": {
+   "$ref": "#/$defs/concurrency",
+   "description": "Of whole runs of this and other workflows."
+  },
   "priority": {
    "$ref": "#/$defs/priority",
    "default": "normal"
@@ -159,6 +163,57 @@ std::string_view workflow_json_schema() {
  ],
  "additionalProperties": false,
  "$defs": {
+  "concurrency": {
+   "type": "object",
+   "description": "At most `limit` at the same time, over everything with that key.",
+   "properties": {
+    "key": {
+     "$ref": "#/$defs/text"
+    },
+    "limit": {
+     "type": "integer",
+     "minimum": 1,
+     "maximum": 100000,
+     "default": 1
+    },
+    "when_full": {
+     "enum": [
+      "wait",
+      "cancel_oldest",
+      "cancel_newest",
+      "reject"
+     ],
+     "default": "wait"
+    }
+   },
+   "required": [
+    "key"
+   ],
+   "additionalProperties": false
+  },
+  "rate": {
+   "type": "object",
+   "description": "At most `limit` starts in any stretch of `per`, over all tasks with that key.",
+   "properties": {
+    "key": {
+     "$ref": "#/$defs/text"
+    },
+    "limit": {
+     "type": "integer",
+     "minimum": 1,
+     "maximum": 1000000
+    },
+    "per": {
+     "$ref": "#/$defs/duration",
+     "default": "1m"
+    }
+   },
+   "required": [
+    "key",
+    "limit"
+   ],
+   "additionalProperties": false
+  },
   "name": {
    "type": [
     "string",
@@ -394,22 +449,10 @@ std::string_view workflow_json_schema() {
      "maxItems": 100
     },
     "concurrency": {
-     "type": "object",
-     "properties": {
-      "key": {
-       "$ref": "#/$defs/text"
-      },
-      "limit": {
-       "type": "integer",
-       "minimum": 1,
-       "maximum": 100000,
-       "default": 1
-      }
-     },
-     "required": [
-      "key"
-     ],
-     "additionalProperties": false
+     "$ref": "#/$defs/concurrency"
+    },
+    "rate": {
+     "$ref": "#/$defs/rate"
     },
     "retry": {
      "$ref": "#/$defs/retry"

@@ -1,9 +1,14 @@
 """Who is served next, through the API and the command line of the real binary."""
 import unittest
+from datetime import datetime
 
 from harness import Problem, Sandbox, Server, ez
 
 ONE = "name: {name}\nnamespace: {space}\ntasks:\n  - id: a\n    run: 'true'\n"
+
+
+def stamp(text: str) -> float:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 class Hand:
@@ -103,6 +108,91 @@ class Scheduling(unittest.TestCase):
             self.server.call("GET", "/v1/namespaces/none")
         self.assertEqual(refused.exception.code, "NAMESPACE_NOT_FOUND")
         self.assertIn("neither", self.ez("namespace", "set", "a", status=2))
+
+    def state(self, run: str, task: str = "a") -> str:
+        return next(t["state"] for t in self.server.run(run)["tasks"] if t["id"] == task)
+
+    def test_runs_wait_for_their_key_or_take_its_place(self):
+        for policy in ("wait", "cancel_oldest", "cancel_newest", "reject"):
+            self.server.register(f"name: {policy.replace('_', '-')}\nconcurrency: {{key: k, when_full: {policy}}}\n"
+                                 "tasks:\n  - id: a\n    run: 'true'\n")
+        first = self.start("default", "wait")
+        second = self.start("default", "wait")
+        self.assertEqual(self.server.run(second)["state"], "queued")
+        self.assertIn("queued", self.ez("ps"))
+        self.assertIn("concurrency key k", self.ez("show", second))
+        self.assertIn(second, self.ez("ps", "--state", "queued"))
+        hand = Hand(self.server, 1)
+        hand.report(hand.take())
+        self.assertEqual(self.server.wait_for_run(first)["state"], "succeeded")
+        self.assertEqual(self.server.run(second)["state"], "running")
+        third = self.start("default", "cancel-oldest")
+        self.assertEqual(self.server.wait_for_run(second)["state"], "cancelled")
+        self.assertEqual(self.server.run(second)["error"]["code"], "CONCURRENCY_FULL")
+        fourth = self.start("default", "cancel-newest")
+        self.assertEqual(self.server.wait_for_run(fourth)["state"], "cancelled")
+        with self.assertRaises(Problem) as refused:
+            self.start("default", "reject")
+        self.assertEqual((refused.exception.status, refused.exception.code), (409, "CONCURRENCY_FULL"))
+        self.assertEqual(self.server.run(third)["state"], "running")
+
+    def test_a_rate_spreads_starts(self):
+        self.server.register("name: w\ntasks:\n  - id: a\n    run: 'true'\n"
+                             "    rate: {key: k, limit: 2, per: 1s}\n")
+        runs = [self.start("default") for _ in range(4)]
+        hand = Hand(self.server, 10)
+        tasks = []
+        while len(tasks) < 4:
+            tasks += hand.take(10)
+        hand.report(tasks)
+        begun = []
+        for run in runs:
+            view = self.server.wait_for_run(run)
+            begun.append((view["created_at"], view["tasks"][0]["started_at"]))
+        # Two start at once, the others half a second and a second after the first was made.
+        started = sorted(stamp(at) for _, at in begun)
+        self.assertGreaterEqual(started[3] - stamp(begun[0][0]), 0.99)
+        self.assertGreaterEqual(started[2] - stamp(begun[0][0]), 0.49)
+
+    def test_pauses_hold_and_are_shown_and_outlive_a_restart(self):
+        self.server.register(ONE.format(name="w", space="default"))
+        self.server.register(ONE.format(name="v", space="default"))
+        run = self.start("default")
+        self.assertIn("is paused", self.ez("pause", "--workflow", "w", "-m", "repairs"))
+        self.assertEqual(self.server.stop(), 0)
+        self.server = Server(self.box.data).start()
+        hand = Hand(self.server, 10)
+        self.assertEqual(hand.take(), [])
+        view = self.server.run(run)
+        self.assertEqual((view["state"], view["held_by"]["name"], view["held_by"]["comment"]),
+                         ("running", "w", "repairs"))
+        self.assertIn("running (held)", self.ez("ps"))
+        self.assertIn("repairs", self.ez("show", run))
+        other = self.start("default", "v")
+        tasks = hand.take()
+        self.assertEqual([task["run"] for task in tasks], [other])
+        hand.report(tasks)
+        self.ez("resume", "--workflow", "w")
+        tasks = hand.take()
+        self.assertEqual([task["run"] for task in tasks], [run])
+        # What runs goes on while its agents are paused.
+        self.ez("pause", "--agent-type", "exec")
+        self.assertIn("(held)", self.ez("agents"))
+        again = self.start("default")
+        self.assertEqual(hand.report(tasks, want=1), [])
+        self.assertEqual(self.server.wait_for_run(run)["state"], "succeeded")
+        self.ez("pause", "--namespace", "default")
+        self.ez("resume", "--agent-type", "exec")
+        self.assertEqual(hand.take(), [])
+        self.assertIn("paused", self.ez("namespace", "list"))
+        self.assertEqual([pause["kind"] for pause in self.server.call("GET", "/v1/pauses")["items"]], ["namespace"])
+        self.ez("resume", "--namespace", "default")
+        hand.report(hand.take())
+        self.assertEqual(self.server.wait_for_run(again)["state"], "succeeded")
+        self.assertIn("WRONG_STATE", self.ez("resume", "--namespace", "default", status=3))
+        self.assertIn("WORKFLOW_NOT_FOUND", self.ez("pause", "--workflow", "none", status=3))
+        self.assertIn("AGENT_NOT_FOUND", self.ez("pause", "--agent-type", "none", status=3))
+        self.assertIn("INVALID_ARGUMENT", self.ez("pause", status=2))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     sum.decisions += world.tally().decisions;
     sum.restarts += world.tally().restarts;
     sum.limited += world.tally().limited;
+    sum.pauses += world.tally().pauses;
+    sum.queued += world.tally().queued;
   }
   std::printf(
       "%llu seeds: %llu runs finished, %llu crashes, %llu changes of leader, %llu snapshots, %llu stale and "
@@ -56,6 +58,8 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     EXPECT_GT(sum.merges, count / 4);
     EXPECT_GT(sum.restarts, count / 10);
     EXPECT_GT(sum.limited, count);
+    EXPECT_GT(sum.pauses, count / 2);
+    EXPECT_GT(sum.queued, count);
   }
 }
 

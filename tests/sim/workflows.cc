@@ -1,6 +1,12 @@
 #include "world.h"
 
 namespace ez::sim {
+namespace {
+
+// Waiting is what most do.
+constexpr const char* kPolicies[] = {"wait", "wait", "wait", "cancel_oldest", "cancel_newest", "reject"};
+
+}  // namespace
 
 std::string random_workflow(SeededRandom& random, int number) {
   std::string text = "name: workflow-" + std::to_string(number) + "\n";
@@ -17,6 +23,10 @@ std::string random_workflow(SeededRandom& random, int number) {
     text += "budget: {deadline: 10m, warn_at: 50%}\n";
   }
   if (random.chance(1, 3)) text += "priority: " + std::string(random.chance(1, 2) ? "high" : "low") + "\n";
+  if (random.chance(1, 4)) {
+    text += "concurrency: {key: whole, limit: " + std::to_string(1 + random.below(2)) +
+            ", when_full: " + kPolicies[random.below(6)] + "}\n";
+  }
   text += "tasks:\n";
   const std::uint64_t count = 1 + random.below(7);
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -44,7 +54,11 @@ std::string random_workflow(SeededRandom& random, int number) {
     }
     if (random.chance(1, 4)) {
       text += "    concurrency: {key: 'k" + std::to_string(random.below(2)) +
-              "', limit: " + std::to_string(1 + random.below(2)) + "}\n";
+              "', limit: " + std::to_string(1 + random.below(2)) +
+              ", when_full: " + kPolicies[random.below(6)] + "}\n";
+    }
+    if (random.chance(1, 8)) {
+      text += "    rate: {key: r, limit: " + std::to_string(1 + random.below(4)) + ", per: 20s}\n";
     }
     if (random.chance(1, 2)) {
       text += "    retry: {max_attempts: " + std::to_string(1 + random.below(3)) +

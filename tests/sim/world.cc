@@ -111,6 +111,7 @@ void World::start_run() {
   // A client that got no answer asks again with the same key; one that got it sometimes asks again too.
   ClientRun* client = nullptr;
   for (ClientRun& candidate : runs_) {
+    if (candidate.refused) continue;
     if (!candidate.id || random_.chance(1, 20)) client = &candidate;
   }
   if (client == nullptr || (runs_.size() < kMaxRuns && random_.chance(1, 2))) {
@@ -135,6 +136,10 @@ void World::start_run() {
   kernel_->propose(std::move(command), [this, number](const Result<core::Reply>& reply) {
     if (!reply.ok()) {
       ++tally_.unknown;
+      return;
+    }
+    if (reply->error && reply->error->code() == Code::ConcurrencyFull) {
+      runs_[number].refused = true;
       return;
     }
     if (reply->error) {
@@ -252,6 +257,7 @@ void World::act() {
     case 2:
       if (random_.chance(1, 5)) control();
       if (random_.chance(1, 20)) set_namespace();
+      if (random_.chance(1, 20)) set_pause(random_.chance(1, 2));
       break;
     case 3:
       if (random_.chance(1, 2)) decide(false);
@@ -279,6 +285,14 @@ std::string World::check_limits() {
   std::map<std::string, std::uint32_t> held;
   std::map<std::string, std::uint32_t> limits;
   kernel_->state().each_run([&](const Cow<core::Run>& run) {
+    if (!run->concurrency_key.empty()) {
+      const std::string key = run->workflow->namespace_name + "/runs/" + run->concurrency_key;
+      const bool begun = run->counts[static_cast<int>(core::TaskState::kWaiting)] < run->tasks.size();
+      if (begun && !run->admitted) broken_ = to_text(run->id) + " has begun without its place";
+      if (run->admitted) ++held[key];
+      if (run->state == core::RunState::kQueued) ++tally_.queued;
+      limits[key] = std::max(limits[key], run->definition().concurrency->limit);
+    }
     for (std::uint32_t i = 0; i < run->tasks.size(); ++i) {
       const core::Task& task = run->tasks[i];
       const auto& definition = run->definition_of(task);
@@ -301,6 +315,32 @@ std::string World::check_limits() {
     if (count > limits[key]) return "key " + key + " is held " + std::to_string(count) + " times";
   }
   return "";
+}
+
+void World::set_pause(bool paused) {
+  core::pb::Command command;
+  auto* body = command.mutable_set_pause();
+  const std::uint64_t kind = 1 + random_.below(3);
+  body->set_kind(static_cast<std::uint32_t>(kind));
+  body->set_namespace_(random_.chance(1, 2) ? "one" : "two");
+  body->set_name(kind == 1   ? "workflow-" + std::to_string(random_.below(workflows_.size()))
+                 : kind == 2 ? "exec"
+                             : body->namespace_());
+  body->set_paused(paused);
+  ++tally_.pauses;
+  kernel_->propose(std::move(command), [](const Result<core::Reply>&) {});
+}
+
+// What is paused is let go, until the server says that nothing is.
+void World::resume_all() {
+  for (const core::Pause& pause : *kernel_->state().pause_board) {
+    core::pb::Command command;
+    auto* body = command.mutable_set_pause();
+    body->set_kind(static_cast<std::uint32_t>(pause.kind));
+    body->set_namespace_(pause.name_space);
+    body->set_name(pause.name);
+    kernel_->propose(std::move(command), [](const Result<core::Reply>&) {});
+  }
 }
 
 // More may run than the limit only because the limit was lowered; then nothing new starts.
@@ -342,9 +382,10 @@ std::string World::peace() {
   for (int i = 0; i < 60'000; ++i) {
     if (registered_.size() < workflows_.size()) register_workflows();
     bool unanswered = false;
-    for (const ClientRun& run : runs_) unanswered = unanswered || !run.id;
+    for (const ClientRun& run : runs_) unanswered = unanswered || (!run.id && !run.refused);
     if (unanswered) start_run();
     if (i % 7 == 0) decide(true);
+    if (i % 13 == 0) resume_all();
     if (i % 5 == 0) clock_.advance(static_cast<std::int64_t>(200 + random_.below(2'000)));
     for (const ClientRun& run : runs_) {
       const core::Run* live = run.id ? kernel_->state().find_run(*run.id) : nullptr;
@@ -367,7 +408,7 @@ std::string World::peace() {
     if (!unanswered && kernel_->leading() && kernel_->state().live_runs == 0 &&
         kernel_->state().leases.empty() && kernel_->pending() == 0) {
       for (const ClientRun& run : runs_) {
-        if (!finished_.contains(*run.id))
+        if (run.id && !finished_.contains(*run.id))
           return "acknowledged " + to_text(*run.id) + " is neither live nor finished";
       }
       return compare_replay();

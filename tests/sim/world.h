@@ -37,6 +37,7 @@ struct ClientRun {
   std::string name_space;
   std::string workflow;
   std::optional<RunId> id;  // acknowledged
+  bool refused = false;     // its concurrency key was full
 };
 
 struct SimAgent {
@@ -64,7 +65,8 @@ class World final : public engine::KernelListener {
   // What was exercised, so that a test can see that the world is not idle.
   struct Tally {
     std::uint64_t crashes = 0, takeovers = 0, snapshots = 0, finished = 0, acknowledged = 0, stale = 0,
-                  duplicate = 0, expired = 0, unknown = 0, merges = 0, decisions = 0, restarts = 0, limited = 0;
+                  duplicate = 0, expired = 0, unknown = 0, merges = 0, decisions = 0, restarts = 0,
+                  limited = 0, pauses = 0, queued = 0;
   };
   [[nodiscard]] const Tally& tally() const { return tally_; }
 
@@ -86,6 +88,8 @@ class World final : public engine::KernelListener {
   void start_run();
   void control();
   void set_namespace();
+  void set_pause(bool paused);
+  void resume_all();
   void decide(bool kindly);
   void agent_turn(SimAgent& agent, bool kind);
   void agent_register(SimAgent& agent);

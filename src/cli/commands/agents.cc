@@ -27,9 +27,11 @@ Result<int> run(Session& session, const Arguments& arguments) {
         if (one.is_string()) capabilities += (capabilities.empty() ? "" : ",") + one.as_string();
       }
     }
+    const Value* held = agent.find("held_by");
     rows.push_back(
         {std::string(agent.string_or("id", "")), printable(agent.string_or("name", "")),
-         printable(agent.string_or("type", "")), std::string(agent.string_or("state", "")),
+         printable(agent.string_or("type", "")),
+         std::string(agent.string_or("state", "")) + (held != nullptr && held->is_map() ? " (held)" : ""),
          std::to_string(agent.int_or("running", 0)) + "/" + std::to_string(agent.int_or("capacity", 0)),
          std::to_string(agent.int_or("completed", 0)), std::to_string(agent.int_or("failed", 0)),
          printable(capabilities)});

@@ -1,11 +1,11 @@
-// cancel, pause, resume: control of a live run.
+// cancel: control of a live run.
 #include "base/json.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/control_run.h"
 
 namespace ez::cli {
-namespace {
 
-Result<int> control(Session& session, const Arguments& arguments, const char* verb) {
+Result<int> control_run(Session& session, const Arguments& arguments, const char* verb) {
   EZ_ASSIGN(const auto api, session.connect(arguments));
   Value body(Value::Map{});
   if (arguments.has("comment")) body.set("comment", Value(arguments.text("comment")));
@@ -19,20 +19,11 @@ Result<int> control(Session& session, const Arguments& arguments, const char* ve
   return kExitOk;
 }
 
-Result<int> cancel(Session& session, const Arguments& arguments) {
-  return control(session, arguments, "cancel");
-}
-Result<int> pause(Session& session, const Arguments& arguments) {
-  return control(session, arguments, "pause");
-}
-Result<int> resume(Session& session, const Arguments& arguments) {
-  return control(session, arguments, "resume");
-}
+namespace {
 
-std::vector<OptionSpec> options() {
-  return {{"-m,--comment", "TEXT", "why, for the record"}, {"--json", "", "the run as JSON"}};
+Result<int> cancel(Session& session, const Arguments& arguments) {
+  return control_run(session, arguments, "cancel");
 }
-std::vector<OperandSpec> operands() { return {{"RUN", "the run, for example r12"}}; }
 
 }  // namespace
 
@@ -40,22 +31,10 @@ Command cancel_command() {
   return {"cancel",
           "Cancel a run: what runs is stopped, nothing more starts",
           "  ez cancel r12\n",
-          options(),
-          operands(),
+          {{"-m,--comment", "TEXT", "why, for the record"}, {"--json", "", "the run as JSON"}},
+          {{"RUN", "the run, for example r12"}},
           true,
           cancel};
-}
-Command pause_command() {
-  return {"pause",
-          "Pause a run: what runs goes on, nothing more starts",
-          "  ez pause r12\n",
-          options(),
-          operands(),
-          true,
-          pause};
-}
-Command resume_command() {
-  return {"resume", "Let a paused run go on", "  ez resume r12\n", options(), operands(), true, resume};
 }
 
 }  // namespace ez::cli

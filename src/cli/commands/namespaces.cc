@@ -20,11 +20,13 @@ Result<int> list(Session& session, const Arguments& arguments) {
     session.out << to_json(Value(Value::Map{{"items", Value(namespaces)}})) << "\n";
     return kExitOk;
   }
-  std::vector<std::vector<std::string>> rows{{"NAMESPACE", "WEIGHT", "LIMIT", "RUNS", "READY", "RUNNING"}};
+  std::vector<std::vector<std::string>> rows{
+      {"NAMESPACE", "WEIGHT", "LIMIT", "RUNS", "READY", "RUNNING", "STATE"}};
   for (const Value& view : namespaces) {
     rows.push_back({printable(view.string_or("name", "")), std::to_string(view.int_or("weight", 1)),
                     limit_text(view), std::to_string(view.int_or("runs", 0)),
-                    std::to_string(view.int_or("ready", 0)), std::to_string(view.int_or("running", 0))});
+                    std::to_string(view.int_or("ready", 0)), std::to_string(view.int_or("running", 0)),
+                    view.bool_or("paused", false) ? "paused" : ""});
   }
   session.out << (namespaces.empty() ? std::string("No namespaces yet: a workflow or a setting makes one.\n")
                                      : table_text(rows));

@@ -8,6 +8,11 @@
 namespace ez::cli {
 namespace {
 
+bool is_held(const Value& view) {
+  const Value* held = view.find("held_by");
+  return held != nullptr && held->is_map();
+}
+
 Result<int> run(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const std::int64_t most, arguments.number("limit", 100, 1, 100'000));
   EZ_ASSIGN(const auto api, session.connect(arguments));
@@ -46,7 +51,7 @@ Result<int> run(Session& session, const Arguments& arguments) {
     const std::int64_t created = parse_time(view.string_or("created_at", ""));
     const std::int64_t duration = view.int_or("duration_ms", system_clock().now_ms() - created);
     rows.push_back({std::string(view.string_or("id", "")), printable(view.string_or("workflow", "")),
-                    std::string(view.string_or("state", "")),
+                    std::string(view.string_or("state", "")) + (is_held(view) ? " (held)" : ""),
                     std::to_string(total - of.int_or("open", 0)) + "/" + std::to_string(total),
                     std::to_string(of.int_or("failed", 0)),
                     std::to_string(view.int_or("waiting_for_person", 0)), duration_text(duration),
@@ -66,7 +71,7 @@ Command ps_command() {
           "  ez ps\n  ez ps --all --workflow nightly\n  ez ps --state failed --json\n",
           {{"-a,--all", "", "finished runs too"},
            {"--state", "STATE",
-            "only runs in that state: live, finished, running, paused, succeeded, failed, cancelled"},
+            "only runs in that state: live, finished, running, paused, queued, succeeded, failed, cancelled"},
            {"--workflow", "NAME", "only runs of that workflow"},
            {"--limit", "N", "at most so many (100)"},
            {"--json", "", "as JSON"}},

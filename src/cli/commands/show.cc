@@ -29,6 +29,18 @@ Result<int> run(Session& session, const Arguments& arguments) {
       session.out << "input  " << printable(name) << " = " << clipped(printable(to_json(value)), 200) << "\n";
     }
   }
+  if (picture.state == "queued") {
+    session.out << "waits for a place under the concurrency key "
+                << printable(view.string_or("concurrency_key", "")) << "\n";
+  }
+  if (const Value* held = view.find("held_by"); held != nullptr && held->is_map()) {
+    session.out << "held   " << held->string_or("kind", "") << " " << printable(held->string_or("name", ""))
+                << " was paused by " << printable(held->string_or("by", "")) << " at "
+                << held->string_or("since", "");
+    if (!held->string_or("comment", "").empty())
+      session.out << ": " << printable(held->string_or("comment", ""));
+    session.out << "\n";
+  }
   if (is_over(picture.state)) session.out << summary_text(picture, limits);
   return kExitOk;
 }

@@ -54,6 +54,7 @@ void apply_assign(Context& context, const pb::Assign& command) {
     const bool merge = run.tasks[index].state == TaskState::kMergeReady;
     if (!merge) ++run.tasks.write(index).attempt;
     move(context, run, index, merge ? TaskEvent::kLeaseMerge : TaskEvent::kLease);
+    if (!merge) run.tasks.write(index).paid = false;
     charge_share(state, *ability, run.workflow->name_space);
     Task& task = run.tasks.write(index);
     task.fence = Fence{state.next_fence++};

@@ -25,6 +25,9 @@ std::vector<std::uint32_t> again(const Run& run, std::uint32_t chosen, bool redo
 
 std::optional<Error> check(const Run& run, const std::vector<std::uint32_t>& tasks) {
   const Task& chosen = run.tasks[tasks[0]];
+  if (!run.admitted) {
+    return Error(Code::WrongState, to_text(run.id) + " has not begun: it waits for its concurrency key");
+  }
   const bool stopped = is_terminal(chosen.state) || chosen.state == TaskState::kPaused ||
                        chosen.state == TaskState::kConflict || chosen.state == TaskState::kBackoff;
   if (!stopped && chosen.state != TaskState::kExpanded) {

@@ -1,6 +1,7 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "core/commands/command.h"
+#include "core/ready.h"
 #include "core/variables.h"
 #include "orchestration/parse.h"
 
@@ -39,6 +40,37 @@ Status render_repository(Run& run) {
   return {};
 }
 
+// Whether there is a place under the workflow's concurrency key, and whether the run may come at all.
+Status admit(const State& state, Run& run) {
+  const auto& concurrency = run.definition().concurrency;
+  if (!concurrency) return {};
+  auto key = render(run, nullptr, concurrency->key, Template::Quoting::kPlain);
+  if (!key.ok()) return key.error().in("concurrency.key");
+  run.concurrency_key = key->empty() ? "-" : std::move(key).value();
+  run.admitted = false;
+  if (concurrency->when_full != orchestration::WhenFull::kReject || has_run_room(state, run)) return {};
+  return Error(Code::ConcurrencyFull,
+               "no place is free under the concurrency key " + run.concurrency_key + " of the workflow");
+}
+
+// A run under a concurrency key begins, waits, takes another's place or goes.
+void enter(Context& context, Run& run) {
+  if (run.concurrency_key.empty()) return begin_run(context, run);
+  if (has_run_room(context.state, run)) {
+    take_run_place(context.state, run);
+    return begin_run(context, run);
+  }
+  if (run.definition().concurrency->when_full == orchestration::WhenFull::kCancelNewest) {
+    return stop_run(
+        context, run, RunState::kCancelled,
+        {"CONCURRENCY_FULL", "no place is free under the concurrency key " + run.concurrency_key});
+  }
+  run.state = RunState::kQueued;
+  enter_run_line(context.state, run);
+  if (run.definition().concurrency->when_full == orchestration::WhenFull::kCancelOldest)
+    context.clearing.emplace_back(run.id, kRunTimer);
+}
+
 Status prepare(Context& context, const pb::StartRun& command, Run& run) {
   run.workflow = context.state.find_workflow(command.namespace_(), command.workflow(), command.version());
   if (!run.workflow) {
@@ -63,7 +95,7 @@ Status prepare(Context& context, const pb::StartRun& command, Run& run) {
   run.resumed_from = RunId{command.resumed_from()};
   EZ_TRY(render_repository(run));
   if (!command.resume_base().empty()) run.base = command.resume_base();
-  return {};
+  return admit(context.state, run);
 }
 
 void take_seeds(const pb::StartRun& command, Run& run) {
@@ -116,7 +148,6 @@ void apply_start_run(Context& context, const pb::StartRun& command) {
     task.definition = i;
     task.missing = static_cast<std::uint32_t>(tasks[i].dependencies.size());
     draft.tasks.add(std::move(task));
-    if (tasks[i].dependencies.empty()) context.activate.push_back(i);
   }
   draft.open = static_cast<std::uint32_t>(tasks.size());
   draft.counts[static_cast<int>(TaskState::kWaiting)] = draft.open;
@@ -133,8 +164,11 @@ void apply_start_run(Context& context, const pb::StartRun& command) {
   }
   reply.run = id;
   reply.created = true;
-  context.effects.events.push_back(
-      {id, kNoInstance, static_cast<std::uint8_t>(run.state), 0, context.now_ms});
+  enter(context, run);
+  if (!is_terminal(run.state)) {
+    context.effects.events.push_back(
+        {id, kNoInstance, static_cast<std::uint8_t>(run.state), 0, context.now_ms});
+  }
   settle(context, run);
 }
 

@@ -1,8 +1,21 @@
 #include "core/budget.h"
 #include "core/commands/command.h"
+#include "core/pause.h"
 
 namespace ez::core {
 namespace {
+
+// A pause is not the agents' fault: the time to start begins anew when it ends.
+bool wait_on(Context& context, Run& run, std::uint32_t index) {
+  const orchestration::Timeouts& timeout = run.definition_of(run.tasks[index]).timeout;
+  const std::int64_t limit =
+      timeout.schedule_to_start_ms != 0 ? timeout.schedule_to_start_ms : timeout.schedule_to_close_ms;
+  std::int64_t begin = last_resumed_ms(context.state, run, run.tasks[index]);
+  if (holding_pause(context.state, run, run.tasks[index]) != nullptr) begin = context.now_ms;
+  if (begin + limit <= context.now_ms) return false;
+  context.state.set_timer(run.id, index, run.tasks.write(index).due_ms, begin + limit);
+  return true;
+}
 
 void fire(Context& context, Run& run, std::uint32_t index) {
   const orchestration::Timeouts& timeout = run.definition_of(run.tasks[index]).timeout;
@@ -12,9 +25,11 @@ void fire(Context& context, Run& run, std::uint32_t index) {
   const std::string close_text =
       "schedule_to_close of " + std::to_string(timeout.schedule_to_close_ms) + " ms passed";
   switch (task.state) {
+    case TaskState::kThrottled:  // its rate lets it start
     case TaskState::kBackoff:
       return enqueue(context, run, index);
     case TaskState::kReady:
+      if (wait_on(context, run, index)) return;
       return attempt_failed(
           context, run, index,
           {"TASK_TIMEOUT", closed ? close_text

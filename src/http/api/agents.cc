@@ -4,6 +4,7 @@
 #include "http/api/context.h"
 #include "http/api/fields.h"
 #include "http/api/long_poll.h"
+#include "http/api/pauses.h"
 
 namespace ez::http::api {
 namespace {
@@ -35,9 +36,10 @@ Status register_agent(Context& context, Request& request, const DeferredPtr& ans
   return {};
 }
 
-Value view_of(const core::Agent& agent) {
+Value view_of(const core::Agent& agent, const core::PauseBoard& board) {
   Value view = core::agent_view(agent);
   view.set("state", Value(agent.running == 0 ? "idle" : agent.running < agent.capacity ? "working" : "full"));
+  view.set("held_by", pause_view(board, core::PauseKind::kAgentType, "", agent.type));
   return view;
 }
 
@@ -53,9 +55,9 @@ Status list_agents(Context& context, Request& request, const DeferredPtr& answer
     for (auto at = state.agents.upper_bound(after); at != state.agents.end() && page.size() <= limit; ++at) {
       if (type.empty() || at->second.type == type) page.push_back(at->second);
     }
-    render(context, answer, [answer, limit, page] {
+    render(context, answer, [answer, limit, page, board = state.pause_board] {
       Value::List items;
-      for (std::size_t i = 0; i < std::min(limit, page.size()); ++i) items.push_back(view_of(page[i]));
+      for (std::size_t i = 0; i < std::min(limit, page.size()); ++i) items.push_back(view_of(page[i], board));
       answer->list(items, page.size() > limit ? make_cursor('a', {page[limit - 1].id.value}) : "");
     });
   });
@@ -69,7 +71,7 @@ Status show_agent(Context& context, Request& request, const DeferredPtr& answer)
     if (found == state.agents.end()) {
       answer->problem(Error(Code::AgentNotFound, "no agent " + to_text(id)));
     } else {
-      answer->json(200, view_of(found->second));
+      answer->json(200, view_of(found->second, state.pause_board));
     }
   });
   return {};

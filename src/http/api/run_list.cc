@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "core/view.h"
+#include "http/api/pauses.h"
 
 namespace ez::http::api {
 namespace {
@@ -62,10 +63,13 @@ Status add_history(Context& context, const RunFilter& filter, Page& page) {
 }
 
 void finish(Context& context, const DeferredPtr& answer, const RunFilter& filter,
-            const std::vector<Cow<core::Run>>& live) {
+            const std::vector<Cow<core::Run>>& live, const core::PauseBoard& board) {
   Page page;
-  for (const Cow<core::Run>& run : live)
-    page.emplace(run->id, Entry{core::run_summary(*run), run->created_ms});
+  for (const Cow<core::Run>& run : live) {
+    Value view = core::run_summary(*run);
+    add_held_by(view, board, *run);
+    page.emplace(run->id, Entry{std::move(view), run->created_ms});
+  }
   if (filter.wants_finished()) {
     // In this order a run that moves meanwhile is found at its new place at the latest.
     std::size_t taken = 0;
@@ -118,7 +122,7 @@ Result<RunFilter> read_run_filter(const Request& request) {
   if (const std::string* state = request.query.find("state")) filter.state = *state;
   if (!filter.wants_live() && !filter.wants_finished()) {
     return Error(Code::RequestInvalid, "state: there is no state '" + filter.state.substr(0, 64) + "'",
-                 "Give live, finished, running, paused, succeeded, failed or cancelled.");
+                 "Give live, finished, running, paused, queued, succeeded, failed or cancelled.");
   }
   EZ_ASSIGN(filter.limit, list_limit(request));
   EZ_ASSIGN(const std::vector<std::uint64_t> cursor, read_cursor('r', request, 2));
@@ -130,13 +134,16 @@ Result<RunFilter> read_run_filter(const Request& request) {
 }
 
 void list_runs(Context& context, const DeferredPtr& answer, RunFilter filter) {
-  const auto goes_on = [&context, answer, filter](std::vector<Cow<core::Run>> live) {
-    render(context, answer, [&context, answer, filter, live] { finish(context, answer, filter, live); });
-  };
-  if (!filter.wants_live()) return goes_on({});
-  scan_live(
-      context, filter.before, filter.limit + 1,
-      [filter](const core::Run& run) { return filter.matches(run); }, goes_on);
+  with_pauses(context, [&context, answer, filter](const core::PauseBoard& board) {
+    const auto goes_on = [&context, answer, filter, board](std::vector<Cow<core::Run>> live) {
+      render(context, answer,
+             [&context, answer, filter, live, board] { finish(context, answer, filter, live, board); });
+    };
+    if (!filter.wants_live()) return goes_on({});
+    scan_live(
+        context, filter.before, filter.limit + 1,
+        [filter](const core::Run& run) { return filter.matches(run); }, goes_on);
+  });
 }
 
 }  // namespace ez::http::api

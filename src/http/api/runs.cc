@@ -4,6 +4,7 @@
 #include "engine/resume.h"
 #include "http/api/context.h"
 #include "http/api/fields.h"
+#include "http/api/pauses.h"
 #include "http/api/repository_check.h"
 #include "http/api/run_list.h"
 #include "http/api/task_control.h"
@@ -99,14 +100,14 @@ Status show_run(Context& context, Request& request, const DeferredPtr& answer) {
     return Error(Code::RequestInvalid, "tasks: must be true or false");
   }
   const bool with_tasks = tasks == nullptr || *tasks == "true";
-  with_run(context, answer, run, Permission::kRunRead, [answer, with_tasks](const Cow<core::Run>& found) {
-    if (with_tasks) {
-      answer->json(200, core::run_view(*found));
-      return;
-    }
-    Value view = core::run_summary(*found);
-    view.set("inputs", found->inputs);
-    answer->json(200, view);
+  with_pauses(context, [&context, answer, run, with_tasks](const core::PauseBoard& board) {
+    with_run(context, answer, run, Permission::kRunRead,
+             [answer, with_tasks, board](const Cow<core::Run>& found) {
+               Value view = with_tasks ? core::run_view(*found) : core::run_summary(*found);
+               if (!with_tasks) view.set("inputs", found->inputs);
+               add_held_by(view, board, *found);
+               answer->json(200, view);
+             });
   });
   return {};
 }
