@@ -9,6 +9,7 @@ const std::vector<Command>& all_commands() {
                                              follow_command(),
                                              ps_command(),
                                              show_command(),
+                                             why_command(),
                                              logs_command(),
                                              graph_command(),
                                              approve_command(),

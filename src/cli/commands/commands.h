@@ -11,6 +11,7 @@ namespace ez::cli {
 [[nodiscard]] Command follow_command();
 [[nodiscard]] Command ps_command();
 [[nodiscard]] Command show_command();
+[[nodiscard]] Command why_command();
 [[nodiscard]] Command logs_command();
 [[nodiscard]] Command graph_command();
 [[nodiscard]] Command approve_command();

@@ -27,6 +27,7 @@ void Api::add_routes(Router& router) {
   add_log_routes(router, context);
   add_namespace_routes(router, context);
   add_pause_routes(router, context);
+  add_why_routes(router, context);
   add_agent_routes(router, context);
   add_work_routes(router, context);
   add_artifact_routes(router, context);

@@ -139,6 +139,7 @@ void add_batch_routes(Router& router, Context& context);
 void add_budget_routes(Router& router, Context& context);
 void add_task_routes(Router& router, Context& context);
 void add_approval_routes(Router& router, Context& context);
+void add_why_routes(Router& router, Context& context);
 void add_pause_routes(Router& router, Context& context);
 void add_namespace_routes(Router& router, Context& context);
 void add_agent_routes(Router& router, Context& context);
