@@ -118,7 +118,7 @@ class Scan {
       if (known) {
         const ClassId id =
             task.state == TaskState::kReady ? run.workflow->classes[task.definition] : merge->second;
-        expect(contains_ready(state_, id, *run.workflow, ready_key(run, index)) == active,
+        expect(contains_ready(state_, id, *run.workflow, serve_key(run, index)) == active,
                name + ": readiness and ready set disagree");
       }
       if (active) ++ready_;

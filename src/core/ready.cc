@@ -1,6 +1,7 @@
 #include "core/ready.h"
 
 #include "core/budget.h"
+#include "orchestration/rank.h"
 
 namespace ez::core {
 namespace {
@@ -65,18 +66,29 @@ ReadyKey ready_key(const Run& run, std::uint32_t index) {
   return {task.ready_ms + priority_handicap_ms(priority), run.id, index};
 }
 
+ReadyKey serve_key(const Run& run, std::uint32_t index) {
+  const Task& task = run.tasks[index];
+  const orchestration::Task& definition = run.definition_of(task);
+  // Nothing of this changes while the task waits; a deadline that was moved counts as it was written.
+  const std::int64_t deadline =
+      run.definition().deadline_ms == 0 ? 0 : run.created_ms + run.definition().deadline_ms;
+  const orchestration::RankInput input{task.ready_ms, definition.priority.value_or(run.priority),
+                                       definition.depth_below, deadline};
+  return {orchestration::rank_ms(input), run.id, index};
+}
+
 void push_ready(State& state, const Run& run, std::uint32_t index) {
   const Task& task = run.tasks[index];
   const ClassId id =
       task.state == TaskState::kMergeReady ? state.merge_class() : run.workflow->classes[task.definition];
-  insert_ready(state, id, *run.workflow, ready_key(run, index));
+  insert_ready(state, id, *run.workflow, serve_key(run, index));
 }
 
 void erase_ready(State& state, const Run& run, std::uint32_t index) {
   const Task& task = run.tasks[index];
   const ClassId id =
       task.state == TaskState::kMergeReady ? state.merge_class() : run.workflow->classes[task.definition];
-  erase_ready(state, id, *run.workflow, ready_key(run, index));
+  erase_ready(state, id, *run.workflow, serve_key(run, index));
 }
 
 Admission acquire_places(State& state, Run& run, Task& task, std::uint32_t index) {

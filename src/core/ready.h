@@ -7,7 +7,10 @@
 
 namespace ez::core {
 
+// Its place in a line under a key: age and priority. What a log once decided by it stays decided so.
 [[nodiscard]] ReadyKey ready_key(const Run& run, std::uint32_t index);
+// Its place among what is ready for agents (orchestration/rank.h): only the leader's choice depends on it.
+[[nodiscard]] ReadyKey serve_key(const Run& run, std::uint32_t index);
 
 // Into and out of the ready set of its class; state kReady or kMergeReady, run not paused.
 void push_ready(State& state, const Run& run, std::uint32_t index);

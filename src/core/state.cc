@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/ready.h"
+#include "orchestration/rank.h"
 
 namespace ez::core {
 
@@ -175,8 +176,7 @@ void State::derive_run(const Run& run) {
 }
 
 std::int64_t priority_handicap_ms(orchestration::Priority priority) {
-  constexpr std::int64_t kHandicap[] = {0, 30'000, 300'000, 1'800'000, 7'200'000};
-  return kHandicap[static_cast<int>(priority)];
+  return orchestration::priority_handicap_ms(priority);
 }
 
 const std::string& serving_type(const std::string& class_type) {

@@ -224,7 +224,7 @@ class Why {
   void line(const AbilityClass& ability, const Namespace& owner) {
     const auto lane = ability.lanes.find(run_.workflow->name_space);
     if (lane == ability.lanes.end()) return;
-    const ReadyKey mine = ready_key(run_, index_);
+    const ReadyKey mine = serve_key(run_, index_);
     std::uint64_t ahead = 0;
     for (const auto& [queue, keys] : lane->second.queues) {
       if (state_.queues[queue].paused) continue;
