@@ -63,7 +63,7 @@ bool needs_places(const Run& run, const Task& task) {
 ReadyKey ready_key(const Run& run, std::uint32_t index) {
   const Task& task = run.tasks[index];
   const auto priority = run.definition_of(task).priority.value_or(run.priority);
-  return {task.ready_ms + priority_handicap_ms(priority), run.id, index};
+  return {task.ready_ms + orchestration::priority_handicap_ms(priority), run.id, index};
 }
 
 ReadyKey serve_key(const Run& run, std::uint32_t index) {
@@ -211,7 +211,7 @@ std::string run_line_key(const Run& run) {
 namespace {
 
 ReadyKey run_rank(const Run& run) {
-  return {run.created_ms + priority_handicap_ms(run.priority), run.id, kRunTimer};
+  return {run.created_ms + orchestration::priority_handicap_ms(run.priority), run.id, kRunTimer};
 }
 
 }  // namespace
