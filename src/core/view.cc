@@ -214,7 +214,8 @@ Value namespace_view(const Namespace& name_space) {
                  {"max_running", name_space.max_running == 0 ? Value() : number(name_space.max_running)},
                  {"runs", number(name_space.live_runs)},
                  {"ready", number(name_space.ready)},
-                 {"running", number(name_space.running)}});
+                 {"running", number(name_space.running)},
+                 {"paused", Value(name_space.paused)}});
 }
 
 Value agent_view(const Agent& agent) {
