@@ -1,7 +1,6 @@
 #include "app/api_over_http.h"
 
 #include "base/json.h"
-#include "cli/session.h"
 #include "http/sse_client.h"
 #include "security/token_file.h"
 
@@ -15,20 +14,18 @@ constexpr JsonLimits kAnswerLimits{64 * 1024 * 1024, 64, 10'000'000};
 
 class HttpApi final : public cli::Api {
  public:
-  HttpApi(std::unique_ptr<http::Client> client, const std::string& name_space)
-      : client_(std::move(client)),
-        suffix_(name_space.empty() ? "" : "namespace=" + cli::encode(name_space)) {}
+  explicit HttpApi(std::unique_ptr<http::Client> client) : client_(std::move(client)) {}
 
   Result<Value> get(const std::string& target) override {
     http::ClientRequest request;
-    request.target = named(target);
+    request.target = target;
     return call(std::move(request));
   }
 
   Result<Value> post(const std::string& target, const Value& body) override {
     http::ClientRequest request;
     request.method = http::Method::kPost;
-    request.target = named(target);
+    request.target = target;
     request.body = to_json(body);
     return call(std::move(request));
   }
@@ -36,7 +33,7 @@ class HttpApi final : public cli::Api {
   Status put_file(const std::string& target, const std::string& path) override {
     http::ClientRequest request;
     request.method = http::Method::kPut;
-    request.target = named(target);
+    request.target = target;
     request.body_file = path;
     request.content_type = "application/octet-stream";
     request.timeout = kUploadTimeout;
@@ -46,7 +43,7 @@ class HttpApi final : public cli::Api {
 
   Status download(const std::string& target, const Sink& sink) override {
     http::ClientRequest request;
-    request.target = named(target);
+    request.target = target;
     request.idle_timeout = kTransferSilence;
     request.sink = sink;
     EZ_TRY(client_->send(request));
@@ -57,21 +54,14 @@ class HttpApi final : public cli::Api {
                 const std::function<bool(const cli::ApiEvent&)>& on_event) override {
     http::FollowOptions options;
     options.last_event_id = last_id;
-    return http::follow_events(*client_, named(target), options,
-                               [&on_event](const http::ReceivedEvent& event) {
-                                 return on_event({event.id, event.event, event.data});
-                               });
+    return http::follow_events(*client_, target, options, [&on_event](const http::ReceivedEvent& event) {
+      return on_event({event.id, event.event, event.data});
+    });
   }
 
   void cancel() override { client_->cancel(); }
 
  private:
-  // The target in the caller's namespace.
-  [[nodiscard]] std::string named(const std::string& target) const {
-    if (suffix_.empty()) return target;
-    return target + (target.find('?') == std::string::npos ? "?" : "&") + suffix_;
-  }
-
   Result<Value> call(http::ClientRequest request) {
     request.timeout = kCallTimeout;
     EZ_ASSIGN(const http::ClientAnswer answer, client_->send(request));
@@ -82,7 +72,6 @@ class HttpApi final : public cli::Api {
   }
 
   const std::unique_ptr<http::Client> client_;
-  const std::string suffix_;
 };
 
 }  // namespace
@@ -101,7 +90,7 @@ Result<std::unique_ptr<cli::Api>> api_over_http(const cli::Endpoint& endpoint) {
   EZ_ASSIGN(http::ClientOptions options, client_options(endpoint));
   options.max_connections = 20'100;  // made when needed; `ez bench flow` has as many agents
   EZ_ASSIGN(auto client, http::Client::create(std::move(options)));
-  return std::unique_ptr<cli::Api>(std::make_unique<HttpApi>(std::move(client), endpoint.name_space));
+  return std::unique_ptr<cli::Api>(std::make_unique<HttpApi>(std::move(client)));
 }
 
 }  // namespace ez::app

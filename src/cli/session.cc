@@ -13,6 +13,36 @@ std::string environment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
+// Adds the namespace to every request.
+class NamespacedApi final : public Api {
+ public:
+  NamespacedApi(std::unique_ptr<Api> api, const std::string& name_space)
+      : api_(std::move(api)), suffix_("namespace=" + encode(name_space)) {}
+
+  Result<Value> get(const std::string& target) override { return api_->get(named(target)); }
+  Result<Value> post(const std::string& target, const Value& body) override {
+    return api_->post(named(target), body);
+  }
+  Status put_file(const std::string& target, const std::string& path) override {
+    return api_->put_file(named(target), path);
+  }
+  Status download(const std::string& target, const Sink& sink) override {
+    return api_->download(named(target), sink);
+  }
+  Status stream(const std::string& target, const std::string& last_id,
+                const std::function<bool(const ApiEvent&)>& on_event) override {
+    return api_->stream(named(target), last_id, on_event);
+  }
+  void cancel() override { api_->cancel(); }
+
+ private:
+  [[nodiscard]] std::string named(const std::string& target) const {
+    return target + (target.find('?') == std::string::npos ? "?" : "&") + suffix_;
+  }
+  const std::unique_ptr<Api> api_;
+  const std::string suffix_;
+};
+
 }  // namespace
 
 Result<std::string> Session::data_dir(const Arguments& arguments) {
@@ -67,7 +97,13 @@ Result<Endpoint> Session::endpoint(const Arguments& arguments) {
 
 Result<std::unique_ptr<Api>> Session::connect(const Arguments& arguments) const {
   EZ_ASSIGN(const Endpoint found, endpoint(arguments));
-  return ports.connect(found);
+  return connect(found);
+}
+
+Result<std::unique_ptr<Api>> Session::connect(const Endpoint& endpoint) const {
+  EZ_ASSIGN(auto api, ports.connect(endpoint));
+  if (endpoint.name_space.empty()) return std::move(api);
+  return std::unique_ptr<Api>(std::make_unique<NamespacedApi>(std::move(api), endpoint.name_space));
 }
 
 Result<Value::List> list_all(Api& api, const std::string& target, std::size_t most) {

@@ -33,6 +33,8 @@ class Session {
   // SERVER_UNREACHABLE when no server is named and none runs on the data directory.
   [[nodiscard]] static Result<Endpoint> endpoint(const Arguments& arguments);
   [[nodiscard]] Result<std::unique_ptr<Api>> connect(const Arguments& arguments) const;
+  // All requests are in the endpoint's namespace.
+  [[nodiscard]] Result<std::unique_ptr<Api>> connect(const Endpoint& endpoint) const;
 };
 
 // A command: data, and the function that does it. The function gives the exit status; an Error is printed and

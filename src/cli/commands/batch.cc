@@ -111,7 +111,6 @@ Command batch_command() {
           {{"--filter", "EXPRESSION",
             "which runs: an expression over the members of a run's view and its inputs"},
            {"-y,--yes", "", "do it without asking"},
-           {"--namespace", "NAME", "runs of that namespace (default); * for all"},
            {"-m,--comment", "TEXT", "why, for the record"},
            {"--json", "", "the preview, or with --yes the batch at its end, as JSON"}},
           {{"ACTION", "cancel, pause, resume or retry"}},

@@ -103,7 +103,8 @@ void end_server(Session& session, const Connection& connection, const Arguments&
   };
   if (!keep) {
     const auto api = session.ports.connect(connection.endpoint);
-    const auto live = api.ok() ? (*api)->get("/v1/runs?state=live&limit=1") : Result<Value>(api.error());
+    const auto live =
+        api.ok() ? (*api)->get("/v1/runs?state=live&limit=1&namespace=*") : Result<Value>(api.error());
     const Value* items = live.ok() ? live->find("items") : nullptr;
     keep = items != nullptr && items->is_list() && !items->as_list().empty();
   }
@@ -125,7 +126,7 @@ Result<int> run(Session& session, const Arguments& arguments) {
     EZ_TRY(check_workflow(*file));
   }
   EZ_ASSIGN(const Connection connection, find_or_start(session, arguments));
-  EZ_ASSIGN(const auto api, session.ports.connect(connection.endpoint));
+  EZ_ASSIGN(const auto api, session.connect(connection.endpoint));
   const auto started =
       file ? start_run(session, *api, *file, arguments) : start_from(session, *api, arguments);
   if (!started.ok()) {
