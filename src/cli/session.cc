@@ -37,6 +37,7 @@ class NamespacedApi final : public Api {
 
  private:
   [[nodiscard]] std::string named(const std::string& target) const {
+    if (target.find("namespace=") != std::string::npos) return target;
     return target + (target.find('?') == std::string::npos ? "?" : "&") + suffix_;
   }
   const std::unique_ptr<Api> api_;
