@@ -103,7 +103,7 @@ Result<std::unique_ptr<Api>> Session::connect(const Arguments& arguments) const 
 
 Result<std::unique_ptr<Api>> Session::connect(const Endpoint& endpoint) const {
   EZ_ASSIGN(auto api, ports.connect(endpoint));
-  if (endpoint.name_space.empty()) return std::move(api);
+  if (endpoint.name_space.empty()) return api;
   return std::unique_ptr<Api>(std::make_unique<NamespacedApi>(std::move(api), endpoint.name_space));
 }
 
