@@ -1,4 +1,5 @@
 #include "core/commands/command.h"
+#include "core/ready.h"
 
 namespace ez::core {
 namespace {
@@ -50,6 +51,8 @@ std::optional<Error> reject(Context& context, Run& run, std::uint32_t index, con
 
 void retry_task(Context& context, Run& run, std::uint32_t index) {
   Task& task = run.tasks.write(index);
+  // After a conflict it still holds its places, by the age that it is about to lose.
+  release_places(context.state, run, task, index, context.freed_keys);
   task.failures = 0;
   task.losses = 0;
   task.scheduled_ms = context.now_ms;
