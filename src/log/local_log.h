@@ -31,7 +31,7 @@ namespace ez::log {
 
 struct LocalLogOptions {
   std::uint64_t segment_bytes = 64ULL << 20;   // 4 KiB to 4 GiB; rounded up to whole sectors
-  std::uint64_t max_batch_bytes = 4ULL << 20;  // at most 64 MiB
+  std::uint64_t max_batch_bytes = 4ULL << 20;  // at most kMaxOutstandingBytes
   std::uint64_t reserve_bytes = 256ULL << 20;
   std::uint64_t reserve_check_bytes = 8ULL << 20;
   std::int64_t reserve_check_ms = 1000;
