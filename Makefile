@@ -24,4 +24,4 @@ clean:         ## Remove build outputs
 	rm -rf build
 sim: setup     ## The simulation alone: make sim SEEDS=1000 FIRST=1
 	@scripts/build release simulation
-	@EZ_SIM_SEEDS=$(or $(SEEDS),300) EZ_SIM_FIRST=$(or $(FIRST),1) build/release/tests/sim/simulation
+	@EZ_SIM_SEEDS=$(or $(SEEDS),1000) EZ_SIM_FIRST=$(or $(FIRST),1) build/release/tests/sim/simulation

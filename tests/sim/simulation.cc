@@ -1,8 +1,13 @@
-// Seeds of the simulated world. EZ_SIM_SEEDS=N runs that many (default 300), EZ_SIM_FIRST=S starts at S; a
+// Seeds of the simulated world. EZ_SIM_SEEDS=N runs that many (default 1000), EZ_SIM_FIRST=S starts at S; a
 // failure prints the one command that repeats it.
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "world.h"
 
@@ -14,11 +19,24 @@ std::uint64_t from_environment(const char* name, std::uint64_t fallback) {
   return text == nullptr ? fallback : std::strtoull(text, nullptr, 10);
 }
 
+// A broken invariant of the core aborts: the command that repeats it is said then, too.
+char repeat_text[128];
+
+void say_repeat(int signal) {
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, repeat_text, std::strlen(repeat_text));
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
 TEST(Simulation, EverySeedKeepsThePromise) {
   const std::uint64_t first = from_environment("EZ_SIM_FIRST", 1);
-  const std::uint64_t count = from_environment("EZ_SIM_SEEDS", 300);
+  const std::uint64_t count = from_environment("EZ_SIM_SEEDS", 1000);
   World::Tally sum;
+  std::signal(SIGABRT, say_repeat);
+  std::signal(SIGSEGV, say_repeat);
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    std::snprintf(repeat_text, sizeof repeat_text, "repeat with: make sim SEEDS=1 FIRST=%llu\n",
+                  static_cast<unsigned long long>(seed));
     World world(seed);
     std::string found = world.trouble(1'200);
     if (found.empty()) found = world.peace();
@@ -36,17 +54,23 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     sum.limited += world.tally().limited;
     sum.pauses += world.tally().pauses;
     sum.queued += world.tally().queued;
+    sum.repeated += world.tally().repeated;
+    sum.slow += world.tally().slow;
+    sum.full += world.tally().full;
+    sum.shares += world.tally().shares;
   }
   std::printf(
       "%llu seeds: %llu runs finished, %llu crashes, %llu changes of leader, %llu snapshots, %llu stale and "
       "%llu duplicate results, %llu unanswered starts, %llu merges, %llu decisions, "
-      "%llu restarts\n",
+      "%llu restarts, %llu records repeated, %llu slow and %llu full disks, %llu tasks of fair shares\n",
       static_cast<unsigned long long>(count), static_cast<unsigned long long>(sum.finished),
       static_cast<unsigned long long>(sum.crashes), static_cast<unsigned long long>(sum.takeovers),
       static_cast<unsigned long long>(sum.snapshots), static_cast<unsigned long long>(sum.stale),
       static_cast<unsigned long long>(sum.duplicate), static_cast<unsigned long long>(sum.unknown),
       static_cast<unsigned long long>(sum.merges), static_cast<unsigned long long>(sum.decisions),
-      static_cast<unsigned long long>(sum.restarts));
+      static_cast<unsigned long long>(sum.restarts),
+      static_cast<unsigned long long>(sum.repeated), static_cast<unsigned long long>(sum.slow),
+      static_cast<unsigned long long>(sum.full), static_cast<unsigned long long>(sum.shares));
   if (count >= 100) {
     // A world in which nothing goes wrong proves nothing.
     EXPECT_GT(sum.crashes, count);
@@ -60,6 +84,10 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     EXPECT_GT(sum.limited, count);
     EXPECT_GT(sum.pauses, count / 2);
     EXPECT_GT(sum.queued, count);
+    EXPECT_GT(sum.repeated, count);
+    EXPECT_GT(sum.slow, count / 2);
+    EXPECT_GT(sum.full, count / 4);
+    EXPECT_GT(sum.shares, count);
   }
 }
 

@@ -23,7 +23,7 @@ log::FakeLogOptions troubled() {
 }  // namespace
 
 World::World(std::uint64_t seed)
-    : random_(seed), kernel_random_(seed ^ 0x5eed), cluster_(seed ^ 0x109, troubled()) {
+    : random_(seed), kernel_random_(seed ^ 0x5eed), cluster_(seed ^ 0x109, troubled()), replica_(cluster_) {
   const std::uint64_t kinds = 2 + random_.below(3);
   for (std::uint64_t i = 0; i < kinds; ++i)
     workflows_.push_back(random_workflow(random_, static_cast<int>(i)));
@@ -233,13 +233,17 @@ void World::snapshot() {
   auto writer = log_->begin_snapshot(frozen.applied, kernel_->epoch());
   if (!writer.ok()) return;
   kernel_->snapshot_started();
-  Status status =
-      core::encode_snapshot(frozen, [&](std::string_view piece) { return (*writer)->write(piece); });
+  std::string bytes;
+  Status status = core::encode_snapshot(frozen, [&](std::string_view piece) {
+    bytes += piece;
+    return (*writer)->write(piece);
+  });
   if (status.ok() && random_.chance(9, 10)) {
     status = (*writer)->commit();
     if (status.ok()) {
       history_ = std::max(history_, frozen.applied);
       ++tally_.snapshots;
+      if (random_.chance(1, 2)) replica_.restore(std::move(bytes), frozen.applied);
       return kernel_->snapshot_ended(frozen.applied, true);
     }
   }
@@ -270,6 +274,8 @@ void World::act() {
       break;
     case 6:
       if (random_.chance(1, 12)) crash();
+      if (random_.chance(1, 60)) disturb_log();
+      if (random_.chance(1, 30)) repeat_record();
       break;
     case 7:
       // The wall clock of a machine may jump; nobody may be expired or fired early for good because of it.
@@ -363,13 +369,21 @@ std::string World::check() {
   const auto findings = core::find_broken_invariants(kernel_->state());
   if (!findings.empty()) return findings[0];
   if (auto found = check_limits(); !found.empty()) return found;
-  return check_namespaces();
+  if (auto found = check_namespaces(); !found.empty()) return found;
+  return check_shares();
 }
 
 std::string World::trouble(int steps) {
   for (int i = 0; i < steps; ++i) {
+    if (log_trouble_ > 0 && --log_trouble_ == 0) {
+      cluster_.set_options(troubled());
+      cluster_.set_disk_full(false);
+    }
     act();
     step();
+    if (i % 40 == 0) {
+      if (auto found = check_replica(); !found.empty()) return "step " + std::to_string(i) + ": " + found;
+    }
     if (auto found = check(); !found.empty()) return "step " + std::to_string(i) + ": " + found;
   }
   return "";
@@ -378,6 +392,7 @@ std::string World::trouble(int steps) {
 std::string World::peace() {
   faults_ = false;
   cluster_.set_options({});
+  cluster_.set_disk_full(false);
   for (SimAgent& agent : agents_) agent.deaf_until_us = 0;
   for (int i = 0; i < 60'000; ++i) {
     if (registered_.size() < workflows_.size()) register_workflows();
@@ -411,6 +426,7 @@ std::string World::peace() {
         if (run.id && !finished_.contains(*run.id))
           return "acknowledged " + to_text(*run.id) + " is neither live nor finished";
       }
+      if (auto found = check_replica(); !found.empty()) return found;
       return compare_replay();
     }
   }

@@ -15,7 +15,9 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "engine/kernel.h"
+#include "fairness.h"
 #include "log/fake_log.h"
+#include "replica.h"
 
 namespace ez::sim {
 
@@ -66,7 +68,7 @@ class World final : public engine::KernelListener {
   struct Tally {
     std::uint64_t crashes = 0, takeovers = 0, snapshots = 0, finished = 0, acknowledged = 0, stale = 0,
                   duplicate = 0, expired = 0, unknown = 0, merges = 0, decisions = 0, restarts = 0,
-                  limited = 0, pauses = 0, queued = 0;
+                  limited = 0, pauses = 0, queued = 0, repeated = 0, slow = 0, full = 0, shares = 0;
   };
   [[nodiscard]] const Tally& tally() const { return tally_; }
 
@@ -90,6 +92,8 @@ class World final : public engine::KernelListener {
   void set_namespace();
   void set_pause(bool paused);
   void resume_all();
+  void disturb_log();
+  void repeat_record();
   void decide(bool kindly);
   void agent_turn(SimAgent& agent, bool kind);
   void agent_register(SimAgent& agent);
@@ -98,6 +102,8 @@ class World final : public engine::KernelListener {
   void send_result(SimAgent& agent, const core::pb::ReportResult& result, bool kind);
   [[nodiscard]] std::string check();
   [[nodiscard]] std::string check_limits();
+  [[nodiscard]] std::string check_replica();
+  [[nodiscard]] std::string check_shares();
   [[nodiscard]] std::string check_namespaces();
   [[nodiscard]] std::string compare_replay();
 
@@ -117,6 +123,10 @@ class World final : public engine::KernelListener {
   std::set<std::uint64_t> accepted_fences_;
   std::map<std::string, core::Namespace> seen_;  // namespaces as they were at the last check
   LogIndex history_;
+  Replica replica_;
+  Fairness fairness_;
+  std::uint64_t disturbances_ = 0;  // crashes and takeovers at the last look at the shares
+  int log_trouble_ = 0;             // steps until the log is quick and has room again
   std::string broken_;
   Tally tally_;
   bool faults_ = true;
