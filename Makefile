@@ -1,6 +1,6 @@
 # The front door. `make demo` and `make test` are all that a newcomer needs; both install what is missing.
 SHELL := /bin/bash
-.PHONY: help setup dev build asan demo test lint bench soak clean sim
+.PHONY: help setup dev build asan demo test lint bench soak mutate clean sim
 help:          ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 setup:         ## Install missing Debian packages
@@ -20,6 +20,8 @@ bench: build   ## Benchmarks; docs/PERFORMANCE.md says how to read them
 	@scripts/bench
 soak: setup    ## Long runs: thread sanitizer, fuzzing, kill -9 rounds
 	@scripts/soak
+mutate: setup  ## Plant bugs and see that the simulation finds each; about half an hour
+	@scripts/mutate
 clean:         ## Remove build outputs
 	rm -rf build
 sim: setup     ## The simulation alone: make sim SEEDS=1000 FIRST=1

@@ -7,9 +7,9 @@ import random
 import subprocess
 import threading
 import unittest
-import urllib.error
 
-from harness import Problem, Sandbox, Server, Worker, git, make_repository, wait_until
+from chaos import Chaos
+from harness import Sandbox, git, make_repository, wait_until
 
 PLAIN = """
 name: plain
@@ -60,61 +60,25 @@ class Crash(unittest.TestCase):
 
     def test_nothing_acknowledged_is_lost(self):
         repository = make_repository(self.box.root / "repo")
-        server = Server(self.box.data).start()
-        self.addCleanup(server.stop)
-        workers = [Worker(server, f"worker-{n}", 4, self.box.root / f"workspaces-{n}") for n in range(2)]
-        for worker in workers:
-            worker.start()
-            self.addCleanup(worker.stop)
-
-        stop = threading.Event()
-
-        def insist(action):
-            """What a careful client does: the same request again until there is an answer."""
-            while True:
-                try:
-                    return action()
-                except Problem as problem:
-                    if not problem.body.get("retry"):
-                        raise
-                except (OSError, urllib.error.URLError):
-                    pass
-                stop.wait(0.05)
-
+        chaos = Chaos(self, self.box, self.random)
+        server = chaos.server
         for source in (PLAIN, MERGING):
-            insist(lambda text=source: server.register(text))
+            chaos.insist(lambda text=source: server.register(text))
         acknowledged: dict[str, str] = {}
-        moment = threading.Event()
 
         def client():
             for n in range(self.wanted):
-                if stop.is_set():
+                if chaos.stopped.is_set():
                     return
                 merging = n % 8 == 0
                 key = f"key-{n}"
-                acknowledged[key] = insist(lambda: server.start_run(
+                acknowledged[key] = chaos.insist(lambda: server.start_run(
                     "merging" if merging else "plain", {"repo": str(repository)} if merging else {}, key))
 
         starter = threading.Thread(target=client)
         starter.start()
-        self.addCleanup(stop.set)
         for _ in range(self.kills):
-            # The moment of the kill is random on purpose; nothing is waited for.
-            moment.wait(self.random.uniform(0.2, 1.5))
-            victims = self.random.choice(["server", "server", "worker", "both", "all"])
-            for worker in workers if victims == "all" else [self.random.choice(workers)]:
-                if victims != "server":
-                    worker.kill()
-            if victims != "worker":
-                server.kill()
-                server.start()
-            for worker in workers:
-                worker.server = server
-                # The port is a new one after a restart, so that the agents are started anew with it.
-                if victims != "worker":
-                    worker.kill()
-                if worker.process.poll() is not None:
-                    worker.start()
+            chaos.round(0.2, 1.5)
         starter.join(timeout=120)
         self.assertFalse(starter.is_alive(), "the client never got all its answers")
         self.assertEqual(len(acknowledged), self.wanted)
@@ -123,15 +87,8 @@ class Crash(unittest.TestCase):
         views = {key: server.wait_for_run(run, 240) for key, run in acknowledged.items()}
         bad = {key: (view["id"], view["error"]) for key, view in views.items() if view["state"] != "succeeded"}
         self.assertEqual(bad, {})
-        count = 0
-        cursor = ""
-        while True:
-            page = server.call("GET", f"/v1/runs?limit=200&state=finished&cursor={cursor}")
-            count += len(page["items"])
-            cursor = page.get("next_cursor")
-            if not cursor:
-                break
-        self.assertEqual(count, self.wanted, "a run was started that nobody was told of, or one is missing")
+        self.assertEqual(len(chaos.all_runs()), self.wanted,
+                         "a run was started that nobody was told of, or one is missing")
 
         for view in views.values():
             for task in view["tasks"]:
@@ -145,9 +102,9 @@ class Crash(unittest.TestCase):
                 for name in ("left", "right", "join"):
                     self.assertTrue(git(repository, "show", f"{view['branch']}:{name}-{view['id']}.txt"))
 
-        for worker in workers:
+        for worker in chaos.workers:
             worker.stop()
-        for worker in workers:
+        for worker in chaos.workers:
             worker.start()
         def clean():
             return len(git(repository, "worktree", "list").splitlines()) == 1
