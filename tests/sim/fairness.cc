@@ -51,9 +51,9 @@ std::string Fairness::observe(const core::State& state, bool steady, bool distur
     for (const auto& [b, two] : counts_) {
       // one.served / one.weight - two.served / two.weight <= 1 / one.weight + 1 / two.weight
       if (one.served * two.weight <= two.served * one.weight + one.weight + two.weight) continue;
-      return "namespace " + state.namespaces[a].name + " of weight " + std::to_string(one.weight) + " was served " +
-             std::to_string(one.served) + " tasks, " + state.namespaces[b].name + " of weight " +
-             std::to_string(two.weight) + " only " + std::to_string(two.served);
+      return "namespace " + state.namespaces[a].name + " of weight " + std::to_string(one.weight) +
+             " was served " + std::to_string(one.served) + " tasks, " + state.namespaces[b].name +
+             " of weight " + std::to_string(two.weight) + " only " + std::to_string(two.served);
     }
   }
   return "";

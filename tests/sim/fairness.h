@@ -1,6 +1,6 @@
-// Whether namespaces get their shares: counts, from the outside, what each namespace was served while both always had
-// work that the agents could do, and compares it with the weights. The bound is that of start-time fair queueing:
-// served / weight of two namespaces differs by at most one task of each.
+// Whether namespaces get their shares: counts, from the outside, what each namespace was served while both
+// always had work that the agents could do, and compares it with the weights. The bound is that of start-time
+// fair queueing: served / weight of two namespaces differs by at most one task of each.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ namespace ez::sim {
 
 class Fairness {
  public:
-  // After every step. `steady`: nothing is under way between choosing and applying. `disturbed`: the leader changed, so
-  // that the shares begin anew. Empty: fine.
+  // After every step. `steady`: nothing is under way between choosing and applying. `disturbed`: the leader
+  // changed, so that the shares begin anew. Empty: fine.
   [[nodiscard]] std::string observe(const core::State& state, bool steady, bool disturbed);
   // Tasks that were compared.
   [[nodiscard]] std::uint64_t compared() const { return compared_; }

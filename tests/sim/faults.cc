@@ -18,8 +18,8 @@ void World::disturb_log() {
   cluster_.set_options(options);
 }
 
-// A client or an agent that saw no answer asked another leader again: what is in the log comes once more, late and out of
-// its order, whatever it was.
+// A client or an agent that saw no answer asked another leader again: what is in the log comes once more,
+// late and out of its order, whatever it was.
 void World::repeat_record() {
   if (cluster_.entries().empty()) return;
   std::string bytes = cluster_.entries()[random_.below(cluster_.entries().size())].bytes;

@@ -19,7 +19,8 @@ std::string Replica::catch_up(const core::State& leader) {
     bool given = snapshot_.empty();
     if (!given) {
       const Status status = core::decode_snapshot(
-          [&]() -> Result<std::string> { return std::exchange(given, true) ? std::string() : snapshot_; }, state_);
+          [&]() -> Result<std::string> { return std::exchange(given, true) ? std::string() : snapshot_; },
+          state_);
       if (!status.ok()) return "a replica cannot read the snapshot: " + status.error().to_string();
       state_.applied = snapshot_index_;
     }

@@ -1,5 +1,6 @@
-// A second reader of the same log, as a replica of a cluster is: it applies what has been committed, starts anew from
-// a snapshot when it has fallen behind the trimmed log, and must hold the same state as the leader at every index.
+// A second reader of the same log, as a replica of a cluster is: it applies what has been committed, starts
+// anew from a snapshot when it has fallen behind the trimmed log, and must hold the same state as the leader
+// at every index.
 #pragma once
 
 #include <string>
@@ -13,9 +14,11 @@ class Replica {
  public:
   explicit Replica(log::FakeCluster& cluster) : cluster_(cluster) {}
 
-  // Applies records up to `index` and compares with the leader's state, which is that after `index`. Empty: equal.
+  // Applies records up to `index` and compares with the leader's state, which is that after `index`. Empty:
+  // equal.
   [[nodiscard]] std::string catch_up(const core::State& leader);
-  // Forgets everything; the next catch_up() begins with `snapshot` (bytes of core::encode_snapshot at that index).
+  // Forgets everything; the next catch_up() begins with `snapshot` (bytes of core::encode_snapshot at that
+  // index).
   void restore(std::string snapshot, LogIndex index);
 
  private:

@@ -68,9 +68,9 @@ TEST(Simulation, EverySeedKeepsThePromise) {
       static_cast<unsigned long long>(sum.snapshots), static_cast<unsigned long long>(sum.stale),
       static_cast<unsigned long long>(sum.duplicate), static_cast<unsigned long long>(sum.unknown),
       static_cast<unsigned long long>(sum.merges), static_cast<unsigned long long>(sum.decisions),
-      static_cast<unsigned long long>(sum.restarts),
-      static_cast<unsigned long long>(sum.repeated), static_cast<unsigned long long>(sum.slow),
-      static_cast<unsigned long long>(sum.full), static_cast<unsigned long long>(sum.shares));
+      static_cast<unsigned long long>(sum.restarts), static_cast<unsigned long long>(sum.repeated),
+      static_cast<unsigned long long>(sum.slow), static_cast<unsigned long long>(sum.full),
+      static_cast<unsigned long long>(sum.shares));
   if (count >= 100) {
     // A world in which nothing goes wrong proves nothing.
     EXPECT_GT(sum.crashes, count);
