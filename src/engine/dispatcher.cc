@@ -1,9 +1,32 @@
 #include "engine/dispatcher.h"
 
 #include <algorithm>
+#include <array>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
 #include <tuple>
 
+#include "orchestration/agent_choice.h"
+
 namespace ez::engine {
+namespace {
+
+// Without a repository there is no warmth to look for, so fewer are enough to find a light load.
+constexpr std::size_t kCandidatesWithoutRepository = 4;
+constexpr std::size_t kWarmRepositories = 4;  // what a worker keeps (agents/workspace.h)
+
+// The hash of the repository of which the task needs a worktree; nullopt: it needs none.
+std::optional<std::size_t> repository_of(const core::State& state, RunId id, std::uint32_t index) {
+  const core::Run* run = state.find_run(id);
+  if (run == nullptr || run->repository.empty() || index >= run->tasks.size()) return std::nullopt;
+  const core::Task& task = run->tasks[index];
+  if (run->definition_of(task).workspace == orchestration::WorkspaceMode::kNone) return std::nullopt;
+  return std::hash<std::string>{}(run->repository);
+}
+
+}  // namespace
 
 Dispatcher::Line::value_type Dispatcher::place_of(const Demand& demand, DemandId id) {
   return {demand.taken / demand.grain, id};
@@ -103,7 +126,7 @@ std::vector<Assignment> Dispatcher::choose(const core::State& state) {
       sources.erase(best);
       continue;
     }
-    const DemandId id = best->line->begin()->second;
+    const DemandId id = pick(state, *best->line, best->head.key, given);
     Demand& demand = demands_.at(id);
     const core::Agent& agent = state.agents.at(demand.agent);
     step_out(state, id, demand);
@@ -155,10 +178,48 @@ std::vector<core::Lease> Dispatcher::ended(const core::State& state, const Assig
     line_up(state, assignment.demand, demand);
     return {};
   }
+  note_warm(state, granted);
   const Deliver deliver = std::move(demand.deliver);
   demands_.erase(found);
   deliver(std::move(granted));
   return {};
+}
+
+DemandId Dispatcher::pick(const core::State& state, const Line& line, const core::ReadyKey& key,
+                          const std::map<AgentId, std::uint32_t>& given) const {
+  if (line.size() == 1) return line.begin()->second;
+  const std::optional<std::size_t> repository = repository_of(state, key.run, key.task);
+  const std::size_t most = repository ? orchestration::kMaxCandidates : kCandidatesWithoutRepository;
+  std::array<orchestration::AgentCandidate, orchestration::kMaxCandidates> candidates;
+  std::array<DemandId, orchestration::kMaxCandidates> ids{};
+  std::size_t count = 0;
+  for (const auto& [rounds, id] : line) {
+    // They stand in the order of rounds, and fewer rounds always win.
+    if (count == most || rounds != line.begin()->first) break;
+    const core::Agent& agent = state.agents.at(demands_.at(id).agent);
+    const auto taken = given.find(agent.id);
+    const auto warm = warm_.find(agent.id);
+    ids[count] = id;
+    candidates[count++] = {
+        rounds,
+        repository && warm != warm_.end() &&
+            std::find(warm->second.begin(), warm->second.end(), *repository) != warm->second.end(),
+        agent.running + (taken == given.end() ? 0 : taken->second),
+        std::max<std::uint32_t>(1, agent.capacity)};
+  }
+  return ids[orchestration::choose_agent(std::span(candidates.data(), count))];
+}
+
+void Dispatcher::note_warm(const core::State& state, const std::vector<core::Lease>& leases) {
+  for (const core::Lease& lease : leases) {
+    if (lease.merge) continue;
+    const auto repository = repository_of(state, lease.run, lease.task);
+    if (!repository) continue;
+    std::vector<std::size_t>& known = warm_[lease.agent];
+    std::erase(known, *repository);
+    known.push_back(*repository);
+    if (known.size() > kWarmRepositories) known.erase(known.begin());
+  }
 }
 
 bool Dispatcher::proposed(DemandId id) const {
@@ -167,6 +228,7 @@ bool Dispatcher::proposed(DemandId id) const {
 }
 
 void Dispatcher::forget_agent(AgentId agent) {
+  warm_.erase(agent);
   for (auto at = demands_.begin(); at != demands_.end();) {
     if (at->second.agent != agent) {
       ++at;
@@ -182,6 +244,7 @@ void Dispatcher::clear() {
   demands_.clear();
   lines_.clear();
   parked_.clear();
+  warm_.clear();
   outlook_.clear();
   known_classes_ = 0;
 }

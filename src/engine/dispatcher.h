@@ -2,8 +2,9 @@
 // only a proposal; core checks it again when the Assign command is applied.
 //
 // The order of tasks is the state's: namespaces by their share, within a namespace by rank (priority with
-// ageing). The order of agents is first come, first served, one grain of tasks at a time in turns, so that
-// load spreads over all that wait. A grain is a sixteenth of the agent's capacity: an agent for many small
+// ageing). Agents take turns of one grain of tasks, so that load spreads over all that wait; within a turn
+// orchestration/agent_choice.h decides: who has a warm worktree of the task's repository, who has the lighter
+// load, who has waited longest. A grain is a sixteenth of the agent's capacity: an agent for many small
 // tasks gets some with each answer, which saves most of the round trips, and the load is never further from
 // even than that. Cost: O(log n) a task, plus the number of ability classes with work.
 //
@@ -85,13 +86,19 @@ class Dispatcher {
   [[nodiscard]] static Line::value_type place_of(const Demand& demand, DemandId id);
   void line_up(const core::State& state, DemandId id, Demand& demand);
   void step_out(const core::State& state, DemandId id, Demand& demand);
+  // Who of the line gets the task.
+  [[nodiscard]] DemandId pick(const core::State& state, const Line& line, const core::ReadyKey& key,
+                              const std::map<AgentId, std::uint32_t>& given) const;
+  void note_warm(const core::State& state, const std::vector<core::Lease>& leases);
 
   DemandId next_ = 1;
   std::map<DemandId, Demand> demands_;
   std::map<core::ClassId, Line> lines_;
   std::size_t known_classes_ = 0;
   std::set<DemandId> parked_;  // their agent is full; looked at again in every choose()
-  Outlook outlook_;            // what is on the way through the log
+  // Repositories, by hash, of which an agent probably has a worktree: those it worked on last.
+  std::map<AgentId, std::vector<std::size_t>> warm_;
+  Outlook outlook_;  // what is on the way through the log
 };
 
 }  // namespace ez::engine

@@ -37,11 +37,12 @@ class Floor {
     body->set_max_running(most.value_or(0));
     EXPECT_FALSE(world.send(std::move(command)).error);
   }
-  void offer(AgentId agent, std::uint32_t want) {
+  DemandId offer(AgentId agent, std::uint32_t want) {
     const auto id = dispatcher.offer(world.state, agent, want, [this](std::vector<core::Lease> leases) {
       granted.insert(granted.end(), leases.begin(), leases.end());
     });
-    ASSERT_TRUE(id.ok());
+    EXPECT_TRUE(id.ok());
+    return id.ok() ? *id : 0;
   }
   // One choice, carried through the state. Returns how many leases it gave.
   std::size_t turn() {
@@ -193,6 +194,43 @@ TEST(Dispatcher, ManyNamespacesAllGetTheirTurn) {
   std::set<std::string> seen;
   for (const auto& lease : floor.granted) seen.insert(floor.space_of(lease));
   EXPECT_EQ(seen.size(), 50U);
+}
+
+TEST(Dispatcher, AWarmWorkspaceDrawsWorkOfItsRepository) {
+  Floor floor;
+  floor.workflow("n", "one", "  - {id: a, run: x, workspace: read}\n", "repository: /srv/one\n");
+  floor.workflow("n", "two", "  - {id: a, run: x, workspace: read}\n", "repository: /srv/two\n");
+  const AgentId left = floor.world.agent("left", 4);
+  const AgentId right = floor.world.agent("right", 4);
+  const auto agent_of = [&](const std::string& workflow, AgentId first, AgentId second) {
+    floor.start("n", workflow);
+    const DemandId ahead = floor.offer(first, 1);
+    const DemandId behind = floor.offer(second, 1);
+    EXPECT_EQ(floor.turn(), 1U);
+    const AgentId got = floor.granted.back().agent;
+    EXPECT_TRUE(floor.dispatcher.withdraw(floor.world.state, got == first ? behind : ahead));
+    return got;
+  };
+  EXPECT_EQ(agent_of("one", left, right), left);
+  EXPECT_EQ(agent_of("two", right, left), right);
+  // Whoever stands first: the worktree decides.
+  EXPECT_EQ(agent_of("one", right, left), left);
+  EXPECT_EQ(agent_of("two", left, right), right);
+}
+
+TEST(Dispatcher, TheLighterLoadGoesFirst) {
+  Floor floor;
+  floor.workflow("n", "w", kOne);
+  const AgentId busy = floor.world.agent("busy", 4);
+  const AgentId idle = floor.world.agent("idle", 4);
+  floor.start("n", "w");
+  floor.offer(busy, 1);
+  EXPECT_EQ(floor.turn(), 1U);
+  floor.start("n", "w");
+  floor.offer(busy, 1);
+  floor.offer(idle, 1);
+  EXPECT_EQ(floor.turn(), 1U);
+  EXPECT_EQ(floor.granted.back().agent, idle);
 }
 
 }  // namespace
