@@ -17,21 +17,6 @@ namespace fs = std::filesystem;
 using orchestration::Diagnostic;
 using orchestration::InputType;
 
-Result<std::string> read_file(const std::string& path, std::uint64_t most, Code too_large) {
-  std::error_code failed;
-  if (fs::is_directory(path, failed)) return Error(Code::IoFailed, path + " is a directory");
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return system_error(Code::IoFailed, Code::IoFailed, "open " + path, errno);
-  std::string text;
-  char piece[64 * 1024];
-  while (in.read(piece, sizeof piece) || in.gcount() > 0) {
-    text.append(piece, static_cast<std::size_t>(in.gcount()));
-    if (text.size() > most) return Error(too_large, path + " has more than " + size_text(most));
-  }
-  if (in.bad()) return Error(Code::IoFailed, "read " + path + " failed");
-  return text;
-}
-
 Result<std::vector<fs::path>> shipped_paths(const fs::path& folder) {
   std::error_code failed;
   if (!fs::is_directory(fs::symlink_status(folder, failed))) {
@@ -109,6 +94,21 @@ Result<Value> input_value(const orchestration::Input& input, std::string text) {
 }
 
 }  // namespace
+
+Result<std::string> read_file(const std::string& path, std::uint64_t most, Code too_large) {
+  std::error_code failed;
+  if (fs::is_directory(path, failed)) return Error(Code::IoFailed, path + " is a directory");
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return system_error(Code::IoFailed, Code::IoFailed, "open " + path, errno);
+  std::string text;
+  char piece[64 * 1024];
+  while (in.read(piece, sizeof piece) || in.gcount() > 0) {
+    text.append(piece, static_cast<std::size_t>(in.gcount()));
+    if (text.size() > most) return Error(too_large, path + " has more than " + size_text(most));
+  }
+  if (in.bad()) return Error(Code::IoFailed, "read " + path + " failed");
+  return text;
+}
 
 Result<WorkflowFile> read_workflow_file(const std::string& path) {
   WorkflowFile file;

@@ -19,6 +19,8 @@ struct WorkflowFile {
   orchestration::ParsedWorkflow parsed;
 };
 
+// A whole file of at most `most` bytes. Errors: IO_FAILED, `too_large`.
+[[nodiscard]] Result<std::string> read_file(const std::string& path, std::uint64_t most, Code too_large);
 // IO_FAILED, WORKFLOW_TOO_LARGE. Mistakes in it are in `parsed`.
 [[nodiscard]] Result<WorkflowFile> read_workflow_file(const std::string& path);
 

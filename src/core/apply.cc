@@ -54,6 +54,9 @@ void apply(State& state, const pb::Command& command, LogIndex index, Effects& ef
     case pb::Command::kSetPause:
       apply_set_pause(context, command.set_pause());
       break;
+    case pb::Command::kSendSignal:
+      apply_send_signal(context, command.send_signal());
+      break;
     case pb::Command::BODY_NOT_SET:
       effects.reply.error = Error(Code::RequestInvalid, "a command without a body");
       break;

@@ -25,6 +25,7 @@ struct Reply {
   bool created = false;       // false: it was there already (same content, same idempotency key)
   enum class Result : std::uint8_t { kNone, kAccepted, kDuplicate, kStale } result = Result::kNone;
   std::vector<Lease> granted;  // Assign
+  std::string task;            // SendSignal: who took it; empty: it is kept
 };
 
 // What a follower is told besides changes of state.

@@ -110,6 +110,7 @@ class Scan {
       ++timers_;
     }
     expect(task.state != TaskState::kBackoff || task.due_ms != 0, name + " backs off without a timer");
+    check_wait(run, task, name);
     const bool active = run.state == RunState::kRunning;
     if (task.state == TaskState::kReady || task.state == TaskState::kMergeReady) {
       const auto merge = state_.class_ids.find("merge");
@@ -138,6 +139,20 @@ class Scan {
       expect(missing == task.missing && missing > 0, name + ": open instances are counted wrongly");
     }
     expect(!is_terminal(task.state) || task.held == 0, name + " is over but holds a place");
+  }
+
+  void check_wait(const Run& run, const Task& task, const std::string& name) {
+    const auto& wait = run.definition_of(task).wait;
+    if (task.state != TaskState::kTimer && task.state != TaskState::kSignal) return;
+    expect(wait.has_value() && wait->signal.empty() == (task.state == TaskState::kTimer),
+           name + " waits for something else than its definition says");
+    if (!wait || run.state == RunState::kPaused) return;  // what fires meanwhile is looked at afterwards
+    expect(task.due_ms != 0 || (task.state == TaskState::kSignal && wait->timeout_ms == 0),
+           name + " waits without a timer");
+    if (task.state != TaskState::kSignal || !run.mail) return;
+    expect(std::none_of(run.mail->kept.begin(), run.mail->kept.end(),
+                        [&](const Signal& signal) { return signal.name == wait->signal; }),
+           name + " waits for a signal that is kept");
   }
 
   void check_leases() {

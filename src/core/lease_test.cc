@@ -273,13 +273,14 @@ TEST(Snapshot, RestoredStateIsTheSameAndGoesOnTheSame) {
 }
 
 TEST(Transitions, TerminalStatesHaveNoWayOut) {
-  for (int from = static_cast<int>(kSucceeded); from < kTaskStates; ++from) {
+  for (int from = 0; from < kTaskStates; ++from) {
+    if (!is_terminal(static_cast<TaskState>(from))) {
+      EXPECT_TRUE(next_state(static_cast<TaskState>(from), TaskEvent::kCancel).has_value()) << from;
+      continue;
+    }
     for (int event = 0; event <= static_cast<int>(TaskEvent::kCancel); ++event) {
       EXPECT_FALSE(next_state(static_cast<TaskState>(from), static_cast<TaskEvent>(event)).has_value());
     }
-  }
-  for (int from = 0; from < static_cast<int>(kSucceeded); ++from) {
-    EXPECT_TRUE(next_state(static_cast<TaskState>(from), TaskEvent::kCancel).has_value()) << from;
   }
 }
 

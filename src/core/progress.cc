@@ -6,6 +6,7 @@
 #include "core/rate.h"
 #include "core/ready.h"
 #include "core/variables.h"
+#include "core/waits.h"
 #include "orchestration/retry.h"
 
 namespace ez::core {
@@ -253,6 +254,7 @@ void move(Context& context, Run& run, std::uint32_t index, TaskEvent event) {
 
 void enqueue(Context& context, Run& run, std::uint32_t index) {
   const orchestration::Task& definition = run.definition_of(run.tasks[index]);
+  if (definition.wait) return begin_wait(context, run, index);
   if (definition.concurrency && run.tasks[index].get().concurrency_key.empty()) {
     auto key = render(run, &run.tasks[index], definition.concurrency->key, Template::Quoting::kPlain);
     if (!key.ok()) {
@@ -518,6 +520,7 @@ void resume_run(Context& context, Run& run) {
       context.effects.ready_grew = true;
     }
   }
+  resume_waits(context, run);
 }
 
 void begin_run(Context& context, Run& run) {

@@ -12,6 +12,7 @@
 #include "base/cow.h"
 #include "base/ids.h"
 #include "base/value.h"
+#include "core/signals.h"
 #include "core/transitions.h"
 #include "orchestration/definition.h"
 
@@ -171,6 +172,7 @@ struct Run {
   bool admitted = true;                                      // it has its place under that key
   std::shared_ptr<const std::map<std::string, Seed>> seeds;  // by task key; null: not resumed
   std::vector<std::uint32_t> merge_queue;                    // front: the one being merged
+  Cow<Mail> mail;                                            // empty: no signal ever came
   TaskTable tasks;
   std::array<std::uint32_t, kTaskStates> counts{};  // tasks by state, groups included
   std::uint32_t open = 0;                           // tasks that are not terminal

@@ -144,6 +144,32 @@ Result<Task> decode_task(const pb::Task& in, const orchestration::Workflow& defi
   return task;
 }
 
+void encode_mail(const Mail& mail, pb::Run& out) {
+  for (const Signal& signal : mail.kept) {
+    pb::KeptSignal* slot = out.add_kept_signals();
+    slot->set_name(signal.name);
+    slot->set_payload(signal.payload);
+    slot->set_id(signal.id);
+    slot->set_principal(signal.principal);
+    slot->set_at_ms(signal.at_ms);
+  }
+  for (const SeenSignal& signal : mail.seen) {
+    pb::SeenSignal* slot = out.add_seen_signals();
+    slot->set_id(signal.id);
+    slot->set_hash(signal.hash);
+  }
+}
+
+Cow<Mail> decode_mail(const pb::Run& in) {
+  if (in.kept_signals().empty() && in.seen_signals().empty()) return {};
+  Mail mail;
+  for (const pb::KeptSignal& signal : in.kept_signals()) {
+    mail.kept.push_back({signal.name(), signal.payload(), signal.id(), signal.principal(), signal.at_ms()});
+  }
+  for (const pb::SeenSignal& signal : in.seen_signals()) mail.seen.push_back({signal.id(), signal.hash()});
+  return Cow<Mail>(std::move(mail));
+}
+
 }  // namespace
 
 void encode_run(const Run& run, pb::Run& out) {
@@ -177,6 +203,7 @@ void encode_run(const Run& run, pb::Run& out) {
   }
   for (const std::uint32_t index : run.merge_queue) out.add_merge_queue(index);
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) encode_task(run.tasks[i], *out.add_tasks());
+  if (run.mail) encode_mail(*run.mail, out);
   if (!run.seeds) return;
   for (const auto& [key, seed] : *run.seeds) {
     pb::SeedTask* slot = out.add_seeds();
@@ -231,6 +258,7 @@ Result<Run> decode_run(const pb::Run& in, const State& state) {
   if (run.tasks.size() < run.definition().tasks.size()) {
     return Error(Code::SnapshotDamaged, "the record of " + to_text(run.id) + " has too few tasks");
   }
+  run.mail = decode_mail(in);
   if (!in.seeds().empty()) {
     auto seeds = std::make_shared<std::map<std::string, Seed>>();
     for (const pb::SeedTask& seed : in.seeds()) {

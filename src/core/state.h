@@ -22,7 +22,7 @@
 namespace ez::core {
 
 // Semantics of the commands that this binary knows. A log that asks for more is refused (VERSION_BARRIER).
-inline constexpr std::uint32_t kSemantics = 2;
+inline constexpr std::uint32_t kSemantics = 3;
 inline constexpr std::uint32_t kRunTimer = UINT32_MAX;          // in TimerKey::task: the run's deadline
 inline constexpr std::uint32_t kRunWarnTimer = UINT32_MAX - 8;  // likewise: the warning before it
 inline constexpr std::int64_t kIdempotencyMs = 24LL * 3600 * 1000;

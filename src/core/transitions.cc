@@ -88,6 +88,20 @@ constexpr Row kTable[] = {
     {S::kExpanded, E::kFail, S::kFailed},
     {S::kExpanded, E::kCancel, S::kCancelled},
 
+    {S::kWaiting, E::kSleep, S::kTimer},
+    {S::kPaused, E::kSleep, S::kTimer},
+    {S::kTimer, E::kSucceed, S::kSucceeded},
+    {S::kTimer, E::kCancel, S::kCancelled},
+    {S::kTimer, E::kRestart, S::kWaiting},
+
+    {S::kWaiting, E::kAwaitSignal, S::kSignal},
+    {S::kPaused, E::kAwaitSignal, S::kSignal},
+    {S::kSignal, E::kSucceed, S::kSucceeded},
+    {S::kSignal, E::kFail, S::kFailed},
+    {S::kSignal, E::kPause, S::kPaused},  // its timeout passed
+    {S::kSignal, E::kCancel, S::kCancelled},
+    {S::kSignal, E::kRestart, S::kWaiting},
+
     {S::kApproval, E::kRestart, S::kWaiting},
     {S::kThrottled, E::kRestart, S::kWaiting},
     {S::kReady, E::kRestart, S::kWaiting},
@@ -120,7 +134,8 @@ std::string_view to_text(TaskState state) {
   constexpr std::string_view kNames[kTaskStates] = {"waiting",   "approval",     "throttled",   "ready",
                                                     "running",   "merge_queued", "merge_ready", "merging",
                                                     "backoff",   "conflict",     "paused",      "expanded",
-                                                    "succeeded", "failed",       "skipped",     "cancelled"};
+                                                    "succeeded", "failed",       "skipped",     "cancelled",
+                                                    "timer",     "signal"};
   return kNames[static_cast<int>(state)];
 }
 

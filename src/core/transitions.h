@@ -26,8 +26,10 @@ enum class TaskState : std::uint8_t {
   kFailed = 13,
   kSkipped = 14,
   kCancelled = 15,
+  kTimer = 16,   // for time to pass (definition: wait)
+  kSignal = 17,  // for a signal (definition: wait)
 };
-inline constexpr int kTaskStates = 16;
+inline constexpr int kTaskStates = 18;
 
 enum class TaskEvent : std::uint8_t {
   kSkip,
@@ -47,6 +49,8 @@ enum class TaskEvent : std::uint8_t {
   kCancel,
   kRestart,  // a person wants it done again
   kReopen,   // of a for_each: one of its instances is done again
+  kSleep,
+  kAwaitSignal,
 };
 
 // Numbers are logged: append only.
@@ -64,7 +68,9 @@ inline constexpr int kRunStates = 6;
 // The state after `event`, or nullopt when the table has no such row.
 [[nodiscard]] std::optional<TaskState> next_state(TaskState from, TaskEvent event);
 
-[[nodiscard]] constexpr bool is_terminal(TaskState state) { return state >= TaskState::kSucceeded; }
+[[nodiscard]] constexpr bool is_terminal(TaskState state) {
+  return state >= TaskState::kSucceeded && state <= TaskState::kCancelled;
+}
 [[nodiscard]] constexpr bool is_terminal(RunState state) {
   return state >= RunState::kSucceeded && state <= RunState::kCancelled;
 }

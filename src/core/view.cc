@@ -59,6 +59,20 @@ Value warnings_view(const Run& run) {
   return Value(std::move(out));
 }
 
+// Those that no task has taken yet.
+Value signals_view(const Run& run) {
+  Value::List out;
+  if (!run.mail) return Value(std::move(out));
+  for (const Signal& signal : run.mail->kept) {
+    out.push_back(Value(Value::Map{{"name", Value(signal.name)},
+                                   {"id", signal.id.empty() ? Value() : Value(signal.id)},
+                                   {"sent_by", Value(signal.principal)},
+                                   {"sent_at", time_view(signal.at_ms)},
+                                   {"bytes", number(signal.payload.size())}}));
+  }
+  return Value(std::move(out));
+}
+
 }  // namespace
 
 Value error_view(const TaskError& error) {
@@ -104,6 +118,7 @@ Value run_view(const Run& run) {
   tasks.reserve(run.tasks.size());
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) tasks.push_back(task_view(run, i));
   view.set("tasks", Value(std::move(tasks)));
+  view.set("signals", signals_view(run));
   return view;
 }
 
@@ -124,7 +139,7 @@ Value task_view(const Run& run, std::uint32_t index) {
                  {"attempt", number(task.attempt)},
                  {"max_attempts", number(definition.retry.max_attempts)},
                  {"dependencies", Value(std::move(dependencies))},
-                 {"agent_type", definition.is_approval_only() ? Value() : Value(definition.agent.type)},
+                 {"agent_type", definition.needs_agent() ? Value(definition.agent.type) : Value()},
                  {"agent", task.agent.valid() ? Value(to_text(task.agent)) : Value()},
                  {"scheduled_at", time_view(task.scheduled_ms)},
                  {"started_at", time_view(task.started_ms)},
@@ -148,6 +163,8 @@ Value task_view(const Run& run, std::uint32_t index) {
                  {"instances", group ? number(task.child_count) : Value()},
                  {"item", task.instance == kNoInstance ? Value() : item_of(run, task)}};
   if (waits_for_person(task.state)) map.emplace_back("message", Value(approval_message(run, task)));
+  if (definition.wait && !definition.wait->signal.empty())
+    map.emplace_back("signal", Value(definition.wait->signal));
   return Value(std::move(map));
 }
 

@@ -98,6 +98,13 @@ class Why {
                    std::to_string(task_.missing) + " of its " + std::to_string(task_.child_count) +
                        " instances are not finished.",
                    {{"open", number(task_.missing)}, {"instances", number(task_.child_count)}});
+      case TaskState::kTimer:
+        return add("timer",
+                   task_.due_ms == 0 ? "Its time has come; it goes on when the run is resumed."
+                                     : "It waits until " + format_time(task_.due_ms) + ".",
+                   {{"until", task_.due_ms == 0 ? Value() : text(format_time(task_.due_ms))}});
+      case TaskState::kSignal:
+        return signal();
       case TaskState::kSucceeded:
       case TaskState::kFailed:
       case TaskState::kSkipped:
@@ -248,6 +255,16 @@ class Why {
          {"weight", number(owner.weight)},
          {"of", number(weights)},
          {"others", Value(std::move(others))}});
+  }
+
+  void signal() {
+    const std::string& name = definition_.wait->signal;
+    const std::string limit =
+        task_.due_ms == 0 ? "." : ", at the longest until " + format_time(task_.due_ms) + ".";
+    add("signal",
+        "It waits for the signal " + name + limit + " `ez signal " + to_text(run_.id) + " " + name +
+            "` sends it.",
+        {{"signal", text(name)}, {"until", task_.due_ms == 0 ? Value() : text(format_time(task_.due_ms))}});
   }
 
   void merge_queue() {

@@ -145,6 +145,13 @@ void write_task(std::string& out, const Task& task, Tables& tables) {
     a.source("message", task.approval->message);
   }
   if (task.budget_microusd) o.number("budget_microusd", *task.budget_microusd);
+  if (task.wait) {
+    ObjectWriter w(o.key("wait"));
+    if (task.wait->for_ms != 0) w.number("for_ms", task.wait->for_ms);
+    w.source("until", task.wait->until);
+    if (!task.wait->signal.empty()) w.text("signal", task.wait->signal);
+    if (task.wait->timeout_ms != 0) w.number("timeout_ms", task.wait->timeout_ms);
+  }
 }
 
 void write_tables(ObjectWriter& o, std::string& out, const Tables& tables) {
@@ -453,6 +460,18 @@ class CanonicalReader {
     }
     if (item.find("budget_microusd") != nullptr)
       out.budget_microusd = number<std::int64_t>(item, "budget_microusd", kMaxMoneyMicrousd);
+    if (const Value* wait = item.find("wait")) out.wait = a_wait(*wait);
+    return out;
+  }
+
+  Wait a_wait(const Value& given) {
+    Wait out;
+    if (given.find("for_ms") != nullptr) out.for_ms = number<std::int64_t>(given, "for_ms", kMaxDurationMs);
+    out.until = optional_template(given, "until");
+    if (given.find("signal") != nullptr) out.signal = text(given, "signal");
+    if (given.find("timeout_ms") != nullptr)
+      out.timeout_ms = number<std::int64_t>(given, "timeout_ms", kMaxDurationMs);
+    if ((out.for_ms > 0) + out.until.has_value() + is_name(out.signal) != 1) fail("wait");
     return out;
   }
 

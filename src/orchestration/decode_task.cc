@@ -15,16 +15,21 @@ constexpr std::array<std::string_view, 22> kTaskKeys{
     "id",         "name",       "dependencies", "when",      "for_each",  "max_parallel", "agent", "run",
     "prompt",     "env",        "verify",       "workspace", "artifacts", "concurrency",  "retry", "timeout",
     "on_failure", "checkpoint", "priority",     "sandbox",   "budget",    "rate"};
-constexpr std::array<std::string_view, 23> kAllTaskKeys = [] {
-  std::array<std::string_view, 23> keys{};
+constexpr std::array<std::string_view, 24> kAllTaskKeys = [] {
+  std::array<std::string_view, 24> keys{};
   std::copy(kTaskKeys.begin(), kTaskKeys.end(), keys.begin());
   keys[22] = "approval";
+  keys[23] = "wait";
   return keys;
 }();
 // What a task that only waits for a person has no use for.
 constexpr std::array<std::string_view, 13> kRunOnlyKeys{
     "for_each",    "max_parallel", "agent",    "env",     "verify", "workspace", "artifacts",
     "concurrency", "retry",        "priority", "sandbox", "budget", "rate"};
+// What a task that waits for time or a signal has no use for.
+constexpr std::array<std::string_view, 16> kNoWaitKeys{
+    "run",       "prompt",    "approval", "max_parallel", "agent", "env",      "verify",  "workspace",
+    "artifacts", "timeout",   "concurrency", "retry",     "priority", "sandbox", "budget", "rate"};
 constexpr std::array<std::string_view, 5> kDefaultsKeys{"retry", "timeout", "sandbox", "agent", "on_failure"};
 constexpr std::array<std::string_view, 5> kRetryKeys{"max_attempts", "backoff", "max_backoff", "multiplier",
                                                      "jitter"};
@@ -165,6 +170,10 @@ class TaskReader {
     fields_.read_template("prompt", task.prompt, scope("`prompt`", has_item));
     fields_.read_bool("checkpoint", task.checkpoint);
     read_approval(has_item);
+    if (fields_.get("wait")) {
+      read_timer(has_item);
+      return std::move(task);
+    }
     if (is_waiting()) {
       read_waiting();
       return std::move(task);
@@ -228,6 +237,23 @@ class TaskReader {
     }
   }
 
+  // A task that waits for time or a signal. What `defaults` says about work does not concern it.
+  void read_timer(bool has_item) {
+    Task& task = settings_.values;
+    task.wait = read_wait(decoder_, fields_, scope("`wait.until`", has_item));
+    refuse_keys(decoder_, fields_, kNoWaitKeys, "only waits");
+    const Task plain;
+    task.retry = plain.retry;
+    task.sandbox = plain.sandbox;
+    task.agent = plain.agent;
+    task.timeout = plain.timeout;
+    task.run.reset();
+    task.prompt.reset();
+    task.approval.reset();
+    read_policy(decoder_, fields_, task.on_failure);
+    read_for_each();
+  }
+
   void check_kind() {
     const Task& task = settings_.values;
     const auto run = fields_.key("run");
@@ -239,7 +265,8 @@ class TaskReader {
     } else if (!has_run && !has_prompt) {
       decoder_.error(
           fields_.node(), "the task has nothing to do",
-          "Give it `run` (a shell script), `prompt` (for an agent) or `approval` (wait for a person).");
+          "Give it `run` (a shell script), `prompt` (for an agent), `approval` (wait for a person) or "
+          "`wait` (for time or a signal).");
     } else if (has_run && task.agent.type != "exec") {
       decoder_.error(*run, "`run` is for agents of the type exec, not " + quoted(task.agent.type),
                      "Write `prompt` for this agent, or remove `agent.type`.");

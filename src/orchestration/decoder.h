@@ -122,6 +122,12 @@ class Fields {
                                                           const Scope& scope);
 [[nodiscard]] std::optional<Rate> read_rate(Decoder& decoder, const Fields& fields, const Scope& scope);
 
+// decode_wait.cc: nullopt also after a report.
+[[nodiscard]] std::optional<Wait> read_wait(Decoder& decoder, const Fields& fields, const Scope& scope);
+// decode_wait.cc: refuses the keys that have no meaning for a task of that kind ("only waits").
+void refuse_keys(Decoder& decoder, const Fields& fields, std::span<const std::string_view> keys,
+                 std::string_view kind);
+
 // decode_task.cc: the tasks of `list`, with `defaults` (may be absent) under each. False when dependencies
 // were wrong.
 [[nodiscard]] bool decode_tasks(Decoder& decoder, NodeId list, std::optional<NodeId> defaults,

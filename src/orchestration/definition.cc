@@ -31,6 +31,12 @@ std::optional<std::uint32_t> Workflow::find_task(std::string_view id) const {
   return *found;
 }
 
+bool Workflow::knows_signal(std::string_view signal) const {
+  return !signal.empty() && std::any_of(tasks.begin(), tasks.end(), [&](const Task& task) {
+    return task.wait && task.wait->signal == signal;
+  });
+}
+
 std::string_view to_text(Priority priority) {
   return name_of(kPriorities, static_cast<std::size_t>(priority));
 }

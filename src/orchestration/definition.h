@@ -91,6 +91,14 @@ struct Approval {
   std::optional<Template> message;
 };
 
+// What a task without an agent waits for: a stretch of time, a moment, or a signal.
+struct Wait {
+  std::int64_t for_ms = 0;        // more than 0: so long
+  std::optional<Template> until;  // a text: RFC 3339
+  std::string signal;             // its name
+  std::int64_t timeout_ms = 0;    // of a signal; 0: no limit
+};
+
 struct Task {
   std::string id;
   std::string name;                         // shown to people; the id when the file gives none
@@ -117,9 +125,12 @@ struct Task {
   Sandbox sandbox;
   std::optional<Approval> approval;
   std::optional<std::int64_t> budget_microusd;  // the most that one attempt may cost
+  std::optional<Wait> wait;                     // then it has no run and no prompt
 
   // Only waits for a person: no agent is needed.
   [[nodiscard]] bool is_approval_only() const { return approval.has_value() && !run && !prompt; }
+  // Something has to be done by an agent.
+  [[nodiscard]] bool needs_agent() const { return run.has_value() || prompt.has_value(); }
 };
 
 // How long finished runs of a workflow stay; 0: no limit of that kind. All 0: the server's rule.
@@ -154,6 +165,8 @@ struct Workflow {
 
   // Index of the task with that id, or nullopt. O(log n).
   [[nodiscard]] std::optional<std::uint32_t> find_task(std::string_view id) const;
+  // Whether a task waits for a signal of that name.
+  [[nodiscard]] bool knows_signal(std::string_view signal) const;
   std::vector<std::uint32_t> by_id;  // task indexes sorted by id, for find_task
 };
 

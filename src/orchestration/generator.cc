@@ -143,6 +143,11 @@ class Generator {
         return;
       }
     }
+    if (options_.waits && random_.chance(1, 10)) {
+      write_wait();
+      made_.push_back(std::move(made));
+      return;
+    }
     const bool is_for_each = options_.for_each && random_.chance(1, 5);
     if (is_for_each) write_for_each(readable);
     if (options_.prompts && random_.chance(1, 6)) {
@@ -200,6 +205,19 @@ class Generator {
       key("for_each: \"${{ " + output + " == null ? [] : " + output + ".list }}\"");
     }
     if (random_.chance(1, 2)) key("max_parallel: " + std::to_string(1 + random_.below(4)));
+  }
+
+  void write_wait() {
+    static constexpr std::array<std::string_view, 6> kWaits{
+        "{for: 90s}",
+        "{for: 1h30m}",
+        "{until: 2026-12-24T08:00:00+01:00}",
+        "{until: \"${{ inputs.flag ? '2026-12-24T08:00:00Z' : '2027-01-01T00:00:00Z' }}\"}",
+        "{signal: reviewed}",
+        "{signal: go-on, timeout: 2d}"};
+    ++out_.waits;
+    key("wait: " + std::string(pick(kWaits)));
+    if (options_.policies && random_.chance(1, 3)) key("on_failure: " + std::string(pick(kPolicies)));
   }
 
   void write_run(const std::vector<const Made*>& readable, bool is_for_each) {

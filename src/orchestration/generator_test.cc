@@ -49,6 +49,7 @@ TEST(Generator, KnowsWhichFeaturesItUsed) {
       seen.approvals += task.approval ? 1 : 0;
       seen.waiting += task.is_approval_only() ? 1 : 0;
       seen.prompts += task.prompt ? 1 : 0;
+      seen.waits += task.wait ? 1 : 0;
       seen.write_tasks += task.workspace == WorkspaceMode::kWrite ? 1 : 0;
       seen.concurrency += task.concurrency ? 1 : 0;
     }
@@ -58,17 +59,19 @@ TEST(Generator, KnowsWhichFeaturesItUsed) {
     EXPECT_EQ(seen.approvals, made.approvals) << "seed " << seed;
     EXPECT_EQ(seen.waiting, made.waiting) << "seed " << seed;
     EXPECT_EQ(seen.prompts, made.prompts) << "seed " << seed;
+    EXPECT_EQ(seen.waits, made.waits) << "seed " << seed;
     EXPECT_EQ(seen.write_tasks, made.write_tasks) << "seed " << seed;
     EXPECT_EQ(seen.concurrency, made.concurrency) << "seed " << seed;
     total.for_each += made.for_each;
     total.conditions += made.conditions;
     total.waiting += made.waiting;
     total.prompts += made.prompts;
+    total.waits += made.waits;
     total.write_tasks += made.write_tasks;
     total.concurrency += made.concurrency;
   }
   for (const std::uint32_t count : {total.for_each, total.conditions, total.waiting, total.prompts,
-                                    total.write_tasks, total.concurrency}) {
+                                    total.write_tasks, total.concurrency, total.waits}) {
     EXPECT_GT(count, 20U);
   }
 }
@@ -76,7 +79,7 @@ TEST(Generator, KnowsWhichFeaturesItUsed) {
 TEST(Generator, OptionsKeepFeaturesOut) {
   GeneratorOptions plain;
   plain.repository = plain.for_each = plain.conditions = plain.approvals = false;
-  plain.policies = plain.limits = plain.prompts = plain.styles = false;
+  plain.waits = plain.policies = plain.limits = plain.prompts = plain.styles = false;
   plain.min_tasks = plain.max_tasks = 50;
   SeededRandom random(7);
   const GeneratedWorkflow made = generate_workflow(random, plain);

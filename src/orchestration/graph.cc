@@ -98,8 +98,14 @@ std::string to_mermaid(const Workflow& workflow, const Annotate& annotate) {
     const std::string annotation = annotation_of(annotate, task);
     std::string label = mermaid_escape(task.id) + (task.for_each ? " ×n" : "");
     if (!annotation.empty()) label += "<br/>" + mermaid_escape(annotation);
-    const std::string_view open = task.is_approval_only() ? "{{" : task.for_each ? "[[" : "[";
-    const std::string_view close = task.is_approval_only() ? "}}" : task.for_each ? "]]" : "]";
+    const std::string_view open = task.is_approval_only() ? "{{"
+                                  : task.wait             ? "(["
+                                  : task.for_each         ? "[["
+                                                          : "[";
+    const std::string_view close = task.is_approval_only() ? "}}"
+                                   : task.wait             ? "])"
+                                   : task.for_each         ? "]]"
+                                                           : "]";
     out.append("  ")
         .append(node_name(i))
         .append(open)
@@ -134,6 +140,7 @@ std::string to_dot(const Workflow& workflow, const Annotate& annotate) {
     if (!annotation.empty()) out += "\\n" + dot_escape(annotation);
     out += '"';
     if (task.is_approval_only()) out += ", shape=hexagon";
+    if (task.wait) out += ", shape=oval";
     if (task.for_each) out += ", peripheries=2";
     if (!colour_of(annotation).empty()) out += ", fillcolor=\"" + std::string(colour_of(annotation)) + "\"";
     out += "];\n";

@@ -140,6 +140,30 @@ TEST(ParseWorkflow, ReadsEveryKey) {
   EXPECT_EQ(workflow->find_task("builds"), std::nullopt);
 }
 
+TEST(ParseWorkflow, WaitsNeedNoAgent) {
+  const auto workflow = parse_good(
+      "name: x\ndefaults: {retry: {max_attempts: 9}, on_failure: fail}\ntasks:\n"
+      "  - {id: a, wait: {for: 1m30s}}\n  - {id: b, wait: {until: 2026-12-24T08:00:00+01:00}}\n"
+      "  - {id: c, dependencies: [a], wait: {until: '${{ tasks.a.output }}'}, on_failure: continue}\n"
+      "  - {id: d, wait: {signal: go, timeout: 2h}, for_each: '${{ [1, 2] }}'}\n");
+  ASSERT_NE(workflow, nullptr);
+  EXPECT_EQ(workflow->tasks[0].wait->for_ms, 90'000);
+  EXPECT_EQ(workflow->tasks[0].retry.max_attempts, Retry().max_attempts);
+  EXPECT_EQ(workflow->tasks[0].on_failure, OnFailure::kFail);
+  EXPECT_FALSE(workflow->tasks[0].needs_agent());
+  EXPECT_EQ(workflow->tasks[1].wait->until->source(), "2026-12-24T08:00:00+01:00");
+  EXPECT_EQ(workflow->tasks[2].on_failure, OnFailure::kContinue);
+  EXPECT_EQ(workflow->tasks[3].wait->signal, "go");
+  EXPECT_EQ(workflow->tasks[3].wait->timeout_ms, 7'200'000);
+  EXPECT_TRUE(workflow->knows_signal("go"));
+  EXPECT_FALSE(workflow->knows_signal("stop"));
+  EXPECT_FALSE(workflow->knows_signal(""));
+  const std::string canonical = to_canonical(*workflow);
+  const auto again = from_canonical(canonical);
+  ASSERT_TRUE(again.ok()) << again.error().to_string();
+  EXPECT_EQ(to_canonical(**again), canonical);
+}
+
 TEST(ParseWorkflow, JsonAndYamlGiveTheSameWorkflow) {
   const auto yaml =
       parse_good("name: x\ntasks:\n  - id: a\n    run: |\n      one \"two\"\n      ${{ run.id }}\n");

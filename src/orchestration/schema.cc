@@ -503,6 +503,29 @@ std::string_view workflow_json_schema() {
       }
      },
      "additionalProperties": false
+    },
+    "wait": {
+     "type": "object",
+     "description": "Waits without an agent: for a stretch of time, until a moment, or for a signal.",
+     "properties": {
+      "for": {
+       "$ref": "#/$defs/duration"
+      },
+      "until": {
+       "type": "string",
+       "description": "RFC 3339, for example 2026-12-24T08:00:00+01:00; a template."
+      },
+      "signal": {
+       "$ref": "#/$defs/name"
+      },
+      "timeout": {
+       "$ref": "#/$defs/duration",
+       "default": "0s",
+       "description": "The longest wait for the signal; 0s: no limit."
+      }
+     },
+     "minProperties": 1,
+     "additionalProperties": false
     }
    },
    "required": [
@@ -523,6 +546,11 @@ std::string_view workflow_json_schema() {
     {
      "required": [
       "approval"
+     ]
+    },
+    {
+     "required": [
+      "wait"
      ]
     }
    ],

@@ -58,6 +58,8 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     sum.slow += world.tally().slow;
     sum.full += world.tally().full;
     sum.shares += world.tally().shares;
+    sum.signals += world.tally().signals;
+    sum.timers += world.tally().timers;
   }
   std::printf(
       "%llu seeds: %llu runs finished, %llu crashes, %llu changes of leader, %llu snapshots, %llu stale and "
@@ -88,6 +90,8 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     EXPECT_GT(sum.slow, count / 2);
     EXPECT_GT(sum.full, count / 4);
     EXPECT_GT(sum.shares, count);
+    EXPECT_GT(sum.signals, count / 10);
+    EXPECT_GT(sum.timers, count / 4);
   }
 }
 

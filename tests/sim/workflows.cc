@@ -6,6 +6,30 @@ namespace {
 // Waiting is what most do.
 constexpr const char* kPolicies[] = {"wait", "wait", "wait", "cancel_oldest", "cancel_newest", "reject"};
 
+// The world begins at 2027-01-15T08:00:00Z.
+std::string random_wait(SeededRandom& random) {
+  switch (random.below(4)) {
+    case 0:
+      return "    wait: {for: " + std::to_string(1 + random.below(60)) + "s}\n";
+    case 1:
+      return "    wait: {until: '2027-01-15T08:00:" + std::to_string(10 + random.below(50)) + "Z'}\n";
+    default:
+      return std::string("    wait: {signal: ") + (random.chance(1, 2) ? "s0" : "s1") +
+             (random.chance(1, 3) ? ", timeout: 40s" : "") + "}\n";
+  }
+}
+
+std::string random_policy(SeededRandom& random) {
+  switch (random.below(4)) {
+    case 0:
+      return "    on_failure: fail\n";
+    case 1:
+      return "    on_failure: continue\n";
+    default:
+      return "";
+  }
+}
+
 }  // namespace
 
 std::string random_workflow(SeededRandom& random, int number) {
@@ -38,6 +62,11 @@ std::string random_workflow(SeededRandom& random, int number) {
     if (!dependencies.empty()) text += "    dependencies: [" + dependencies + "]\n";
     if (random.chance(1, 6))
       text += random.chance(1, 2) ? "    when: inputs.flag\n" : "    when: '!inputs.flag'\n";
+    if (random.chance(1, 8)) {
+      text += random_wait(random) + random_policy(random);
+      if (random.chance(1, 4)) text += "    for_each: ${{ inputs.items }}\n";
+      continue;
+    }
     if (random.chance(1, 10)) {
       text += "    approval: {message: 'go on?'}\n";
       if (random.chance(1, 2)) continue;
@@ -70,16 +99,7 @@ std::string random_workflow(SeededRandom& random, int number) {
       if (random.chance(1, 3)) text += ", schedule_to_close: 5m";
       text += "}\n";
     }
-    switch (random.below(4)) {
-      case 0:
-        text += "    on_failure: fail\n";
-        break;
-      case 1:
-        text += "    on_failure: continue\n";
-        break;
-      default:
-        break;
-    }
+    text += random_policy(random);
     if (random.chance(1, 5)) text += "    checkpoint: true\n";
     if (repository && random.chance(1, 3)) text += "    workspace: read\n";
   }

@@ -71,7 +71,9 @@ void World::finished(const Cow<core::Run>& run, LogIndex) {
   const std::string record = core::encode_run(*run);
   const auto [slot, added] = finished_.try_emplace(run->id, record);
   if (!added && slot->second != record) broken_ = to_text(run->id) + " ended differently after a replay";
-  if (added) ++tally_.finished;
+  if (!added) return;
+  ++tally_.finished;
+  check_signals(*run);
 }
 
 void World::leadership(Epoch, bool leading) {
@@ -262,6 +264,7 @@ void World::act() {
       if (random_.chance(1, 5)) control();
       if (random_.chance(1, 20)) set_namespace();
       if (random_.chance(1, 20)) set_pause(random_.chance(1, 2));
+      if (random_.chance(1, 3)) signal_somebody();
       break;
     case 3:
       if (random_.chance(1, 2)) decide(false);
@@ -401,6 +404,7 @@ std::string World::peace() {
     if (unanswered) start_run();
     if (i % 7 == 0) decide(true);
     if (i % 13 == 0) resume_all();
+    if (i % 9 == 0) answer_waits();
     if (i % 5 == 0) clock_.advance(static_cast<std::int64_t>(200 + random_.below(2'000)));
     for (const ClientRun& run : runs_) {
       const core::Run* live = run.id ? kernel_->state().find_run(*run.id) : nullptr;

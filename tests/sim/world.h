@@ -54,6 +54,14 @@ struct SimAgent {
   std::int64_t deaf_until_us = 0;            // sends no heartbeats
 };
 
+// A signal that somebody sends, again and again until it is answered.
+struct SimSignal {
+  RunId run;
+  std::string name;
+  bool answered = false;
+  int counted = 0;  // answers that said that it is new
+};
+
 class World final : public engine::KernelListener {
  public:
   explicit World(std::uint64_t seed);
@@ -69,6 +77,7 @@ class World final : public engine::KernelListener {
     std::uint64_t crashes = 0, takeovers = 0, snapshots = 0, finished = 0, acknowledged = 0, stale = 0,
                   duplicate = 0, expired = 0, unknown = 0, merges = 0, decisions = 0, restarts = 0,
                   limited = 0, pauses = 0, queued = 0, repeated = 0, slow = 0, full = 0, shares = 0;
+    std::uint64_t signals = 0, timers = 0;
   };
   [[nodiscard]] const Tally& tally() const { return tally_; }
 
@@ -90,6 +99,10 @@ class World final : public engine::KernelListener {
   void start_run();
   void control();
   void set_namespace();
+  void signal_somebody();
+  void send_signal(std::size_t number);
+  void answer_waits();
+  void check_signals(const core::Run& run);
   void set_pause(bool paused);
   void resume_all();
   void disturb_log();
@@ -121,6 +134,8 @@ class World final : public engine::KernelListener {
   std::map<RunId, std::string> finished_;  // id → encoded record; the same after every replay
   std::map<std::string, int> accepted_;    // "run/task" → accepted successful executions
   std::set<std::uint64_t> accepted_fences_;
+  std::vector<SimSignal> signals_;       // the payload of each is its number
+  std::map<std::string, int> taken_;     // payloads by how many tasks of finished runs have them
   std::map<std::string, core::Namespace> seen_;  // namespaces as they were at the last check
   LogIndex history_;
   Replica replica_;

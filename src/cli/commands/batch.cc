@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "cli/commands/commands.h"
+#include "cli/payload.h"
 #include "cli/signals.h"
 #include "cli/text.h"
 
@@ -75,6 +76,13 @@ Result<int> run(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const auto api, session.connect(arguments));
   Value body(Value::Map{{"action", Value(action)}, {"filter", Value(arguments.text("filter"))}});
   if (arguments.has("comment")) body.set("comment", Value(arguments.text("comment")));
+  for (const char* member : {"signal", "id"}) {
+    if (arguments.has(member)) body.set(member, Value(arguments.text(member)));
+  }
+  if (arguments.has("payload")) {
+    EZ_ASSIGN(Value payload, read_json_option("--payload", arguments.text("payload")));
+    body.set("payload", std::move(payload));
+  }
   const std::string target = arguments.has("namespace")
                                  ? "/v1/batches?namespace=" + encode(arguments.text("namespace"))
                                  : "/v1/batches";
@@ -104,16 +112,20 @@ Result<int> run(Session& session, const Arguments& arguments) {
 
 Command batch_command() {
   return {"batch",
-          "Cancel, pause, resume or retry every live run that a filter matches",
+          "Cancel, pause, resume, retry or signal every live run that a filter matches",
           "  ez batch pause --filter 'workflow == \"nightly\"'\n"
           "  ez batch retry --filter 'waiting_for_person > 0 && workflow == \"convert\"' --yes\n"
-          "  ez batch cancel --filter 'state == \"paused\" && created_at < \"2026-11-01\"' --yes\n",
+          "  ez batch cancel --filter 'state == \"paused\" && created_at < \"2026-11-01\"' --yes\n"
+          "  ez batch signal --filter 'workflow == \"deploy\"' --signal open --payload '{\"by\": \"ops\"}'\n",
           {{"--filter", "EXPRESSION",
             "which runs: an expression over the members of a run's view and its inputs"},
            {"-y,--yes", "", "do it without asking"},
            {"-m,--comment", "TEXT", "why, for the record"},
+           {"--signal", "NAME", "of the action signal: which one"},
+           {"--payload", "JSON|@FILE", "of the signal"},
+           {"--id", "ID", "of the signal: each run counts it once"},
            {"--json", "", "the preview, or with --yes the batch at its end, as JSON"}},
-          {{"ACTION", "cancel, pause, resume or retry"}},
+          {{"ACTION", "cancel, pause, resume, retry or signal"}},
           true,
           run};
 }

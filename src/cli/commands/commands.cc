@@ -19,6 +19,7 @@ const std::vector<Command>& all_commands() {
                                              resume_command(),
                                              retry_command(),
                                              budget_command(),
+                                             signal_command(),
                                              batch_command(),
                                              artifacts_command(),
                                              workflow_validate_command(),

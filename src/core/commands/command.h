@@ -21,6 +21,7 @@ void apply_restart_task(Context& context, const pb::RestartTask& command);
 void apply_adjust_budget(Context& context, const pb::AdjustBudget& command);
 void apply_set_namespace(Context& context, const pb::SetNamespace& command);
 void apply_set_pause(Context& context, const pb::SetPause& command);
+void apply_send_signal(Context& context, const pb::SendSignal& command);
 
 // The lease is over without a result: its task tries again (or ends), unless the lease was cancelled before.
 // `undelivered`: the agent never had the work, so it cannot have cost anything.

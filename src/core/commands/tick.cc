@@ -1,6 +1,7 @@
 #include "core/budget.h"
 #include "core/commands/command.h"
 #include "core/pause.h"
+#include "core/waits.h"
 
 namespace ez::core {
 namespace {
@@ -28,6 +29,9 @@ void fire(Context& context, Run& run, std::uint32_t index) {
     case TaskState::kThrottled:  // its rate lets it start
     case TaskState::kBackoff:
       return enqueue(context, run, index);
+    case TaskState::kTimer:
+    case TaskState::kSignal:
+      return fire_wait(context, run, index);
     case TaskState::kReady:
       if (wait_on(context, run, index)) return;
       return attempt_failed(

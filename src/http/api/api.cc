@@ -21,6 +21,7 @@ void Api::add_routes(Router& router) {
   add_run_routes(router, context);
   add_batch_routes(router, context);
   add_budget_routes(router, context);
+  add_signal_routes(router, context);
   add_task_routes(router, context);
   add_approval_routes(router, context);
   add_event_routes(router, context);

@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "core/view.h"
 #include "http/api/fields.h"
+#include "http/api/signals.h"
+#include "orchestration/text.h"
 
 namespace ez::http::api {
 namespace {
@@ -119,11 +121,17 @@ void act(Context& context, const BatchPtr& batch, const std::vector<RunId>& runs
   }
   for (const RunId run : runs) {
     core::pb::Command command;
-    ControlRun& control = *command.mutable_control_run();
-    control.set_run(run.value);
-    control.set_action(batch->command);
-    control.set_principal(batch->principal);
-    control.set_comment(batch->comment);
+    if (batch->command == ControlRun::NONE) {
+      *command.mutable_send_signal() = batch->signal;
+      command.mutable_send_signal()->set_run(run.value);
+      command.mutable_send_signal()->set_principal(batch->principal);
+    } else {
+      ControlRun& control = *command.mutable_control_run();
+      control.set_run(run.value);
+      control.set_action(batch->command);
+      control.set_principal(batch->principal);
+      control.set_comment(batch->comment);
+    }
     context.services.engine.propose(
         std::move(command),
         [&context, batch, run, next](Result<core::Reply> reply) { acted(context, batch, run, next, reply); });
@@ -173,7 +181,20 @@ Result<ControlRun::Action> action_of(const std::string& text) {
   if (text == "pause") return ControlRun::PAUSE;
   if (text == "resume") return ControlRun::RESUME;
   if (text == "retry") return ControlRun::RETRY;
-  return Error(Code::RequestInvalid, "action: must be cancel, pause, resume or retry");
+  if (text == "signal") return ControlRun::NONE;
+  return Error(Code::RequestInvalid, "action: must be cancel, pause, resume, retry or signal");
+}
+
+// Its members stand beside those of the batch.
+void read_signal(const Request& request, Fields& fields, Batch& batch) {
+  batch.signal.set_name(fields.line("signal", 63));
+  read_signal_fields(request, fields, batch.signal);
+  const bool sends = batch.action == "signal";
+  if (sends && !orchestration::is_name(batch.signal.name())) fields.fail("signal", "must name a signal");
+  const bool given =
+      !batch.signal.name().empty() || !batch.signal.payload().empty() || !batch.signal.id().empty();
+  if (!sends && given)
+    fields.fail("signal", "goes together with the action signal, as payload and id do");
 }
 
 Status start_batch(Context& context, Request& request, const DeferredPtr& answer) {
@@ -184,6 +205,7 @@ Status start_batch(Context& context, Request& request, const DeferredPtr& answer
   batch->filter_text = fields.text("filter", kMaxFilterBytes);
   batch->comment = fields.text("comment", kMaxCommentBytes);
   const bool preview = fields.flag("preview", false);
+  read_signal(request, fields, *batch);
   EZ_TRY(fields.done());
   EZ_ASSIGN(batch->command, action_of(batch->action));
   if (batch->filter_text.empty()) {

@@ -35,7 +35,8 @@ struct BatchFailure {
 struct Batch {
   std::uint64_t id = 0;  // 0: a preview
   std::string action;
-  core::pb::ControlRun::Action command = core::pb::ControlRun::NONE;
+  core::pb::ControlRun::Action command = core::pb::ControlRun::NONE;  // NONE: it sends `signal`
+  core::pb::SendSignal signal;                                        // run and principal are filled in later
   std::string filter_text;
   std::string name_space;
   std::string principal;
