@@ -134,7 +134,8 @@ class Generator {
       if (made_[d].has_output) readable.push_back(&made_[d]);
     }
     if (options_.conditions && random_.chance(1, 4)) write_condition(readable);
-    if (options_.approvals && random_.chance(1, 8)) {
+    const bool approval = options_.approvals && random_.chance(1, 8);
+    if (approval) {
       ++out_.approvals;
       key("approval: {role: maintainer, message: \"Go on with ${{ inputs.count }}?\"}");
       if (random_.chance(2, 3)) {
@@ -143,7 +144,7 @@ class Generator {
         return;
       }
     }
-    if (options_.waits && random_.chance(1, 10)) {
+    if (options_.waits && !approval && random_.chance(1, 10)) {
       write_wait();
       made_.push_back(std::move(made));
       return;
