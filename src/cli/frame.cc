@@ -21,7 +21,7 @@ const Look& look_of(std::string_view state) {
   static const std::map<std::string_view, Look> looks{
       {"succeeded", {"✔", "+", "32"}},    {"failed", {"✘", "x", "31"}},      {"running", {"●", "*", "36"}},
       {"merge_queued", {"⇢", ">", "36"}}, {"merge_ready", {"⇢", ">", "36"}}, {"merging", {"⇢", ">", "36"}},
-      {"timer", {"◷", "~", "36"}},        {"signal", {"◇", "~", "36"}},
+      {"timer", {"◷", "~", "36"}},        {"signal", {"◇", "~", "36"}},         {"child", {"●", "*", "36"}},
       {"expanded", {"▤", "#", "36"}},     {"backoff", {"↻", "~", "33"}},     {"approval", {"◆", "?", "33;1"}},
       {"conflict", {"◆", "?", "33;1"}},   {"paused", {"◆", "?", "33;1"}},    {"skipped", {"⊘", "-", "2"}},
       {"cancelled", {"⊗", "-", "2"}},     {"ready", {"◌", ".", ""}},         {"throttled", {"◌", ".", ""}}};

@@ -10,12 +10,7 @@ constexpr std::int64_t kMaxCost = INT64_MAX / 4;
 
 bool takes_all(const Run& run, const Task& task) {
   const orchestration::Task& definition = run.definition_of(task);
-  return !definition.budget_microusd && definition.agent.type != "exec";
-}
-
-void add_cost(Context& context, Run& run, std::int64_t microusd) {
-  run.cost_microusd = std::min(kMaxCost, run.cost_microusd + std::min(kMaxCost, microusd));
-  warn_of_cost(context, run);
+  return !definition.budget_microusd && (definition.agent.type != "exec" || definition.workflow);
 }
 
 // The lease's reserve is free again.
@@ -28,10 +23,16 @@ void free_reserve(Context& context, Run& run, const Lease& lease) {
 
 }  // namespace
 
+void add_cost(Context& context, Run& run, std::int64_t microusd) {
+  run.cost_microusd = std::min(kMaxCost, run.cost_microusd + std::min(kMaxCost, microusd));
+  warn_of_cost(context, run);
+}
+
 bool needs_reserve(const Run& run, const Task& task) {
   if (run.budget_microusd == 0) return false;
   const orchestration::Task& definition = run.definition_of(task);
-  return definition.budget_microusd ? *definition.budget_microusd > 0 : definition.agent.type != "exec";
+  if (definition.budget_microusd) return *definition.budget_microusd > 0;
+  return definition.agent.type != "exec" || definition.workflow;
 }
 
 std::string budget_key(RunId run) { return "b\n" + to_text(run); }

@@ -38,6 +38,9 @@ std::int64_t settle_reserve(Context& context, Run& run, const Lease& lease, std:
 // It ended without saying: what may have been spent counts as spent.
 void forfeit_reserve(Context& context, Run& run, const Lease& lease);
 
+// The run has cost so much more.
+void add_cost(Context& context, Run& run, std::int64_t microusd);
+
 // Warns once when cost has passed the run's mark.
 void warn_of_cost(Context& context, Run& run);
 // When somebody stands in the line and nothing that is under way could free a reserve: the run pauses or

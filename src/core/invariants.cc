@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/budget.h"
+#include "core/family.h"
 #include "core/ready.h"
 
 namespace ez::core {
@@ -67,6 +68,7 @@ class Scan {
     }
     expect(can_move || !run.admitted, name + " is stuck: no task of it can ever move");
     check_money(run, name);
+    check_lineage(run, name);
     if (run.warn_ms != 0) {
       expect(state_.timers.contains({run.warn_ms, run.id, kRunWarnTimer}),
              name + ": its warning has no timer");
@@ -87,7 +89,8 @@ class Scan {
       const Task& task = run.tasks[i];
       reserved += task.reserve_microusd;
       expect(((task.held & kBudgetBit) != 0) == (task.reserve_microusd > 0) &&
-                 (task.reserve_microusd == 0 || task.state == TaskState::kReady),
+                 (task.reserve_microusd == 0 || task.state == TaskState::kReady ||
+                  task.state == TaskState::kChild),
              name + "/" + run.key_of(task) + ": its reserve and its state disagree");
     }
     expect(reserved == run.reserved_microusd, name + ": reserves are counted wrongly");
@@ -111,6 +114,7 @@ class Scan {
     }
     expect(task.state != TaskState::kBackoff || task.due_ms != 0, name + " backs off without a timer");
     check_wait(run, task, name);
+    check_child(run, task, name);
     const bool active = run.state == RunState::kRunning;
     if (task.state == TaskState::kReady || task.state == TaskState::kMergeReady) {
       const auto merge = state_.class_ids.find("merge");
@@ -139,6 +143,33 @@ class Scan {
       expect(missing == task.missing && missing > 0, name + ": open instances are counted wrongly");
     }
     expect(!is_terminal(task.state) || task.held == 0, name + " is over but holds a place");
+  }
+
+  // A task waits for a run exactly as long as that run is live and belongs to it.
+  void check_child(const Run& run, const Task& task, const std::string& name) {
+    if (task.state != TaskState::kChild) return;
+    const Run* child = state_.find_run(task.get().child);
+    expect(child != nullptr && child->lineage && child->lineage->parent == run.id &&
+               child->lineage->task == run.key_of(task),
+           name + " waits for a run that is not its child");
+    if (child == nullptr || run.budget_microusd == 0) return;
+    expect(child->budget_microusd > 0 && child->budget_microusd <= task.reserve_microusd,
+           name + ": its child may cost more than is set aside for it");
+  }
+
+  void check_lineage(const Run& run, const std::string& name) {
+    if (!run.lineage)
+      return expect(!run.paused_by_parent, name + " was paused by a parent that it does not have");
+    expect(run.lineage->depth >= 1 && run.lineage->depth <= kMaxDepth, name + " is too deep");
+    const Run* parent = state_.find_run(run.lineage->parent);
+    const std::uint32_t index = parent == nullptr ? UINT32_MAX : parent->find(run.lineage->task);
+    expect(index != UINT32_MAX && parent->tasks[index].state == TaskState::kChild &&
+               parent->tasks[index].get().child == run.id,
+           name + " is live, but no task waits for it");
+    if (parent == nullptr) return;
+    expect(parent->deadline_ms == 0 || (run.deadline_ms != 0 && run.deadline_ms <= parent->deadline_ms),
+           name + " may take longer than its parent");
+    expect(!run.paused_by_parent || parent->state == RunState::kPaused, name + " is paused for no reason");
   }
 
   void check_wait(const Run& run, const Task& task, const std::string& name) {

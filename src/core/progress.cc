@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/json.h"
 #include "core/budget.h"
 #include "core/rate.h"
 #include "core/ready.h"
@@ -131,6 +132,28 @@ void activate(Context& context, Run& run, std::uint32_t index) {
   enqueue(context, run, index);
 }
 
+// What the run gives to those who asked for it. A run whose outputs cannot be told has failed.
+void give_outputs(Run& run) {
+  if (run.definition().outputs.empty()) return;
+  Value::Map map;
+  for (const auto& [name, expression] : run.definition().outputs) {
+    auto value = evaluate(run, nullptr, expression);
+    if (!value.ok()) {
+      run.state = RunState::kFailed;
+      run.error = {std::string(value.error().name()), "outputs." + name + ": " + value.error().message()};
+      return;
+    }
+    map.emplace_back(name, std::move(value).value());
+  }
+  run.outputs = to_json(Value(std::move(map)));
+  if (run.outputs.size() <= kMaxInlineBytes) return;
+  run.state = RunState::kFailed;
+  run.error = {"PAYLOAD_TOO_LARGE", "outputs: they have " + std::to_string(run.outputs.size()) +
+                                        " bytes; at most " + std::to_string(kMaxInlineBytes) +
+                                        " are allowed"};
+  run.outputs.clear();
+}
+
 TaskError key_is_full(const Task& task) {
   return {"CONCURRENCY_FULL", "no place is free under the concurrency key " + task.get().concurrency_key};
 }
@@ -233,6 +256,7 @@ void move(Context& context, Run& run, std::uint32_t index, TaskEvent event) {
   EZ_CHECK(to.has_value(), "a task was asked for a step that its table does not have");
   if (task.state == TaskState::kReady || task.state == TaskState::kMergeReady)
     erase_ready(context.state, run, index);
+  if (task.state == TaskState::kChild) leave_child(context, run, index);
   if (task.state == TaskState::kThrottled) leave_line(context.state, run, index, context.freed_keys);
   context.state.set_timer(run.id, index, task.due_ms, 0);
   if (holds_agent(task.state) != holds_agent(*to)) {
@@ -273,9 +297,10 @@ void enqueue(Context& context, Run& run, std::uint32_t index) {
   if (definition.rate && !take_start(context, run, index)) return;
   // A paused run stands in no line and holds no place; ControlRun lets it back in.
   const bool paused = run.state == RunState::kPaused;
-  const Admission admission = !paused                   ? acquire_places(context.state, run, task, index)
-                              : needs_places(run, task) ? Admission::kInLine
-                                                        : Admission::kTaken;
+  const bool holds_back = needs_places(run, task) || definition.workflow;
+  const Admission admission = !paused      ? acquire_places(context.state, run, task, index)
+                              : holds_back ? Admission::kInLine
+                                           : Admission::kTaken;
   switch (admission) {
     case Admission::kTaken:
       break;
@@ -294,6 +319,7 @@ void enqueue(Context& context, Run& run, std::uint32_t index) {
       if (task.state != TaskState::kThrottled) move(context, run, index, TaskEvent::kThrottle);
       return;
   }
+  if (definition.workflow) return await_child(context, run, index);
   move(context, run, index, TaskEvent::kEnqueue);
   Task& ready = run.tasks.write(index);
   std::int64_t due = 0;
@@ -466,6 +492,7 @@ void settle(Context& context, Run& run) {
         break;
       }
     }
+    if (run.state == RunState::kSucceeded) give_outputs(run);
   }
   if (!is_terminal(run.state)) return;
   run.finished_ms = context.now_ms;
@@ -474,7 +501,9 @@ void settle(Context& context, Run& run) {
   leave_run_place(context.state, run, context.freed_keys);
   context.effects.events.push_back(
       {run.id, kNoInstance, static_cast<std::uint8_t>(run.state), 0, context.now_ms});
-  context.effects.finished.push_back(context.state.remove_run(run.id));
+  Cow<Run> over = context.state.remove_run(run.id);
+  if (over->lineage) context.family.ends.push_back(over);
+  context.effects.finished.push_back(std::move(over));
 }
 
 void pause_run(Context& context, Run& run) {
@@ -498,9 +527,11 @@ void pause_run(Context& context, Run& run) {
   // What has not begun gives up its place in line; what has keeps its place under the workflow's key.
   if (!run.admitted) leave_run_place(context.state, run, context.freed_keys);
   run.state = RunState::kPaused;
+  pause_children(context, run, true);
 }
 
 void resume_run(Context& context, Run& run) {
+  run.paused_by_parent = false;
   if (!run.admitted) {
     if (has_run_room(context.state, run)) {
       take_run_place(context.state, run);
@@ -521,6 +552,8 @@ void resume_run(Context& context, Run& run) {
     }
   }
   resume_waits(context, run);
+  resume_child_timers(context, run);
+  pause_children(context, run, false);
 }
 
 void begin_run(Context& context, Run& run) {

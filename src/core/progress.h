@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/effects.h"
+#include "core/family.h"
 #include "core/state.h"
 
 namespace ez::core {
@@ -24,6 +25,7 @@ struct Context {
   std::vector<std::string> freed_keys;  // throttles with a free place and somebody in line
   // Tasks (kRunTimer: runs) in line under a full key whose oldest holder has to go.
   std::vector<std::pair<RunId, std::uint32_t>> clearing;
+  FamilyWork family;  // what is left to do for children of runs
 };
 
 // Draws in [0, 1000] for the jitter of that task; the same on every replica.

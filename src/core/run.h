@@ -81,6 +81,7 @@ struct TaskDetail {
   std::string decided_by;               // who approved, rejected, retried or cancelled it
   std::string comment;
   std::string concurrency_key;
+  RunId child;  // that it started last
 };
 
 inline constexpr std::size_t kMaxInlineBytes = 16 * 1024;
@@ -146,6 +147,13 @@ struct Seed {
   std::vector<Artifact> artifacts;
 };
 
+// Where a run comes from that a task of another one started.
+struct Lineage {
+  RunId parent;
+  std::string task;         // its key in the parent
+  std::uint32_t depth = 1;  // runs above it
+};
+
 struct Run {
   RunId id;
   std::shared_ptr<const WorkflowVersion> workflow;
@@ -173,6 +181,9 @@ struct Run {
   std::shared_ptr<const std::map<std::string, Seed>> seeds;  // by task key; null: not resumed
   std::vector<std::uint32_t> merge_queue;                    // front: the one being merged
   Cow<Mail> mail;                                            // empty: no signal ever came
+  std::shared_ptr<const Lineage> lineage;                    // null: no task started it
+  bool paused_by_parent = false;
+  std::string outputs;  // JSON map, once it has succeeded; empty: its workflow has none
   TaskTable tasks;
   std::array<std::uint32_t, kTaskStates> counts{};  // tasks by state, groups included
   std::uint32_t open = 0;                           // tasks that are not terminal

@@ -49,6 +49,7 @@ void encode_detail(const TaskDetail& detail, pb::Task& out) {
   out.set_decided_by(detail.decided_by);
   out.set_comment(detail.comment);
   out.set_concurrency_key(detail.concurrency_key);
+  out.set_child(detail.child.value);
 }
 
 Result<std::shared_ptr<const TaskDetail>> decode_detail(const pb::Task& in) {
@@ -77,6 +78,7 @@ Result<std::shared_ptr<const TaskDetail>> decode_detail(const pb::Task& in) {
   detail->decided_by = in.decided_by();
   detail->comment = in.comment();
   detail->concurrency_key = in.concurrency_key();
+  detail->child = RunId{in.child()};
   return std::shared_ptr<const TaskDetail>(std::move(detail));
 }
 
@@ -204,6 +206,13 @@ void encode_run(const Run& run, pb::Run& out) {
   for (const std::uint32_t index : run.merge_queue) out.add_merge_queue(index);
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) encode_task(run.tasks[i], *out.add_tasks());
   if (run.mail) encode_mail(*run.mail, out);
+  if (run.lineage) {
+    out.set_parent(run.lineage->parent.value);
+    out.set_parent_task(run.lineage->task);
+    out.set_depth(run.lineage->depth);
+  }
+  out.set_paused_by_parent(run.paused_by_parent);
+  out.set_outputs(run.outputs);
   if (!run.seeds) return;
   for (const auto& [key, seed] : *run.seeds) {
     pb::SeedTask* slot = out.add_seeds();
@@ -259,6 +268,10 @@ Result<Run> decode_run(const pb::Run& in, const State& state) {
     return Error(Code::SnapshotDamaged, "the record of " + to_text(run.id) + " has too few tasks");
   }
   run.mail = decode_mail(in);
+  if (in.parent() != 0)
+    run.lineage = std::make_shared<const Lineage>(Lineage{RunId{in.parent()}, in.parent_task(), in.depth()});
+  run.paused_by_parent = in.paused_by_parent();
+  run.outputs = in.outputs();
   if (!in.seeds().empty()) {
     auto seeds = std::make_shared<std::map<std::string, Seed>>();
     for (const pb::SeedTask& seed : in.seeds()) {

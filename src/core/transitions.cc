@@ -102,6 +102,18 @@ constexpr Row kTable[] = {
     {S::kSignal, E::kCancel, S::kCancelled},
     {S::kSignal, E::kRestart, S::kWaiting},
 
+    {S::kWaiting, E::kAwaitChild, S::kChild},
+    {S::kApproval, E::kAwaitChild, S::kChild},
+    {S::kThrottled, E::kAwaitChild, S::kChild},
+    {S::kBackoff, E::kAwaitChild, S::kChild},
+    {S::kPaused, E::kAwaitChild, S::kChild},
+    {S::kChild, E::kSucceed, S::kSucceeded},
+    {S::kChild, E::kBackOff, S::kBackoff},
+    {S::kChild, E::kFail, S::kFailed},
+    {S::kChild, E::kPause, S::kPaused},
+    {S::kChild, E::kCancel, S::kCancelled},
+    {S::kChild, E::kRestart, S::kWaiting},
+
     {S::kApproval, E::kRestart, S::kWaiting},
     {S::kThrottled, E::kRestart, S::kWaiting},
     {S::kReady, E::kRestart, S::kWaiting},
@@ -135,7 +147,7 @@ std::string_view to_text(TaskState state) {
                                                     "running",   "merge_queued", "merge_ready", "merging",
                                                     "backoff",   "conflict",     "paused",      "expanded",
                                                     "succeeded", "failed",       "skipped",     "cancelled",
-                                                    "timer",     "signal"};
+                                                    "timer",     "signal",       "child"};
   return kNames[static_cast<int>(state)];
 }
 

@@ -28,8 +28,9 @@ enum class TaskState : std::uint8_t {
   kCancelled = 15,
   kTimer = 16,   // for time to pass (definition: wait)
   kSignal = 17,  // for a signal (definition: wait)
+  kChild = 18,   // for the run that it started (definition: workflow)
 };
-inline constexpr int kTaskStates = 18;
+inline constexpr int kTaskStates = 19;
 
 enum class TaskEvent : std::uint8_t {
   kSkip,
@@ -51,6 +52,7 @@ enum class TaskEvent : std::uint8_t {
   kReopen,   // of a for_each: one of its instances is done again
   kSleep,
   kAwaitSignal,
+  kAwaitChild,
 };
 
 // Numbers are logged: append only.

@@ -27,6 +27,7 @@ class Scope {
         all_tasks_ = true;
       } else {
         names_.insert(path[1]);
+        if (path.size() == 2 || path[2] == "outputs") with_outputs_.insert(path[1]);
       }
     }
   }
@@ -61,7 +62,10 @@ class Scope {
       }
     } else {
       for (const std::string& name : names_) {
-        if (const auto index = definition.find_task(name)) map.emplace_back(name, task_value(run_, *index));
+        const auto index = definition.find_task(name);
+        if (index) {
+          map.emplace_back(name, task_value(run_, *index, with_outputs_.contains(name)));
+        }
       }
     }
     tasks_ = Value(std::move(map));
@@ -81,6 +85,7 @@ class Scope {
   const Run& run_;
   const Task* task_;
   std::set<std::string> names_;
+  std::set<std::string> with_outputs_;  // of these all outputs are asked for
   bool all_tasks_ = false;
   Value tasks_;
   Value run_value_;
@@ -97,7 +102,7 @@ Value item_of(const Run& run, const Task& task) {
   return items.as_list()[task.instance];
 }
 
-Value task_value(const Run& run, std::uint32_t index) {
+Value task_value(const Run& run, std::uint32_t index, bool outputs) {
   const Task& task = run.tasks[index];
   const TaskDetail& detail = task.get();
   Value::Map map;
@@ -115,12 +120,17 @@ Value task_value(const Run& run, std::uint32_t index) {
   for (const Artifact& artifact : detail.artifacts) artifacts.emplace_back(artifact.name);
   map.emplace_back("artifacts", Value(std::move(artifacts)));
   if (run.definition_of(task).for_each && task.instance == kNoInstance) {
-    Value::List outputs;
-    outputs.reserve(task.child_count);
-    for (std::uint32_t i = 0; i < task.child_count; ++i) {
-      outputs.push_back(output_value(run.tasks[task.first_child + i]));
+    const bool expanded = task.state != TaskState::kWaiting;
+    const std::uint32_t open = task.state == TaskState::kExpanded ? task.missing : 0;
+    map.emplace_back("instances", expanded ? Value(static_cast<std::int64_t>(task.child_count)) : Value());
+    map.emplace_back("finished", Value(static_cast<std::int64_t>(task.child_count - open)));
+    if (outputs) {
+      Value::List list;
+      list.reserve(task.child_count);
+      for (std::uint32_t i = 0; i < task.child_count; ++i)
+        list.push_back(output_value(run.tasks[task.first_child + i]));
+      map.emplace_back("outputs", Value(std::move(list)));
     }
-    map.emplace_back("outputs", Value(std::move(outputs)));
   }
   return Value(std::move(map));
 }

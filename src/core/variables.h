@@ -18,7 +18,8 @@ namespace ez::core {
 
 // The value of tasks.<id>: state, attempt, output, outputs (of a for_each), output_blob, error, artifacts,
 // commit, changed_files. An output that is kept as a blob is null here.
-[[nodiscard]] Value task_value(const Run& run, std::uint32_t index);
+// Without `outputs` the list of a for_each is left out: it may be long.
+[[nodiscard]] Value task_value(const Run& run, std::uint32_t index, bool outputs = true);
 
 // The item of a for_each instance; null for other tasks.
 [[nodiscard]] Value item_of(const Run& run, const Task& task);

@@ -59,6 +59,11 @@ Value warnings_view(const Run& run) {
   return Value(std::move(out));
 }
 
+Value parent_view(const Run& run) {
+  if (!run.lineage) return Value();
+  return Value(Value::Map{{"run", Value(to_text(run.lineage->parent))}, {"task", Value(run.lineage->task)}});
+}
+
 // Those that no task has taken yet.
 Value signals_view(const Run& run) {
   Value::List out;
@@ -108,7 +113,8 @@ Value run_summary(const Run& run) {
                  {"head", run.head.empty() ? Value() : Value(run.head)},
                  {"error", error_view(run.error)},
                  {"started_by", Value(run.principal)},
-                 {"resumed_from", run.resumed_from.valid() ? Value(to_text(run.resumed_from)) : Value()}});
+                 {"resumed_from", run.resumed_from.valid() ? Value(to_text(run.resumed_from)) : Value()},
+                 {"parent", parent_view(run)}});
 }
 
 Value run_view(const Run& run) {
@@ -119,6 +125,8 @@ Value run_view(const Run& run) {
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) tasks.push_back(task_view(run, i));
   view.set("tasks", Value(std::move(tasks)));
   view.set("signals", signals_view(run));
+  auto outputs = parse_json(run.outputs.empty() ? "null" : run.outputs);
+  view.set("outputs", outputs.ok() ? std::move(outputs).value() : Value());
   return view;
 }
 
@@ -163,6 +171,8 @@ Value task_view(const Run& run, std::uint32_t index) {
                  {"instances", group ? number(task.child_count) : Value()},
                  {"item", task.instance == kNoInstance ? Value() : item_of(run, task)}};
   if (waits_for_person(task.state)) map.emplace_back("message", Value(approval_message(run, task)));
+  if (definition.workflow)
+    map.emplace_back("child", detail.child.valid() ? Value(to_text(detail.child)) : Value());
   if (definition.wait && !definition.wait->signal.empty())
     map.emplace_back("signal", Value(definition.wait->signal));
   return Value(std::move(map));

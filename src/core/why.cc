@@ -105,6 +105,8 @@ class Why {
                    {{"until", task_.due_ms == 0 ? Value() : text(format_time(task_.due_ms))}});
       case TaskState::kSignal:
         return signal();
+      case TaskState::kChild:
+        return child();
       case TaskState::kSucceeded:
       case TaskState::kFailed:
       case TaskState::kSkipped:
@@ -255,6 +257,20 @@ class Why {
          {"weight", number(owner.weight)},
          {"of", number(weights)},
          {"others", Value(std::move(others))}});
+  }
+
+  void child() {
+    const RunId id = task_.get().child;
+    const Run* run = state_.find_run(id);
+    if (run == nullptr) return;
+    add("child",
+        "It waits for " + to_text(id) + ", a run of " + run->definition().name + ", which is " +
+            std::string(to_text(run->state)) + " with " + std::to_string(run->open) + " of " +
+            std::to_string(run->tasks.size()) + " tasks open.",
+        {{"child", text(to_text(id))},
+         {"state", Value(to_text(run->state))},
+         {"open", number(run->open)},
+         {"until", task_.due_ms == 0 ? Value() : text(format_time(task_.due_ms))}});
   }
 
   void signal() {

@@ -97,6 +97,18 @@ void write_when_full(ObjectWriter& o, const Concurrency& concurrency) {
   if (concurrency.when_full != WhenFull::kWait) o.text("when_full", to_text(concurrency.when_full));
 }
 
+// [[name, source], …] of expressions or templates.
+template <typename T>
+void write_named(std::string& out, const std::vector<std::pair<std::string, T>>& items) {
+  write_list(out, items, [&](const auto& item) {
+    out += '[';
+    append_json_string(out, item.first);
+    out += ',';
+    append_json_string(out, item.second.source());
+    out += ']';
+  });
+}
+
 void write_task(std::string& out, const Task& task, Tables& tables) {
   ObjectWriter o(out);
   o.text("id", task.id);
@@ -145,6 +157,12 @@ void write_task(std::string& out, const Task& task, Tables& tables) {
     a.source("message", task.approval->message);
   }
   if (task.budget_microusd) o.number("budget_microusd", *task.budget_microusd);
+  if (task.workflow) {
+    ObjectWriter w(o.key("workflow"));
+    w.text("name", task.workflow->name);
+    w.number("version", task.workflow->version);
+    write_named(w.key("inputs"), task.workflow->inputs);
+  }
   if (task.wait) {
     ObjectWriter w(o.key("wait"));
     if (task.wait->for_ms != 0) w.number("for_ms", task.wait->for_ms);
@@ -226,6 +244,8 @@ std::string to_canonical(const Workflow& workflow) {
       c.number("limit", workflow.concurrency->limit);
       write_when_full(c, *workflow.concurrency);
     }
+    if (!workflow.outputs.empty()) write_named(o.key("outputs"), workflow.outputs);
+    if (!workflow.queries.empty()) write_named(o.key("queries"), workflow.queries);
     Tables tables;
     write_list(o.key("tasks"), workflow.tasks, [&](const Task& task) { write_task(out, task, tables); });
     write_tables(o, out, tables);
@@ -262,6 +282,8 @@ class CanonicalReader {
                                    number<std::int64_t>(*retention, "runs", kMaxRetainRuns)};
     }
     workflow->concurrency = concurrency(root);
+    workflow->outputs = named<Expression>(root, "outputs");
+    workflow->queries = named<Expression>(root, "queries");
     read_tables(root);
     const Value::List& items = list(root, "tasks");
     if (items.empty() || items.size() > kMaxTasks) fail("tasks");
@@ -461,6 +483,29 @@ class CanonicalReader {
     if (item.find("budget_microusd") != nullptr)
       out.budget_microusd = number<std::int64_t>(item, "budget_microusd", kMaxMoneyMicrousd);
     if (const Value* wait = item.find("wait")) out.wait = a_wait(*wait);
+    if (const Value* child = item.find("workflow")) {
+      out.workflow = SubWorkflow{text(*child, "name"), number<std::uint32_t>(*child, "version", UINT32_MAX),
+                                 named<Template>(*child, "inputs")};
+      if (!is_name(out.workflow->name)) fail("workflow");
+    }
+    return out;
+  }
+
+  // What write_named() wrote; nothing when the member is absent.
+  template <typename T>
+  std::vector<std::pair<std::string, T>> named(const Value& map, std::string_view key) {
+    std::vector<std::pair<std::string, T>> out;
+    if (map.find(key) == nullptr) return out;
+    for (const Value& item : list(map, key)) {
+      const bool whole = item.is_list() && item.as_list().size() == 2 && item.as_list()[0].is_string() &&
+                         item.as_list()[1].is_string();
+      auto parsed = T::parse(whole ? item.as_list()[1].as_string() : std::string());
+      if (!whole || !parsed.ok()) {
+        fail(key);
+      } else {
+        out.emplace_back(item.as_list()[0].as_string(), std::move(parsed).value());
+      }
+    }
     return out;
   }
 

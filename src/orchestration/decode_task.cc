@@ -15,11 +15,12 @@ constexpr std::array<std::string_view, 22> kTaskKeys{
     "id",         "name",       "dependencies", "when",      "for_each",  "max_parallel", "agent", "run",
     "prompt",     "env",        "verify",       "workspace", "artifacts", "concurrency",  "retry", "timeout",
     "on_failure", "checkpoint", "priority",     "sandbox",   "budget",    "rate"};
-constexpr std::array<std::string_view, 24> kAllTaskKeys = [] {
-  std::array<std::string_view, 24> keys{};
+constexpr std::array<std::string_view, 25> kAllTaskKeys = [] {
+  std::array<std::string_view, 25> keys{};
   std::copy(kTaskKeys.begin(), kTaskKeys.end(), keys.begin());
   keys[22] = "approval";
   keys[23] = "wait";
+  keys[24] = "workflow";
   return keys;
 }();
 // What a task that only waits for a person has no use for.
@@ -27,9 +28,13 @@ constexpr std::array<std::string_view, 13> kRunOnlyKeys{
     "for_each",    "max_parallel", "agent",    "env",     "verify", "workspace", "artifacts",
     "concurrency", "retry",        "priority", "sandbox", "budget", "rate"};
 // What a task that waits for time or a signal has no use for.
-constexpr std::array<std::string_view, 16> kNoWaitKeys{
-    "run",       "prompt",    "approval", "max_parallel", "agent", "env",      "verify",  "workspace",
-    "artifacts", "timeout",   "concurrency", "retry",     "priority", "sandbox", "budget", "rate"};
+constexpr std::array<std::string_view, 17> kNoWaitKeys{
+    "run",       "prompt",    "approval", "workflow",    "max_parallel", "agent",    "env",     "verify",
+    "workspace", "artifacts", "timeout",  "concurrency", "retry",        "priority", "sandbox", "budget",
+    "rate"};
+// What a task that starts another workflow has no use for.
+constexpr std::array<std::string_view, 9> kNoChildKeys{
+    "run", "prompt", "agent", "env", "verify", "workspace", "artifacts", "concurrency", "sandbox"};
 constexpr std::array<std::string_view, 5> kDefaultsKeys{"retry", "timeout", "sandbox", "agent", "on_failure"};
 constexpr std::array<std::string_view, 5> kRetryKeys{"max_attempts", "backoff", "max_backoff", "multiplier",
                                                      "jitter"};
@@ -174,6 +179,10 @@ class TaskReader {
       read_timer(has_item);
       return std::move(task);
     }
+    if (fields_.get("workflow")) {
+      read_child(has_item);
+      return std::move(task);
+    }
     if (is_waiting()) {
       read_waiting();
       return std::move(task);
@@ -254,6 +263,47 @@ class TaskReader {
     read_for_each();
   }
 
+  // A task that starts a run of another workflow. What `defaults` says about agents does not concern it.
+  void read_child(bool has_item) {
+    Task& task = settings_.values;
+    task.workflow =
+        read_sub_workflow(decoder_, fields_, workflow_.name, scope("`workflow.inputs`", has_item));
+    refuse_keys(decoder_, fields_, kNoChildKeys, "starts another workflow");
+    const Task plain;
+    task.sandbox = plain.sandbox;
+    task.agent = plain.agent;
+    task.run.reset();
+    task.prompt.reset();
+    task.timeout = plain.timeout;
+    task.timeout.start_to_close_ms = 0;
+    read_retry(decoder_, fields_, settings_);
+    read_timeout(decoder_, fields_, task.timeout);
+    read_policy(decoder_, fields_, task.on_failure);
+    if (const auto timeout = fields_.get("timeout")) {
+      for (const std::string_view key : {"schedule_to_start", "heartbeat"}) {
+        if (const auto node = decoder_.tree.find(*timeout, key)) {
+          decoder_.error(*node, quoted(key) + " has no meaning for a task that starts another workflow",
+                         "Limit it with `start_to_close` or `schedule_to_close`.");
+        }
+      }
+    }
+    read_for_each();
+    if (task.for_each && !fields_.get("max_parallel")) task.max_parallel = kDefaultChildren;
+    if (task.max_parallel > kMaxChildren) {
+      decoder_.error(*fields_.get("max_parallel"),
+                     "at most " + std::to_string(kMaxChildren) + " runs are started side by side",
+                     "Write `max_parallel: " + std::to_string(kMaxChildren) + "` or less.");
+    }
+    task.rate = read_rate(decoder_, fields_, scope("`rate.key`", has_item));
+    read_budget();
+    if (task.budget_microusd == 0) {
+      decoder_.error(*fields_.key("budget"), "the other workflow may cost something",
+                     "Write more than 0, or remove `budget`.");
+    }
+    if (const auto word = fields_.read_word("priority", kPriorities))
+      task.priority = static_cast<Priority>(*word);
+  }
+
   void check_kind() {
     const Task& task = settings_.values;
     const auto run = fields_.key("run");
@@ -265,8 +315,8 @@ class TaskReader {
     } else if (!has_run && !has_prompt) {
       decoder_.error(
           fields_.node(), "the task has nothing to do",
-          "Give it `run` (a shell script), `prompt` (for an agent), `approval` (wait for a person) or "
-          "`wait` (for time or a signal).");
+          "Give it `run` (a shell script), `prompt` (for an agent), `approval` (wait for a person), "
+          "`wait` (for time or a signal) or `workflow` (start another one).");
     } else if (has_run && task.agent.type != "exec") {
       decoder_.error(*run, "`run` is for agents of the type exec, not " + quoted(task.agent.type),
                      "Write `prompt` for this agent, or remove `agent.type`.");

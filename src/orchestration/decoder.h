@@ -25,6 +25,7 @@ struct Scope {
   std::uint32_t task = kNoTask;  // whose upstream tasks may be referred to; kNoTask: `tasks` is unknown here
   bool has_item = false;         // `item` and `index`
   std::string_view place;        // for messages: "`when`"
+  bool whole_run = false;        // any task may be referred to: it is asked about a run, not by a task
 };
 
 class Decoder {
@@ -127,6 +128,13 @@ class Fields {
 // decode_wait.cc: refuses the keys that have no meaning for a task of that kind ("only waits").
 void refuse_keys(Decoder& decoder, const Fields& fields, std::span<const std::string_view> keys,
                  std::string_view kind);
+
+// decode_sub_workflow.cc: nullopt also after a report. `own_name`: of the workflow that the task is of.
+[[nodiscard]] std::optional<SubWorkflow> read_sub_workflow(Decoder& decoder, const Fields& fields,
+                                                           const std::string& own_name, const Scope& scope);
+// decode_sub_workflow.cc: a map of expressions over the whole run, of the top-level key `key`.
+[[nodiscard]] NamedExpressions read_named_expressions(Decoder& decoder, const Fields& fields,
+                                                      std::string_view key);
 
 // decode_task.cc: the tasks of `list`, with `defaults` (may be absent) under each. False when dependencies
 // were wrong.

@@ -99,6 +99,19 @@ struct Wait {
   std::int64_t timeout_ms = 0;    // of a signal; 0: no limit
 };
 
+// A task that starts a run of another workflow of its namespace, its child, and ends as that does.
+struct SubWorkflow {
+  std::string name;
+  std::uint32_t version = 0;                             // 0: the newest when it starts
+  std::vector<std::pair<std::string, Template>> inputs;  // by name
+};
+
+// Values that a run shows under names, by name.
+using NamedExpressions = std::vector<std::pair<std::string, Expression>>;
+inline constexpr std::size_t kMaxNamedValues = 200;
+inline constexpr std::uint32_t kDefaultChildren = 100;  // max_parallel of a for_each over sub-workflows
+inline constexpr std::uint32_t kMaxChildren = 1'000;
+
 struct Task {
   std::string id;
   std::string name;                         // shown to people; the id when the file gives none
@@ -126,9 +139,10 @@ struct Task {
   std::optional<Approval> approval;
   std::optional<std::int64_t> budget_microusd;  // the most that one attempt may cost
   std::optional<Wait> wait;                     // then it has no run and no prompt
+  std::optional<SubWorkflow> workflow;          // likewise
 
   // Only waits for a person: no agent is needed.
-  [[nodiscard]] bool is_approval_only() const { return approval.has_value() && !run && !prompt; }
+  [[nodiscard]] bool is_approval_only() const { return approval.has_value() && !run && !prompt && !workflow; }
   // Something has to be done by an agent.
   [[nodiscard]] bool needs_agent() const { return run.has_value() || prompt.has_value(); }
 };
@@ -161,6 +175,8 @@ struct Workflow {
   WhenExceeded when_exceeded = WhenExceeded::kPause;
   std::optional<Retain> retention;  // none: the rule of the server
   std::optional<Concurrency> concurrency;  // of whole runs
+  NamedExpressions outputs;                // evaluated when a run has succeeded
+  NamedExpressions queries;                // evaluated when somebody asks
   std::vector<Task> tasks;
 
   // Index of the task with that id, or nullopt. O(log n).

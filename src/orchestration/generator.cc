@@ -151,6 +151,12 @@ class Generator {
     }
     const bool is_for_each = options_.for_each && random_.chance(1, 5);
     if (is_for_each) write_for_each(readable);
+    if (options_.children && random_.chance(1, 10)) {
+      write_child(is_for_each);
+      made.has_output = !is_for_each;
+      made_.push_back(std::move(made));
+      return;
+    }
     if (options_.prompts && random_.chance(1, 6)) {
       ++out_.prompts;
       key("agent: {type: claude, capabilities: [cpp]}");
@@ -206,6 +212,16 @@ class Generator {
       key("for_each: \"${{ " + output + " == null ? [] : " + output + ".list }}\"");
     }
     if (random_.chance(1, 2)) key("max_parallel: " + std::to_string(1 + random_.below(4)));
+  }
+
+  void write_child(bool is_for_each) {
+    ++out_.children;
+    key(std::string("workflow: {name: other, inputs: {count: ") +
+        (is_for_each ? "'${{ item }}'" : "'${{ inputs.count + 1 }}'") +
+        (random_.chance(1, 2) ? ", names: '${{ inputs.names }}'}}" : "}, version: 2}"));
+    if (options_.limits && random_.chance(1, 3)) key("timeout: {start_to_close: 1h}");
+    if (options_.limits && random_.chance(1, 3)) key("retry: {max_attempts: 2}");
+    if (options_.policies && random_.chance(1, 4)) key("on_failure: " + std::string(pick(kPolicies)));
   }
 
   void write_wait() {

@@ -24,6 +24,7 @@ struct GeneratorOptions {
   bool conditions = true;  // `when`
   bool approvals = true;
   bool waits = true;     // for time or a signal
+  bool children = true;  // tasks that start the workflow `other`
   bool policies = true;  // on_failure other than pause
   bool limits = true;    // retry, timeout, concurrency, sandbox, budget
   bool prompts = true;   // agents that are not exec
@@ -42,6 +43,7 @@ struct GeneratedWorkflow {
   std::uint32_t approvals = 0;  // tasks with `approval`
   std::uint32_t waiting = 0;    // of these, tasks with nothing else
   std::uint32_t waits = 0;      // tasks that wait without an agent
+  std::uint32_t children = 0;   // tasks that start another workflow
   std::uint32_t prompts = 0;
   std::uint32_t write_tasks = 0;
   std::uint32_t concurrency = 0;

@@ -50,6 +50,7 @@ TEST(Generator, KnowsWhichFeaturesItUsed) {
       seen.waiting += task.is_approval_only() ? 1 : 0;
       seen.prompts += task.prompt ? 1 : 0;
       seen.waits += task.wait ? 1 : 0;
+      seen.children += task.workflow ? 1 : 0;
       seen.write_tasks += task.workspace == WorkspaceMode::kWrite ? 1 : 0;
       seen.concurrency += task.concurrency ? 1 : 0;
     }
@@ -60,6 +61,7 @@ TEST(Generator, KnowsWhichFeaturesItUsed) {
     EXPECT_EQ(seen.waiting, made.waiting) << "seed " << seed;
     EXPECT_EQ(seen.prompts, made.prompts) << "seed " << seed;
     EXPECT_EQ(seen.waits, made.waits) << "seed " << seed;
+    EXPECT_EQ(seen.children, made.children) << "seed " << seed;
     EXPECT_EQ(seen.write_tasks, made.write_tasks) << "seed " << seed;
     EXPECT_EQ(seen.concurrency, made.concurrency) << "seed " << seed;
     total.for_each += made.for_each;
@@ -67,11 +69,12 @@ TEST(Generator, KnowsWhichFeaturesItUsed) {
     total.waiting += made.waiting;
     total.prompts += made.prompts;
     total.waits += made.waits;
+    total.children += made.children;
     total.write_tasks += made.write_tasks;
     total.concurrency += made.concurrency;
   }
   for (const std::uint32_t count : {total.for_each, total.conditions, total.waiting, total.prompts,
-                                    total.write_tasks, total.concurrency, total.waits}) {
+                                    total.write_tasks, total.concurrency, total.waits, total.children}) {
     EXPECT_GT(count, 20U);
   }
 }
@@ -79,7 +82,7 @@ TEST(Generator, KnowsWhichFeaturesItUsed) {
 TEST(Generator, OptionsKeepFeaturesOut) {
   GeneratorOptions plain;
   plain.repository = plain.for_each = plain.conditions = plain.approvals = false;
-  plain.waits = plain.policies = plain.limits = plain.prompts = plain.styles = false;
+  plain.waits = plain.children = plain.policies = plain.limits = plain.prompts = plain.styles = false;
   plain.min_tasks = plain.max_tasks = 50;
   SeededRandom random(7);
   const GeneratedWorkflow made = generate_workflow(random, plain);

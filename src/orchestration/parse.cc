@@ -10,9 +10,9 @@
 namespace ez::orchestration {
 namespace {
 
-constexpr std::array<std::string_view, 14> kTopKeys{
-    "name",  "description", "namespace", "inputs",    "repository", "branch", "base",
-    "files", "priority",    "budget",    "retention", "defaults",   "tasks",  "concurrency"};
+constexpr std::array<std::string_view, 16> kTopKeys{
+    "name",   "description", "namespace", "inputs",   "repository", "branch",      "base",    "files",
+    "budget", "priority",    "retention", "defaults", "tasks",      "concurrency", "outputs", "queries"};
 constexpr std::array<std::string_view, 2> kRetentionKeys{"days", "runs"};
 constexpr std::array<std::string_view, 3> kInputKeys{"type", "description", "default"};
 constexpr std::array<std::string_view, 4> kBudgetKeys{"cost_usd", "deadline", "warn_at", "when_exceeded"};
@@ -49,6 +49,8 @@ class WorkflowReader {
     }
     read_budget();
     read_retention();
+    workflow_.queries = read_named_expressions(decoder_, fields_, "queries");
+    workflow_.outputs = read_named_expressions(decoder_, fields_, "outputs");
     read_tasks();
     workflow_.inputs = std::move(decoder_.inputs);
     return std::move(workflow_);

@@ -164,6 +164,34 @@ TEST(ParseWorkflow, WaitsNeedNoAgent) {
   EXPECT_EQ(to_canonical(**again), canonical);
 }
 
+TEST(ParseWorkflow, OneWorkflowStartsAnother) {
+  const auto workflow = parse_good(
+      "name: x\ndefaults: {timeout: {start_to_close: 5m}, sandbox: {network: true}}\n"
+      "outputs: {n: tasks.b.output.n, m: 'size(tasks.a.outputs)'}\ntasks:\n"
+      "  - {id: a, for_each: '${{ [1, 2] }}',\n"
+      "     workflow: {name: other, version: 3, inputs: {n: '${{ item }}', a: 5}}}\n"
+      "  - {id: b, approval: {}, workflow: {name: other}, budget: {cost_usd: 2},\n"
+      "     timeout: {schedule_to_close: 1h}}\n");
+  ASSERT_NE(workflow, nullptr);
+  const Task& a = workflow->tasks[0];
+  EXPECT_EQ(a.workflow->name, "other");
+  EXPECT_EQ(a.workflow->version, 3U);
+  ASSERT_EQ(a.workflow->inputs.size(), 2U);
+  EXPECT_EQ(a.workflow->inputs[0].first, "a");
+  EXPECT_EQ(a.workflow->inputs[1].second.source(), "${{ item }}");
+  EXPECT_EQ(a.max_parallel, kDefaultChildren);
+  EXPECT_EQ(a.timeout.start_to_close_ms, 0);
+  EXPECT_FALSE(a.sandbox.network);
+  EXPECT_FALSE(workflow->tasks[1].is_approval_only());
+  EXPECT_EQ(workflow->tasks[1].timeout.schedule_to_close_ms, 3'600'000);
+  ASSERT_EQ(workflow->outputs.size(), 2U);
+  EXPECT_EQ(workflow->outputs[0].first, "m");
+  const std::string canonical = to_canonical(*workflow);
+  const auto again = from_canonical(canonical);
+  ASSERT_TRUE(again.ok()) << again.error().to_string();
+  EXPECT_EQ(to_canonical(**again), canonical);
+}
+
 TEST(ParseWorkflow, JsonAndYamlGiveTheSameWorkflow) {
   const auto yaml =
       parse_good("name: x\ntasks:\n  - id: a\n    run: |\n      one \"two\"\n      ${{ run.id }}\n");

@@ -10,8 +10,8 @@ namespace ez::orchestration {
 namespace {
 
 constexpr std::array<std::string_view, 5> kRunFields{"id", "workflow", "version", "namespace", "created_at"};
-constexpr std::array<std::string_view, 6> kTaskFields{"state",   "output", "outputs",
-                                                      "attempt", "error",  "artifacts"};
+constexpr std::array<std::string_view, 8> kTaskFields{"state", "output",    "outputs",   "attempt",
+                                                      "error", "artifacts", "instances", "finished"};
 constexpr std::array<std::string_view, 5> kVariables{"inputs", "tasks", "run", "item", "index"};
 constexpr std::size_t kMaxCyclesShown = 10;
 constexpr std::size_t kMaxCycleTasksShown = 20;
@@ -134,7 +134,7 @@ void Decoder::check_variable(const std::string& name, const std::string& source,
   const std::string in = " in " + std::string(scope.place);
   if (name == "inputs" || name == "run") return;
   if (name == "tasks") {
-    if (scope.task != Scope::kNoTask) return;
+    if (scope.task != Scope::kNoTask || scope.whole_run) return;
     error_in(node, offset, "`tasks` is not known" + in,
              "It is evaluated when a run starts; use `inputs` and `run`.");
     return;
@@ -168,7 +168,7 @@ void Decoder::check_path(const std::vector<std::string>& path, const std::string
     if (found == std::string::npos) found = source.find(root + "[");
     return offset + (found == std::string::npos ? 0 : found);
   };
-  if (root == "tasks" && scope.task != Scope::kNoTask) {
+  if (root == "tasks" && (scope.task != Scope::kNoTask || scope.whole_run)) {
     if (path.size() == 1) {
       error_in(node, offset_in(""), "`tasks` needs the id of a task in " + std::string(scope.place),
                "Write tasks.build.output or tasks['build-all'].output; the id cannot be computed.");
@@ -178,7 +178,8 @@ void Decoder::check_path(const std::vector<std::string>& path, const std::string
     task_references.push_back(TaskReference{scope.task, node, at, path[1]});
     if (path.size() > 2 && !contains(kTaskFields, path[2])) {
       error_in(node, at, "a task has no field " + quoted(path[2]) + did_you_mean(path[2], kTaskFields),
-               "Fields of a task are state, output, outputs, attempt, error and artifacts.");
+               "Fields of a task are state, output, outputs, attempt, error, artifacts, instances and "
+               "finished.");
     }
   }
   if (path.size() < 2) return;
@@ -246,6 +247,8 @@ void check_graph(Decoder& decoder, NodeId list, bool is_complete, Workflow& work
       decoder.error_in(reference.node, reference.offset,
                        "there is no task " + quoted(reference.id) + did_you_mean(reference.id, ids),
                        "An id that contains `-` is written as tasks['build-all'].");
+    } else if (reference.task == Scope::kNoTask) {
+      continue;  // known once the run is over, or as far as it has come
     } else if (*other == reference.task) {
       decoder.error_in(reference.node, reference.offset,
                        "the task " + quoted(reference.id) + " refers to itself",

@@ -29,24 +29,14 @@ std::string_view workflow_json_schema() {
     "type": "object",
     "properties": {
      "type": {
-      "enum": [
-       "string",
-       "int",
-       "number",
-       "bool",
-       "list",
-       "map",
-       "git"
-      ]
+      "enum": ["string", "int", "number", "bool", "list", "map", "git"]
      },
      "description": {
       "type": "string"
      },
      "default": {}
     },
-    "required": [
-     "type"
-    ],
+    "required": ["type"],
     "additionalProperties": false
    },
    "maxProperties": 200
@@ -81,10 +71,7 @@ std::string_view workflow_json_schema() {
    "type": "object",
    "properties": {
     "cost_usd": {
-     "type": [
-      "number",
-      "string"
-     ],
+     "type": ["number", "string"],
      "exclusiveMinimum": 0,
      "pattern": "^[0-9]+(\\.[0-9]{1,6})?$"
     },
@@ -98,10 +85,7 @@ std::string_view workflow_json_schema() {
      "description": "The part of cost and of deadline after which a warning is given."
     },
     "when_exceeded": {
-     "enum": [
-      "pause",
-      "fail"
-     ],
+     "enum": ["pause", "fail"],
      "default": "pause",
      "description": "What happens when the money left does not suffice for the next task."
     }
@@ -148,6 +132,14 @@ std::string_view workflow_json_schema() {
    },
    "additionalProperties": false
   },
+  "queries": {
+   "$ref": "#/$defs/named_expressions",
+   "description": "Values that a run shows when somebody asks."
+  },
+  "outputs": {
+   "$ref": "#/$defs/named_expressions",
+   "description": "Values that a run gives when it has succeeded."
+  },
   "tasks": {
    "type": "array",
    "items": {
@@ -157,12 +149,19 @@ std::string_view workflow_json_schema() {
    "maxItems": 50000
   }
  },
- "required": [
-  "name",
-  "tasks"
- ],
+ "required": ["name", "tasks"],
  "additionalProperties": false,
  "$defs": {
+  "named_expressions": {
+   "type": "object",
+   "propertyNames": {
+    "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"
+   },
+   "additionalProperties": {
+    "type": ["string", "number", "boolean"]
+   },
+   "maxProperties": 200
+  },
   "concurrency": {
    "type": "object",
    "description": "At most `limit` at the same time, over everything with that key.",
@@ -177,18 +176,11 @@ std::string_view workflow_json_schema() {
      "default": 1
     },
     "when_full": {
-     "enum": [
-      "wait",
-      "cancel_oldest",
-      "cancel_newest",
-      "reject"
-     ],
+     "enum": ["wait", "cancel_oldest", "cancel_newest", "reject"],
      "default": "wait"
     }
    },
-   "required": [
-    "key"
-   ],
+   "required": ["key"],
    "additionalProperties": false
   },
   "rate": {
@@ -208,25 +200,15 @@ std::string_view workflow_json_schema() {
      "default": "1m"
     }
    },
-   "required": [
-    "key",
-    "limit"
-   ],
+   "required": ["key", "limit"],
    "additionalProperties": false
   },
   "name": {
-   "type": [
-    "string",
-    "integer"
-   ],
+   "type": ["string", "integer"],
    "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"
   },
   "text": {
-   "type": [
-    "string",
-    "number",
-    "boolean"
-   ]
+   "type": ["string", "number", "boolean"]
   },
   "duration": {
    "type": "string",
@@ -238,20 +220,10 @@ std::string_view workflow_json_schema() {
    ]
   },
   "priority": {
-   "enum": [
-    "critical",
-    "high",
-    "normal",
-    "low",
-    "deferred"
-   ]
+   "enum": ["critical", "high", "normal", "low", "deferred"]
   },
   "on_failure": {
-   "enum": [
-    "pause",
-    "fail",
-    "continue"
-   ],
+   "enum": ["pause", "fail", "continue"],
    "default": "pause"
   },
   "retry": {
@@ -390,10 +362,7 @@ std::string_view workflow_json_schema() {
      "uniqueItems": true
     },
     "when": {
-     "type": [
-      "string",
-      "boolean"
-     ],
+     "type": ["string", "boolean"],
      "description": "An expression; the task is skipped when it is false."
     },
     "for_each": {
@@ -432,11 +401,7 @@ std::string_view workflow_json_schema() {
      "description": "Must pass in the workspace, and again on the merged tree."
     },
     "workspace": {
-     "enum": [
-      "none",
-      "read",
-      "write"
-     ],
+     "enum": ["none", "read", "write"],
      "description": "write when the workflow has a repository, otherwise none."
     },
     "artifacts": {
@@ -478,17 +443,12 @@ std::string_view workflow_json_schema() {
      "description": "The most that one attempt may cost.",
      "properties": {
       "cost_usd": {
-       "type": [
-        "number",
-        "string"
-       ],
+       "type": ["number", "string"],
        "minimum": 0,
        "pattern": "^[0-9]+(\\.[0-9]{1,6})?$"
       }
      },
-     "required": [
-      "cost_usd"
-     ],
+     "required": ["cost_usd"],
      "additionalProperties": false
     },
     "approval": {
@@ -502,6 +462,32 @@ std::string_view workflow_json_schema() {
        "$ref": "#/$defs/text"
       }
      },
+     "additionalProperties": false
+    },
+    "workflow": {
+     "type": "object",
+     "description": "Starts a run of another workflow of the namespace and ends as that does.",
+     "properties": {
+      "name": {
+       "$ref": "#/$defs/name"
+      },
+      "version": {
+       "type": "integer",
+       "minimum": 1,
+       "description": "The newest at the start when absent."
+      },
+      "inputs": {
+       "type": "object",
+       "propertyNames": {
+        "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"
+       },
+       "additionalProperties": {
+        "$ref": "#/$defs/text"
+       },
+       "maxProperties": 200
+      }
+     },
+     "required": ["name"],
      "additionalProperties": false
     },
     "wait": {
@@ -528,37 +514,27 @@ std::string_view workflow_json_schema() {
      "additionalProperties": false
     }
    },
-   "required": [
-    "id"
-   ],
+   "required": ["id"],
    "additionalProperties": false,
    "anyOf": [
     {
-     "required": [
-      "run"
-     ]
+     "required": ["run"]
     },
     {
-     "required": [
-      "prompt"
-     ]
+     "required": ["prompt"]
     },
     {
-     "required": [
-      "approval"
-     ]
+     "required": ["approval"]
     },
     {
-     "required": [
-      "wait"
-     ]
+     "required": ["wait"]
+    },
+    {
+     "required": ["workflow"]
     }
    ],
    "not": {
-    "required": [
-     "run",
-     "prompt"
-    ]
+    "required": ["run", "prompt"]
    }
   }
  }

@@ -60,6 +60,7 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     sum.shares += world.tally().shares;
     sum.signals += world.tally().signals;
     sum.timers += world.tally().timers;
+    sum.children += world.tally().children;
   }
   std::printf(
       "%llu seeds: %llu runs finished, %llu crashes, %llu changes of leader, %llu snapshots, %llu stale and "
@@ -92,6 +93,7 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     EXPECT_GT(sum.shares, count);
     EXPECT_GT(sum.signals, count / 10);
     EXPECT_GT(sum.timers, count / 4);
+    EXPECT_GT(sum.children, count / 2);
   }
 }
 

@@ -19,6 +19,28 @@ std::string random_wait(SeededRandom& random) {
   }
 }
 
+// A workflow of the same namespace, rarely one that is not there (yet) or leads back.
+std::string random_child(SeededRandom& random, const std::string& own, int number,
+                         const std::vector<std::string>& earlier) {
+  std::string name;
+  for (const std::string& text : earlier) {
+    const bool near = (text.find("namespace: one") == std::string::npos) ==
+                      (own.find("namespace: one") == std::string::npos);
+    if (near && (name.empty() || random.chance(1, 2))) name = text.substr(6, text.find('\n') - 6);
+  }
+  if (name.empty() || random.chance(1, 10)) {
+    const std::uint64_t other = random.below(4);
+    if (static_cast<int>(other) == number) return "";
+    name = "workflow-" + std::to_string(other);
+  }
+  std::string text = "    workflow: {name: " + name + ", inputs: {flag: '${{ inputs.flag }}'}}\n";
+  if (random.chance(1, 3)) text += "    timeout: {start_to_close: 90s}\n";
+  if (random.chance(1, 2)) text += "    retry: {max_attempts: 2, backoff: 2s}\n";
+  if (random.chance(1, 3))
+    text += "    budget: {cost_usd: 0.0000" + std::to_string(1 + random.below(60)) + "}\n";
+  return text;
+}
+
 std::string random_policy(SeededRandom& random) {
   switch (random.below(4)) {
     case 0:
@@ -32,7 +54,7 @@ std::string random_policy(SeededRandom& random) {
 
 }  // namespace
 
-std::string random_workflow(SeededRandom& random, int number) {
+std::string random_workflow(SeededRandom& random, int number, const std::vector<std::string>& earlier) {
   std::string text = "name: workflow-" + std::to_string(number) + "\n";
   text += random.chance(1, 2) ? "namespace: one\n" : "namespace: two\n";
   const bool repository = random.chance(1, 3);
@@ -51,6 +73,7 @@ std::string random_workflow(SeededRandom& random, int number) {
     text += "concurrency: {key: whole, limit: " + std::to_string(1 + random.below(2)) +
             ", when_full: " + kPolicies[random.below(6)] + "}\n";
   }
+  if (random.chance(1, 2)) text += "outputs: {flag: inputs.flag, items: 'size(inputs.items)'}\n";
   text += "tasks:\n";
   const std::uint64_t count = 1 + random.below(7);
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -66,6 +89,17 @@ std::string random_workflow(SeededRandom& random, int number) {
       text += random_wait(random) + random_policy(random);
       if (random.chance(1, 4)) text += "    for_each: ${{ inputs.items }}\n";
       continue;
+    }
+    if (random.chance(1, 7)) {
+      const std::string child = random_child(random, text, number, earlier);
+      if (!child.empty()) {
+        text += child + random_policy(random);
+        if (random.chance(1, 4)) {
+          text += "    for_each: ${{ inputs.items }}\n";
+          if (random.chance(1, 2)) text += "    max_parallel: " + std::to_string(1 + random.below(2)) + "\n";
+        }
+        continue;
+      }
     }
     if (random.chance(1, 10)) {
       text += "    approval: {message: 'go on?'}\n";

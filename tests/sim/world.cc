@@ -26,7 +26,7 @@ World::World(std::uint64_t seed)
     : random_(seed), kernel_random_(seed ^ 0x5eed), cluster_(seed ^ 0x109, troubled()), replica_(cluster_) {
   const std::uint64_t kinds = 2 + random_.below(3);
   for (std::uint64_t i = 0; i < kinds; ++i)
-    workflows_.push_back(random_workflow(random_, static_cast<int>(i)));
+    workflows_.push_back(random_workflow(random_, static_cast<int>(i), workflows_));
   const std::uint64_t agents = 2 + random_.below(4);
   for (std::uint64_t i = 0; i < agents; ++i) {
     SimAgent agent;
@@ -74,6 +74,7 @@ void World::finished(const Cow<core::Run>& run, LogIndex) {
   if (!added) return;
   ++tally_.finished;
   check_signals(*run);
+  check_children(*run);
 }
 
 void World::leadership(Epoch, bool leading) {
@@ -222,6 +223,12 @@ void World::decide(bool kindly) {
   body->set_action(approval ? core::pb::ControlTask::APPROVE : core::pb::ControlTask::RETRY);
   if (!kindly && random_.chance(1, 6)) body->set_action(core::pb::ControlTask::REJECT);
   if (!kindly && random_.chance(1, 8)) body->set_action(core::pb::ControlTask::CANCEL);
+  // What another workflow cannot do, it cannot do the next time either.
+  const core::Run& asked = *kernel_->state().find_run(waiting[pick].first);
+  if (kindly && !approval && random_.chance(1, 3) &&
+      asked.definition_of(asked.tasks[asked.find(waiting[pick].second)]).workflow) {
+    body->set_action(core::pb::ControlTask::REJECT);
+  }
   if (states[pick] == core::TaskState::kConflict && random_.chance(1, 2)) {
     body->set_action(core::pb::ControlTask::APPROVE);
   }
@@ -305,7 +312,8 @@ std::string World::check_limits() {
     for (std::uint32_t i = 0; i < run->tasks.size(); ++i) {
       const core::Task& task = run->tasks[i];
       const auto& definition = run->definition_of(task);
-      const bool active = task.state == core::TaskState::kRunning || task.state == core::TaskState::kMerging;
+      const bool active = task.state == core::TaskState::kRunning ||
+                          task.state == core::TaskState::kMerging || task.state == core::TaskState::kChild;
       if (!active) continue;
       if (definition.concurrency) {
         const std::string key = run->workflow->namespace_name + "/" + task.get().concurrency_key;
@@ -406,19 +414,7 @@ std::string World::peace() {
     if (i % 13 == 0) resume_all();
     if (i % 9 == 0) answer_waits();
     if (i % 5 == 0) clock_.advance(static_cast<std::int64_t>(200 + random_.below(2'000)));
-    for (const ClientRun& run : runs_) {
-      const core::Run* live = run.id ? kernel_->state().find_run(*run.id) : nullptr;
-      if (live == nullptr || live->state != core::RunState::kPaused || i % 11 != 0) continue;
-      core::pb::Command command;
-      if (live->budget_paused) {
-        command.mutable_adjust_budget()->set_run(run.id->value);
-        command.mutable_adjust_budget()->set_add_microusd(100);
-      } else {
-        command.mutable_control_run()->set_run(run.id->value);
-        command.mutable_control_run()->set_action(core::pb::ControlRun::RESUME);
-      }
-      kernel_->propose(std::move(command), [](const Result<core::Reply>&) {});
-    }
+    if (i % 11 == 0) raise_budgets();
     agent_turn(agents_[static_cast<std::size_t>(i) % agents_.size()], true);
     step();
     if (i % 16 == 0) {

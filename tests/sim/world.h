@@ -77,7 +77,7 @@ class World final : public engine::KernelListener {
     std::uint64_t crashes = 0, takeovers = 0, snapshots = 0, finished = 0, acknowledged = 0, stale = 0,
                   duplicate = 0, expired = 0, unknown = 0, merges = 0, decisions = 0, restarts = 0,
                   limited = 0, pauses = 0, queued = 0, repeated = 0, slow = 0, full = 0, shares = 0;
-    std::uint64_t signals = 0, timers = 0;
+    std::uint64_t signals = 0, timers = 0, children = 0;
   };
   [[nodiscard]] const Tally& tally() const { return tally_; }
 
@@ -103,6 +103,8 @@ class World final : public engine::KernelListener {
   void send_signal(std::size_t number);
   void answer_waits();
   void check_signals(const core::Run& run);
+  void check_children(const core::Run& run);
+  void raise_budgets();
   void set_pause(bool paused);
   void resume_all();
   void disturb_log();
@@ -135,6 +137,7 @@ class World final : public engine::KernelListener {
   std::map<std::string, int> accepted_;    // "run/task" → accepted successful executions
   std::set<std::uint64_t> accepted_fences_;
   std::vector<SimSignal> signals_;       // the payload of each is its number
+  std::map<RunId, std::pair<core::RunState, std::string>> ended_;  // children, with their outputs
   std::map<std::string, int> taken_;     // payloads by how many tasks of finished runs have them
   std::map<std::string, core::Namespace> seen_;  // namespaces as they were at the last check
   LogIndex history_;
@@ -148,6 +151,8 @@ class World final : public engine::KernelListener {
 };
 
 // A workflow file with features drawn from `random`; the name is workflow-<number>.
-[[nodiscard]] std::string random_workflow(SeededRandom& random, int number);
+// May start those in `earlier`, and in a circle.
+[[nodiscard]] std::string random_workflow(SeededRandom& random, int number,
+                                          const std::vector<std::string>& earlier);
 
 }  // namespace ez::sim

@@ -20,6 +20,7 @@ const std::vector<Command>& all_commands() {
                                              retry_command(),
                                              budget_command(),
                                              signal_command(),
+                                             query_command(),
                                              batch_command(),
                                              artifacts_command(),
                                              workflow_validate_command(),

@@ -23,6 +23,7 @@ namespace ez::cli {
 [[nodiscard]] Command budget_command();
 [[nodiscard]] Command batch_command();
 [[nodiscard]] Command signal_command();
+[[nodiscard]] Command query_command();
 [[nodiscard]] Command workflow_validate_command();
 [[nodiscard]] Command workflow_register_command();
 [[nodiscard]] Command workflow_list_command();

@@ -8,6 +8,25 @@
 namespace ez::cli {
 namespace {
 
+constexpr std::size_t kMaxChildren = 20;  // that are named
+
+// The run that started this one, and those that its tasks started.
+void print_family(Session& session, const Value& view) {
+  if (const Value* parent = view.find("parent"); parent != nullptr && parent->is_map()) {
+    session.out << "parent " << parent->string_or("run", "") << "/"
+                << printable(parent->string_or("task", "")) << "\n";
+  }
+  const Value* tasks = view.find("tasks");
+  if (tasks == nullptr || !tasks->is_list()) return;
+  std::size_t children = 0;
+  for (const Value& task : tasks->as_list()) {
+    const std::string child(task.string_or("child", ""));
+    if (child.empty() || ++children > kMaxChildren) continue;
+    session.out << "child  " << printable(task.string_or("id", "")) << " = " << child << "\n";
+  }
+  if (children > kMaxChildren) session.out << "and " << children - kMaxChildren << " more children\n";
+}
+
 Result<int> run(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const auto api, session.connect(arguments));
   EZ_ASSIGN(const Value view, api->get(run_target(arguments.text("RUN"))));
@@ -29,6 +48,7 @@ Result<int> run(Session& session, const Arguments& arguments) {
       session.out << "input  " << printable(name) << " = " << clipped(printable(to_json(value)), 200) << "\n";
     }
   }
+  print_family(session, view);
   if (picture.state == "queued") {
     session.out << "waits for a place under the concurrency key "
                 << printable(view.string_or("concurrency_key", "")) << "\n";

@@ -1,6 +1,7 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "core/commands/command.h"
+#include "core/start.h"
 #include "core/ready.h"
 #include "core/variables.h"
 #include "orchestration/parse.h"
@@ -72,28 +73,12 @@ void enter(Context& context, Run& run) {
 }
 
 Status prepare(Context& context, const pb::StartRun& command, Run& run) {
-  run.workflow = context.state.find_workflow(command.namespace_(), command.workflow(), command.version());
-  if (!run.workflow) {
-    return Error(
-        Code::WorkflowNotFound,
-        "no workflow " + command.workflow() +
-            (command.version() == 0 ? std::string() : " version " + std::to_string(command.version())) +
-            " in namespace " + command.namespace_());
-  }
-  if (context.state.live_runs >= kMaxLiveRuns) {
-    return Error(Code::Overloaded, std::to_string(kMaxLiveRuns) + " runs are live already");
-  }
   EZ_ASSIGN(const Value given, parse_json(command.inputs().empty() ? "{}" : command.inputs()));
-  EZ_ASSIGN(run.inputs, orchestration::bind_inputs(run.definition(), given));
-  run.priority = command.priority() == 0 || command.priority() > 5
-                     ? run.definition().priority
-                     : static_cast<orchestration::Priority>(command.priority() - 1);
-  run.created_ms = context.now_ms;
-  run.deadline_ms = 0;
-  run.budget_microusd = run.definition().budget_microusd;
+  EZ_TRY(prepare_run(context, {command.namespace_(), command.workflow(), command.version()}, given, run));
+  if (command.priority() != 0 && command.priority() <= 5)
+    run.priority = static_cast<orchestration::Priority>(command.priority() - 1);
   run.principal = command.principal();
   run.resumed_from = RunId{command.resumed_from()};
-  EZ_TRY(render_repository(run));
   if (!command.resume_base().empty()) run.base = command.resume_base();
   return admit(context.state, run);
 }
@@ -115,6 +100,53 @@ void take_seeds(const pb::StartRun& command, Run& run) {
 
 }  // namespace
 
+Status prepare_run(Context& context, const WorkflowName& workflow, const Value& inputs, Run& run) {
+  run.id = RunId{context.state.next_run};
+  run.workflow = context.state.find_workflow(workflow.name_space, workflow.name, workflow.version);
+  if (!run.workflow) {
+    return Error(
+        Code::WorkflowNotFound,
+        "no workflow " + workflow.name +
+            (workflow.version == 0 ? std::string() : " version " + std::to_string(workflow.version)) +
+            " in namespace " + workflow.name_space);
+  }
+  if (context.state.live_runs >= kMaxLiveRuns) {
+    return Error(Code::Overloaded, std::to_string(kMaxLiveRuns) + " runs are live already");
+  }
+  EZ_ASSIGN(run.inputs, orchestration::bind_inputs(run.definition(), inputs));
+  run.priority = run.definition().priority;
+  run.created_ms = context.now_ms;
+  run.budget_microusd = run.definition().budget_microusd;
+  return render_repository(run);
+}
+
+void launch_run(Context& context, Run draft, std::int64_t deadline_ms) {
+  State& state = context.state;
+  ++state.next_run;
+  const RunId id = draft.id;
+  const auto& tasks = draft.definition().tasks;
+  for (std::uint32_t i = 0; i < tasks.size(); ++i) {
+    Task task;
+    task.definition = i;
+    task.missing = static_cast<std::uint32_t>(tasks[i].dependencies.size());
+    draft.tasks.add(std::move(task));
+  }
+  draft.open = static_cast<std::uint32_t>(tasks.size());
+  draft.counts[static_cast<int>(TaskState::kWaiting)] = draft.open;
+  state.add_run(Cow<Run>(std::move(draft)));
+  Run& run = *state.write_run(id);
+  if (deadline_ms != 0) {
+    state.set_timer(id, kRunTimer, run.deadline_ms, deadline_ms);
+    state.set_timer(id, kRunWarnTimer, run.warn_ms, deadline_warning_ms(run));
+  }
+  enter(context, run);
+  if (!is_terminal(run.state)) {
+    context.effects.events.push_back(
+        {id, kNoInstance, static_cast<std::uint8_t>(run.state), 0, context.now_ms});
+  }
+  settle(context, run);
+}
+
 void apply_start_run(Context& context, const pb::StartRun& command) {
   State& state = context.state;
   Reply& reply = context.effects.reply;
@@ -134,42 +166,20 @@ void apply_start_run(Context& context, const pb::StartRun& command) {
     }
   }
   Run draft;
-  draft.id = RunId{state.next_run};
   if (const Status status = prepare(context, command, draft); !status.ok()) {
     reply.error = status.error();
     return;
   }
   take_seeds(command, draft);
-  ++state.next_run;
   const RunId id = draft.id;
-  const auto& tasks = draft.definition().tasks;
-  for (std::uint32_t i = 0; i < tasks.size(); ++i) {
-    Task task;
-    task.definition = i;
-    task.missing = static_cast<std::uint32_t>(tasks[i].dependencies.size());
-    draft.tasks.add(std::move(task));
-  }
-  draft.open = static_cast<std::uint32_t>(tasks.size());
-  draft.counts[static_cast<int>(TaskState::kWaiting)] = draft.open;
-  const std::int64_t deadline = draft.definition().deadline_ms;
-  state.add_run(Cow<Run>(std::move(draft)));
-  Run& run = *state.write_run(id);
-  if (deadline != 0) {
-    state.set_timer(id, kRunTimer, run.deadline_ms, context.now_ms + deadline);
-    state.set_timer(id, kRunWarnTimer, run.warn_ms, deadline_warning_ms(run));
-  }
   if (!key.empty()) {
     state.idempotency[key] = {id, context.now_ms, request_hash(command)};
     state.idempotency_ages.insert({context.now_ms, key});
   }
   reply.run = id;
   reply.created = true;
-  enter(context, run);
-  if (!is_terminal(run.state)) {
-    context.effects.events.push_back(
-        {id, kNoInstance, static_cast<std::uint8_t>(run.state), 0, context.now_ms});
-  }
-  settle(context, run);
+  const std::int64_t deadline = draft.definition().deadline_ms;
+  launch_run(context, std::move(draft), deadline == 0 ? 0 : context.now_ms + deadline);
 }
 
 }  // namespace ez::core

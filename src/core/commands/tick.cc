@@ -32,6 +32,8 @@ void fire(Context& context, Run& run, std::uint32_t index) {
     case TaskState::kTimer:
     case TaskState::kSignal:
       return fire_wait(context, run, index);
+    case TaskState::kChild:
+      return fire_child(context, run, index);
     case TaskState::kReady:
       if (wait_on(context, run, index)) return;
       return attempt_failed(
@@ -77,6 +79,8 @@ void apply_tick(Context& context, const pb::Tick& command) {
       fire(context, *run, timer.task);
     }
     settle(context, *run);
+    // What is stopped must not have a timer of its own fire after that.
+    if (!context.family.empty()) settle_families(context);
   }
 }
 

@@ -22,6 +22,7 @@ void Api::add_routes(Router& router) {
   add_batch_routes(router, context);
   add_budget_routes(router, context);
   add_signal_routes(router, context);
+  add_query_routes(router, context);
   add_task_routes(router, context);
   add_approval_routes(router, context);
   add_event_routes(router, context);

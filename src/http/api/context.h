@@ -138,6 +138,7 @@ void add_run_routes(Router& router, Context& context);
 void add_batch_routes(Router& router, Context& context);
 void add_budget_routes(Router& router, Context& context);
 void add_signal_routes(Router& router, Context& context);
+void add_query_routes(Router& router, Context& context);
 void add_task_routes(Router& router, Context& context);
 void add_approval_routes(Router& router, Context& context);
 void add_why_routes(Router& router, Context& context);
