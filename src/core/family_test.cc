@@ -315,7 +315,7 @@ TEST_F(FamilyTest, ManyChildrenSideBySide) {
   EXPECT_EQ(world.state.live_runs, 1U + orchestration::kDefaultChildren);
   while (world.state.live_runs > 0) {
     RunId last;
-    world.state.each_run([&](const Cow<Run>& one) {
+    world.state.each_run([&](const Cow<core::Run>& one) {
       last = one->id;
       return true;
     });

@@ -120,6 +120,72 @@ std::string write_batch() {
   return batch.SerializeAsString();
 }
 
+// Waits, signals and runs that start runs: what semantics 3 added.
+std::string write_waits() {
+  pb::Batch batch;
+  batch.set_semantics(3);
+  std::int64_t now = 1'800'000'000'000;
+  const auto add = [&]() -> pb::Command& {
+    pb::Command& command = *batch.add_commands();
+    command.set_now_ms(now += 1'000);
+    command.set_jitter_seed(7);
+    return command;
+  };
+  for (const char* source :
+       {"name: child\ninputs: {n: {type: int}}\noutputs: {n: inputs.n}\nqueries: {a: tasks.a.state}\ntasks:\n"
+        "  - {id: a, when: inputs.n > 1, run: x}\n",
+        "name: golden\nbudget: {cost_usd: 1, deadline: 1d}\ntasks:\n"
+        "  - {id: sub, for_each: '${{ [1, 2] }}', workflow: {name: child, inputs: {n: '${{ item }}'}},\n"
+        "     budget: {cost_usd: 0.25}}\n"
+        "  - {id: first, wait: {signal: go, timeout: 1h}}\n  - {id: second, wait: {for: 1h}}\n"
+        "  - {id: third, dependencies: [second], wait: {until: 2027-01-15T10:00:00Z}}\n"
+        "  - {id: fourth, dependencies: [third], wait: {signal: go}}\n"}) {
+    const auto parsed = orchestration::parse_workflow(source);
+    auto* workflow = add().mutable_register_workflow();
+    workflow->set_namespace_("default");
+    workflow->set_canonical(orchestration::to_canonical(*parsed.workflow));
+    workflow->set_source(source);
+  }
+  auto* start = add().mutable_start_run();
+  start->set_namespace_("default");
+  start->set_workflow("golden");
+  start->set_principal("p");
+  for (int i = 0; i < 3; ++i) {
+    auto* signal = add().mutable_send_signal();
+    signal->set_run(1);
+    signal->set_name("go");
+    signal->set_payload("{\"n\":" + std::to_string(i) + "}");
+    signal->set_id("id-" + std::to_string(i));
+    signal->set_principal("p");
+  }
+  auto* pause = add().mutable_control_run();
+  pause->set_run(1);
+  pause->set_action(pb::ControlRun::PAUSE);
+  return batch.SerializeAsString();
+}
+
+TEST(Golden, WaitsAndFamiliesLeadToTheSameState) {
+  if (std::getenv("EZ_WRITE_GOLDEN") != nullptr) {
+    const std::string batch = write_waits();
+    std::ofstream(path_of("waits.bin"), std::ios::binary) << batch;
+    State state;
+    replay(batch, state);
+    std::ofstream(path_of("waits-snapshot.bin"), std::ios::binary) << encoded(state);
+  }
+  const std::string bytes = read_file("waits.bin");
+  ASSERT_FALSE(bytes.empty());
+  State state;
+  replay(bytes, state);
+  EXPECT_EQ(state.live_runs, 2U);  // the other child had nothing to do
+  EXPECT_EQ(state.find_run(RunId{1})->mail->kept.size(), 2U);
+  EXPECT_EQ(state.find_run(RunId{3})->lineage->task, "sub.1");
+  State old;
+  read_snapshot("waits-snapshot.bin", old);
+  EXPECT_TRUE(find_broken_invariants(old).empty());
+  EXPECT_EQ(encoded(state), encoded(old));
+  EXPECT_EQ(write_waits(), bytes);
+}
+
 TEST(Golden, OldCommandsLeadToTheSameState) {
   if (std::getenv("EZ_WRITE_GOLDEN") != nullptr) {
     const std::string batch = write_batch();

@@ -47,6 +47,20 @@ class Waits(unittest.TestCase):
         self.assertGreaterEqual(settle["duration_ms"], 3000)
         self.assertIsNone(settle["agent_type"])
 
+    def test_queries_of_a_live_and_of_a_finished_run(self):
+        self.server.register(source() + "queries:\n  waits: tasks.first.state\n  answer: tasks.second.output.n * 2\n")
+        run = self.server.start_run("w", {"at": "2020-01-01T00:00:00Z"})
+        self.assertIn("tasks.first.state", self.ez("query", run))
+        self.assertEqual(self.ez("query", run, "waits"), "signal\n")
+        self.assertIn("EXPRESSION_FAILED", self.ez("query", run, "answer", status=1))
+        self.assertIn("QUERY_NOT_FOUND", self.ez("query", run, "none", status=3))
+        for n in range(2):
+            self.ez("signal", run, "go", "--payload", json.dumps({"n": n + 20}))
+        self.server.wait_for_run(run)
+        self.assertEqual(self.ez("query", run, "answer"), "42\n")
+        view = json.loads(self.ez("query", run, "waits", "--json"))
+        self.assertEqual(view, {"run": run, "query": "waits", "state": "succeeded", "value": "succeeded"})
+
     def test_waits_outlive_a_crash_and_are_explained(self):
         self.server.register(source())
         at = (datetime.now(timezone.utc) + timedelta(seconds=1)).isoformat(timespec="milliseconds")
