@@ -16,14 +16,21 @@
 namespace ez::models {
 
 // Micro-dollars per million tokens: 3 USD per million tokens is 3'000'000.
-struct Price {
-  std::string provider;  // "anthropic"
-  std::string model;     // as the provider names it
+struct Rates {
   std::int64_t input = 0;
   std::int64_t output = 0;
   std::int64_t cache_read = 0;
   std::int64_t cache_write = 0;
   std::int64_t cache_write_1h = 0;
+  friend bool operator==(const Rates&, const Rates&) = default;
+};
+
+struct Price {
+  std::string provider;  // "anthropic"
+  std::string model;     // as the provider names it
+  Rates rates;
+  std::int64_t long_above = 0;  // a call with more input than this costs `long_rates` for all; 0: never
+  Rates long_rates;
   std::int64_t context_tokens = 0;     // window; 0: not known
   std::int64_t max_output_tokens = 0;  // 0: not known
   std::string dated;                   // of the table that it comes from, "2026-11-22"

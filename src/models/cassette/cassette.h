@@ -58,7 +58,7 @@ struct RecordedAnswer {
 // A replayed answer. Whoever hands it on marks it: header "ez-replayed: true", `replayed: true` in records.
 struct Replay {
   std::shared_ptr<const RecordedAnswer> answer;
-  std::size_t entry = 0;   // number of the line, from 1 (the header line is not counted)
+  std::size_t entry = 0;  // number of the line, from 1 (the header line is not counted)
   std::string request_hash;
   bool replayed = true;
 };
@@ -80,8 +80,9 @@ class Cassette {
   virtual ~Cassette() = default;
 
   // The next answer to this request within `scope` (a run's id: equal requests are answered in the order in
-  // which they were recorded, separately for each scope; the last one does not repeat). Errors: CASSETTE_MISS:
-  // the message says what the nearest recorded request has otherwise, or that its answers are used up.
+  // which they were recorded, separately for each scope; the last one does not repeat). Errors:
+  // CASSETTE_MISS: the message says what the nearest recorded request has otherwise, or that its answers are
+  // used up.
   [[nodiscard]] virtual Result<Replay> play(std::string_view scope, const RecordedRequest& request,
                                             const Substitutions& substitutions) = 0;
   // The scope begins at its first answers again, and is forgotten.
@@ -89,7 +90,8 @@ class Cassette {
 
   // Adds a call and returns its line (with '\n') for the file. Registered secrets of `redactor` are taken out
   // of both bodies. Errors: PAYLOAD_TOO_LARGE, JSON_INVALID (a request body that is not JSON).
-  [[nodiscard]] virtual Result<std::string> record(const RecordedRequest& request, const RecordedAnswer& answer,
+  [[nodiscard]] virtual Result<std::string> record(const RecordedRequest& request,
+                                                   const RecordedAnswer& answer,
                                                    const Substitutions& substitutions,
                                                    const telemetry::Redactor* redactor) = 0;
 

@@ -8,8 +8,9 @@ namespace ez::models {
 namespace {
 
 constexpr std::array<std::string_view, 3> kDialects{"anthropic-messages", "openai-chat", "openai-responses"};
-constexpr std::array<std::string_view, 8> kStopReasons{"unknown",  "end_turn",   "max_tokens", "stop_sequence",
-                                                       "tool_use", "pause_turn", "refusal",    "context_window"};
+constexpr std::array<std::string_view, 8> kStopReasons{"unknown",       "end_turn",      "max_tokens",
+                                                       "stop_sequence", "tool_use",      "pause_turn",
+                                                       "refusal",       "context_window"};
 
 // Counts are never negative (the parsers see to it), so only the upper end needs care.
 std::int64_t plus(std::int64_t a, std::int64_t b) {

@@ -3,7 +3,8 @@
 //
 // Extras. A member that the neutral form has no place for is kept in the `extras` of the object that it stood
 // in, together with the dialect that it came from (ChatRequest::dialect, ChatAnswer::dialect). It is written
-// back when the same dialect is rendered and left out otherwise; docs/formats/dialects.md has the whole table.
+// back when the same dialect is rendered and left out otherwise; docs/formats/dialects.md has the whole
+// table.
 #pragma once
 
 #include <cstdint>
@@ -146,11 +147,11 @@ struct ChatRequest {
   std::vector<std::string> stop;
   std::optional<ResponseFormat> format;
   std::optional<Thinking> thinking;
-  std::int64_t answers = 1;           // Chat's `n`
+  std::int64_t answers = 1;  // Chat's `n`
   bool stream = false;
-  bool stream_usage = false;          // Chat's stream_options.include_usage
-  bool stored_context = false;        // Responses: previous_response_id, conversation or a stored prompt
-  std::string user;                   // of the client: metadata.user_id, user
+  bool stream_usage = false;    // Chat's stream_options.include_usage
+  bool stored_context = false;  // Responses: previous_response_id, conversation or a stored prompt
+  std::string user;             // of the client: metadata.user_id, user
   Value extras;
 };
 

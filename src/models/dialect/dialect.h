@@ -28,14 +28,16 @@ inline constexpr JsonLimits kBodyLimits{32 * 1024 * 1024, 64, 1'000'000};
 
 // How an upstream differs from the vendor whose dialect it speaks. The defaults are the vendors' own.
 struct UpstreamTraits {
-  bool max_completion_tokens = true;   // Chat: that name; otherwise the older max_tokens
-  bool developer_role = false;         // Chat: system texts have the role "developer" instead of "system"
-  bool stream_usage = true;            // Chat: understands stream_options.include_usage
-  bool reasoning_content = false;      // Chat: wants earlier thinking back as reasoning_content (DeepSeek, Kimi)
-  bool short_tool_ids = false;         // Chat: ids of calls are nine letters or digits (Mistral)
-  bool json_schema = true;             // understands structured output by schema; otherwise JSON mode at most
+  bool max_completion_tokens = true;  // Chat: that name; otherwise the older max_tokens
+  bool developer_role = false;        // Chat: system texts have the role "developer" instead of "system"
+  bool stream_usage = true;           // Chat: understands stream_options.include_usage
+  bool reasoning_content = false;  // Chat: wants earlier thinking back as reasoning_content (DeepSeek, Kimi)
+  bool short_tool_ids = false;     // Chat: ids of calls are nine letters or digits (Mistral)
+  bool reasoning_effort = true;  // Chat, Responses: takes an effort (models that do not reason refuse it)
+  bool output_effort = false;    // Anthropic: takes output_config.effort (newer models)
+  bool json_schema = true;         // understands structured output by schema; otherwise JSON mode at most
   std::int64_t default_max_tokens = 8192;  // Anthropic wants max_tokens: used when the client gave none
-  bool store = false;                  // Responses: let the provider keep the answer, unless the client said so
+  bool store = false;  // Responses: let the provider keep the answer, unless the client said so
 };
 
 struct Rendered {
@@ -76,7 +78,8 @@ struct Echo {
 
 // The request's bytes for an upstream of the same dialect: the model's name replaced, usage asked for in Chat
 // streams (traits), all else untouched. Errors as edit_object().
-[[nodiscard]] Result<std::string> pass_request(Dialect dialect, std::string_view body, const ChatRequest& request,
-                                               std::string_view model, const UpstreamTraits& traits = {});
+[[nodiscard]] Result<std::string> pass_request(Dialect dialect, std::string_view body,
+                                               const ChatRequest& request, std::string_view model,
+                                               const UpstreamTraits& traits = {});
 
 }  // namespace ez::models

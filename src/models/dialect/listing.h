@@ -32,8 +32,8 @@ struct ListedModel {
 
 struct EmbeddingsRequest {
   std::string model;
-  std::int64_t inputs = 0;        // texts or token lists
-  std::int64_t input_upper = 0;   // tokens at most
+  std::int64_t inputs = 0;       // texts or token lists
+  std::int64_t input_upper = 0;  // tokens at most
 };
 // POST /v1/embeddings; its body goes on with edit_object(). Errors: JSON_INVALID, PAYLOAD_TOO_LARGE,
 // REQUEST_INVALID.

@@ -8,27 +8,28 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/value.h"
 #include "models/dialect/chat.h"
 #include "models/dialect/wire.h"
 
 namespace ez::models {
 
 enum class ErrorKind : std::uint8_t {
-  kInvalidRequest,   // the request is wrong: nothing helps but another request
-  kContextTooLong,   // the conversation does not fit the model
-  kTooLarge,         // the body is too large
-  kAuthentication,   // this key is not accepted: another key may be
-  kPermission,       // this key may not do that: another key may
-  kNotFound,         // no such model or endpoint
-  kRateLimit,        // this key has to wait; another key may go
-  kQuota,            // this key has no money left: another key or model, waiting does not help
-  kOverloaded,       // the provider is overloaded (529, 503): wait, or another provider
-  kServer,           // 5xx
-  kTimeout,          // nothing came in time (408, 504, ours)
-  kConnection,       // no connection, or it broke
-  kInvalidAnswer,    // the answer is not what the dialect says
-  kBudget,           // ours: the run's budget does not allow the call
-  kUnsupported,      // ours: the upstream's dialect cannot express the request
+  kInvalidRequest,  // the request is wrong: nothing helps but another request
+  kContextTooLong,  // the conversation does not fit the model
+  kTooLarge,        // the body is too large
+  kAuthentication,  // this key is not accepted: another key may be
+  kPermission,      // this key may not do that: another key may
+  kNotFound,        // no such model or endpoint
+  kRateLimit,       // this key has to wait; another key may go
+  kQuota,           // this key has no money left: another key or model, waiting does not help
+  kOverloaded,      // the provider is overloaded (529, 503): wait, or another provider
+  kServer,          // 5xx
+  kTimeout,         // nothing came in time (408, 504, ours)
+  kConnection,      // no connection, or it broke
+  kInvalidAnswer,   // the answer is not what the dialect says
+  kBudget,          // ours: the run's budget does not allow the call
+  kUnsupported,     // ours: the upstream's dialect cannot express the request
 };
 [[nodiscard]] std::string_view error_kind_name(ErrorKind kind);
 
@@ -62,12 +63,12 @@ struct RateLimits {
 
 struct ProviderError {
   ErrorKind kind = ErrorKind::kServer;
-  int status = 0;           // of the provider's answer; 0: none came
-  std::string type;         // the provider's word: "overloaded_error", "insufficient_quota"
-  std::string code;         // OpenAI's code
-  std::string param;        // OpenAI's param
-  std::string message;      // at most 2,000 bytes, never empty
-  std::string request_id;   // the provider's
+  int status = 0;          // of the provider's answer; 0: none came
+  std::string type;        // the provider's word: "overloaded_error", "insufficient_quota"
+  std::string code;        // OpenAI's code
+  std::string param;       // OpenAI's param
+  std::string message;     // at most 2,000 bytes, never empty
+  std::string request_id;  // the provider's
   std::optional<std::int64_t> retry_after_ms;
   RateLimits limits;
 
@@ -87,6 +88,9 @@ struct ProviderError {
 
 // An error of ours in the same form: BUDGET_EXCEEDED, DIALECT_UNSUPPORTED, JSON_INVALID, UNAUTHENTICATED …
 [[nodiscard]] ProviderError from_error(const Error& error);
+
+// The error object itself ({"type", "message"}; OpenAI: also "param", "code"), for streams.
+[[nodiscard]] Value error_object(Dialect client, const ProviderError& error);
 
 struct RenderedError {
   int status = 500;

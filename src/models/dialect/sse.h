@@ -26,7 +26,7 @@ class SseReader {
   [[nodiscard]] Result<bool> next(std::string_view& bytes, SseEvent& event);
 
   // Whether the stream ended in the middle of an event.
-  [[nodiscard]] bool partial() const { return !line_.empty() || has_data_; }
+  [[nodiscard]] bool partial() const { return !line_.empty() || (has_data_ && !delivered_); }
 
  private:
   [[nodiscard]] bool take_line(std::string_view line);  // true: the event is complete

@@ -5,6 +5,7 @@
 // The events of a well-formed stream, whatever the upstream was:
 //   kStart, then blocks one after another (kBlockStart, deltas of that block, kBlockStop; indices 0, 1, 2 …),
 //   then kFinish. kPing may come anywhere. After kError or kFinish nothing comes.
+// Blocks that only the upstream's dialect has (hosted tools) are left out: no request crosses with them.
 // Usage in kStart and kFinish is the whole call's so far, never an addition: the last one counts.
 #pragma once
 
@@ -26,15 +27,15 @@ namespace ez::models {
 
 enum class EventKind : std::uint8_t {
   kStart,           // id, model, usage
-  kBlockStart,      // index, part (kind, id, name; of kRedactedThinking and kOpaque the whole)
+  kBlockStart,      // index, part (kind, id, name; of kRedactedThinking the whole)
   kTextDelta,       // index, text: of kText and kRefusal
   kThinkingDelta,   // index, text
   kSignatureDelta,  // index, text
   kArgumentsDelta,  // index, text: a piece of the JSON text (of free text for a custom tool)
   kBlockStop,       // index
   kPing,
-  kFinish,          // stop_reason, stop_sequence, usage
-  kError,           // error
+  kFinish,  // stop_reason, stop_sequence, usage
+  kError,   // error
 };
 
 struct ChatEvent {
@@ -60,11 +61,11 @@ struct StreamLimits {
 struct StreamSummary {
   std::string id, model;
   StopReason stop_reason = StopReason::kUnknown;
-  Usage usage;             // the latest figures that came
-  bool has_usage = false;  // final figures of the output came
-  bool has_input_usage = false;  // figures of the input came
-  bool finished = false;   // the stream reached its proper end
-  bool failed = false;     // it carried an error
+  Usage usage;                    // the latest figures that came
+  bool has_usage = false;         // final figures of the output came
+  bool has_input_usage = false;   // figures of the input came
+  bool finished = false;          // the stream reached its proper end
+  bool failed = false;            // it carried an error
   std::int64_t output_bytes = 0;  // of text, thinking and arguments: output tokens are at most that many
 };
 

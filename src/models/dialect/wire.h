@@ -1,4 +1,5 @@
-// Header fields as the dialects see them: an ordered list of names and values, independent of any HTTP library.
+// Header fields as the dialects see them: an ordered list of names and values, independent of any HTTP
+// library.
 #pragma once
 
 #include <cstdint>
