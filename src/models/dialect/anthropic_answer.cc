@@ -57,7 +57,8 @@ std::optional<Value> block_of(const Part& part, bool same) {
     case PartKind::kOpaque:
       if (!same) return std::nullopt;
       return part.raw;
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
   if (same) add_extras(out, part.extras);
   return out;

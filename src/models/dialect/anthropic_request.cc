@@ -283,6 +283,7 @@ class Renderer {
   void add_tools(Value& body);
   void add_thinking(Value& body);
   void add_format(Value& body);
+  void add_sampling(Value& body);
 
   const ChatRequest& request_;
   const UpstreamTraits& traits_;
@@ -436,12 +437,23 @@ void Renderer::add_tools(Value& body) {
   if (any || (same_ && !request_.tools.empty())) body.set("tools", Value(std::move(tools)));
   if (!any && !same_) return;
   if (!request_.tool_choice && !request_.parallel_tools) return;
-  const ToolChoice choice = request_.tool_choice.value_or(ToolChoice{});
+  ToolChoice choice = request_.tool_choice.value_or(ToolChoice{});
+  const bool forced = choice.kind == ToolChoiceKind::kRequired || choice.kind == ToolChoiceKind::kNamed;
+  if (!same_ && forced && !traits_.forced_tools) {
+    losses_.drop("tool_choice");
+    choice = {};
+  }
   Value entry;
   switch (choice.kind) {
-    case ToolChoiceKind::kAuto: entry.set("type", "auto"); break;
-    case ToolChoiceKind::kNone: entry.set("type", "none"); break;
-    case ToolChoiceKind::kRequired: entry.set("type", "any"); break;
+    case ToolChoiceKind::kAuto:
+      entry.set("type", "auto");
+      break;
+    case ToolChoiceKind::kNone:
+      entry.set("type", "none");
+      break;
+    case ToolChoiceKind::kRequired:
+      entry.set("type", "any");
+      break;
     case ToolChoiceKind::kNamed:
       entry.set("type", "tool");
       entry.set("name", choice.name);
@@ -488,24 +500,30 @@ void Renderer::add_format(Value& body) {
   }
 }
 
-Value Renderer::render(std::string_view model) {
-  Value body;
-  body.set("model", model);
-  std::int64_t max_tokens = request_.max_tokens.value_or(traits_.default_max_tokens);
-  body.set("max_tokens", max_tokens);
-  add_messages(body);
-  add_tools(body);
+void Renderer::add_sampling(Value& body) {
+  if (!same_ && !traits_.sampling) {
+    if (request_.temperature) losses_.drop("temperature");
+    if (request_.top_p) losses_.drop("top_p");
+    if (request_.top_k) losses_.drop("top_k");
+    return;
+  }
   if (request_.temperature) {
     // OpenAI's range ends at 2, Anthropic's at 1.
-    double temperature = *request_.temperature;
-    if (!same_ && temperature > 1) {
-      temperature = 1;
-      losses_.drop("temperature above 1");
-    }
-    body.set("temperature", temperature);
+    const bool beyond = !same_ && *request_.temperature > 1;
+    if (beyond) losses_.drop("temperature above 1");
+    body.set("temperature", beyond ? 1.0 : *request_.temperature);
   }
   if (request_.top_p) body.set("top_p", *request_.top_p);
   if (request_.top_k) body.set("top_k", *request_.top_k);
+}
+
+Value Renderer::render(std::string_view model) {
+  Value body;
+  body.set("model", model);
+  body.set("max_tokens", request_.max_tokens.value_or(traits_.default_max_tokens));
+  add_messages(body);
+  add_tools(body);
+  add_sampling(body);
   if (!request_.stop.empty()) {
     Value::List stops;
     for (const std::string& stop : request_.stop) stops.emplace_back(stop);

@@ -14,10 +14,18 @@ class AnthropicWriter final : public StreamWriter {
   void write(const ChatEvent& event, std::string& out) override {
     if (ended_) return;
     switch (event.kind) {
-      case EventKind::kStart: start(event, out); break;
-      case EventKind::kBlockStart: block(event, out); break;
-      case EventKind::kTextDelta: delta("text_delta", "text", event, out); break;
-      case EventKind::kThinkingDelta: delta("thinking_delta", "thinking", event, out); break;
+      case EventKind::kStart:
+        start(event, out);
+        break;
+      case EventKind::kBlockStart:
+        block(event, out);
+        break;
+      case EventKind::kTextDelta:
+        delta("text_delta", "text", event, out);
+        break;
+      case EventKind::kThinkingDelta:
+        delta("thinking_delta", "thinking", event, out);
+        break;
       case EventKind::kSignatureDelta: {
         ChatEvent bare = event;
         const Sealed sealed = unseal(event.text);
@@ -25,15 +33,21 @@ class AnthropicWriter final : public StreamWriter {
         delta("signature_delta", "signature", bare, out);
         break;
       }
-      case EventKind::kArgumentsDelta: delta("input_json_delta", "partial_json", event, out); break;
+      case EventKind::kArgumentsDelta:
+        delta("input_json_delta", "partial_json", event, out);
+        break;
       case EventKind::kBlockStop: {
         Value data;
         data.set("index", std::int64_t{event.index});
         send("content_block_stop", std::move(data), out);
         break;
       }
-      case EventKind::kPing: send("ping", {}, out); break;
-      case EventKind::kFinish: finish(event, out); break;
+      case EventKind::kPing:
+        send("ping", {}, out);
+        break;
+      case EventKind::kFinish:
+        finish(event, out);
+        break;
       case EventKind::kError: {
         Value data;
         data.set("error", error_object(Dialect::kAnthropicMessages, event.error.value_or(ProviderError{})));
@@ -98,7 +112,8 @@ class AnthropicWriter final : public StreamWriter {
   }
 
   // The hot one: written by hand.
-  static void delta(std::string_view type, std::string_view member, const ChatEvent& event, std::string& out) {
+  static void delta(std::string_view type, std::string_view member, const ChatEvent& event,
+                    std::string& out) {
     out += "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":";
     out += std::to_string(event.index);
     out += ",\"delta\":{\"type\":\"";

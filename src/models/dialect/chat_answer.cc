@@ -89,9 +89,15 @@ Value render_chat_answer(const ChatAnswer& answer, const Echo& echo, std::string
   Value::List calls;
   for (const Part& part : answer.parts) {
     switch (part.kind) {
-      case PartKind::kText: text += part.text; break;
-      case PartKind::kThinking: thinking += part.text; break;
-      case PartKind::kRefusal: refusal += part.text; break;
+      case PartKind::kText:
+        text += part.text;
+        break;
+      case PartKind::kThinking:
+        thinking += part.text;
+        break;
+      case PartKind::kRefusal:
+        refusal += part.text;
+        break;
       case PartKind::kToolCall: {
         const bool custom = part.custom || std::find(echo.custom_tools.begin(), echo.custom_tools.end(),
                                                      part.name) != echo.custom_tools.end();
@@ -108,7 +114,8 @@ Value render_chat_answer(const ChatAnswer& answer, const Echo& echo, std::string
         calls.push_back(std::move(call));
         break;
       }
-      default: break;
+      default:
+        break;
     }
   }
   Value message;

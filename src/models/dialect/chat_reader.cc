@@ -23,7 +23,9 @@ class ChatReader final : public ReaderBase {
     const Value* choices = data.find("choices");
     if (!started()) {
       // Azure begins with a chunk of filter results that has neither id nor choices.
-      if (data.string_or("id", "").empty() && (choices == nullptr || !choices->is_list() || choices->as_list().empty())) return {};
+      if (data.string_or("id", "").empty() &&
+          (choices == nullptr || !choices->is_list() || choices->as_list().empty()))
+        return {};
       start(data.string_or("id", ""), data.string_or("model", ""), data.int_or("created", 0));
     }
     // The whole call's figures, in the last chunk or (some servers) in every one: the latest counts.
@@ -114,7 +116,8 @@ class ChatReader final : public ReaderBase {
     }
     const std::string_view id = value.string_or("id", "");
     // Servers that give every call the index 0: a new id with a name is a new call.
-    const bool restarted = index == live_index_ && has_live_ && !id.empty() && !name.empty() && id != live_id_;
+    const bool restarted =
+        index == live_index_ && has_live_ && !id.empty() && !name.empty() && id != live_id_;
     if (has_live_ && index == live_index_ && !restarted) {
       if (block_is_open() && open_kind() == PartKind::kToolCall) {
         live_arguments_ += pieces;

@@ -162,7 +162,8 @@ void parse_message(ReadContext& context, const Value& value, const Path& path, C
     part.extras = fields.rest();
     message.parts.push_back(std::move(part));
   } else {
-    if (role != "function") context.fail(path.at("role"), "system, developer, user, assistant or tool is wanted");
+    if (role != "function")
+      context.fail(path.at("role"), "system, developer, user, assistant or tool is wanted");
     message.parts.push_back(opaque(value, "message of role function"));
   }
   out.messages.push_back(std::move(message));
@@ -205,9 +206,9 @@ void parse_tool_choice(ReadContext& context, const Value* value, const Path& pat
   ToolChoice choice;
   if (value->is_string()) {
     const std::string& word = value->as_string();
-    choice.kind = word == "none"                         ? ToolChoiceKind::kNone
+    choice.kind = word == "none"                        ? ToolChoiceKind::kNone
                   : word == "required" || word == "any" ? ToolChoiceKind::kRequired
-                                                         : ToolChoiceKind::kAuto;
+                                                        : ToolChoiceKind::kAuto;
     if (word != "none" && word != "auto" && choice.kind == ToolChoiceKind::kAuto) {
       context.fail(path, "none, auto, required or an object is wanted");
     }

@@ -87,7 +87,8 @@ std::optional<Value> Renderer::part(const Part& part) {
       if (same_) return part.raw;
       losses_.refuse("a part of type \"" + part.name + "\"");
       return std::nullopt;
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
   if (same_) add_extras(out, part.extras);
   return out;
@@ -193,9 +194,15 @@ void Renderer::add_assistant(const Message& message, Value::List& out) {
   Value::List calls;
   for (const Part& each : message.parts) {
     switch (each.kind) {
-      case PartKind::kThinking: thinking += each.text; break;
-      case PartKind::kRedactedThinking: losses_.drop("thinking of earlier turns"); break;
-      case PartKind::kRefusal: refusal += each.text; break;
+      case PartKind::kThinking:
+        thinking += each.text;
+        break;
+      case PartKind::kRedactedThinking:
+        losses_.drop("thinking of earlier turns");
+        break;
+      case PartKind::kRefusal:
+        refusal += each.text;
+        break;
       case PartKind::kToolCall: {
         Value call, body;
         body.set("name", each.name);
@@ -212,7 +219,8 @@ void Renderer::add_assistant(const Message& message, Value::List& out) {
         calls.push_back(std::move(call));
         break;
       }
-      default: texts.push_back(&each);
+      default:
+        texts.push_back(&each);
     }
   }
   Value entry;
@@ -269,14 +277,25 @@ void Renderer::add_tools(Value& body) {
   if (any) body.set("tools", Value(std::move(tools)));
   if (any && request_.parallel_tools) body.set("parallel_tool_calls", *request_.parallel_tools);
   if (!request_.tool_choice || (!any && !same_)) return;
+  if (!same_ && !traits_.forced_tools && request_.tool_choice->kind >= ToolChoiceKind::kRequired) {
+    losses_.drop("tool_choice");
+    return;
+  }
   switch (request_.tool_choice->kind) {
-    case ToolChoiceKind::kAuto: body.set("tool_choice", "auto"); break;
-    case ToolChoiceKind::kNone: body.set("tool_choice", "none"); break;
-    case ToolChoiceKind::kRequired: body.set("tool_choice", "required"); break;
+    case ToolChoiceKind::kAuto:
+      body.set("tool_choice", "auto");
+      break;
+    case ToolChoiceKind::kNone:
+      body.set("tool_choice", "none");
+      break;
+    case ToolChoiceKind::kRequired:
+      body.set("tool_choice", "required");
+      break;
     case ToolChoiceKind::kNamed: {
       bool custom = false;
       for (const Tool& tool : request_.tools) {
-        custom = custom || (same_ && tool.kind == ToolKind::kCustom && tool.name == request_.tool_choice->name);
+        custom =
+            custom || (same_ && tool.kind == ToolKind::kCustom && tool.name == request_.tool_choice->name);
       }
       Value name, choice;
       name.set("name", request_.tool_choice->name);
@@ -298,7 +317,9 @@ void Renderer::add_format(Value& body) {
       if (!same_) return;
       out.set("type", "text");
       break;
-    case FormatKind::kJsonObject: out.set("type", "json_object"); break;
+    case FormatKind::kJsonObject:
+      out.set("type", "json_object");
+      break;
     case FormatKind::kJsonSchema: {
       if (!traits_.json_schema && !same_) {
         losses_.refuse("structured output by schema");
@@ -338,8 +359,11 @@ void Renderer::add_sampling(Value& body) {
   if (request_.max_tokens) {
     body.set(traits_.max_completion_tokens ? "max_completion_tokens" : "max_tokens", *request_.max_tokens);
   }
-  if (request_.temperature) body.set("temperature", *request_.temperature);
-  if (request_.top_p) body.set("top_p", *request_.top_p);
+  const bool sampling = same_ || traits_.sampling;
+  if (request_.temperature && sampling) body.set("temperature", *request_.temperature);
+  if (request_.top_p && sampling) body.set("top_p", *request_.top_p);
+  if (request_.temperature && !sampling) losses_.drop("temperature");
+  if (request_.top_p && !sampling) losses_.drop("top_p");
   if (request_.top_k) {
     if (same_) {
       body.set("top_k", *request_.top_k);
@@ -363,8 +387,12 @@ Value Renderer::render(std::string_view model) {
   add_system(messages);
   for (const Message& message : same_ ? request_.messages : merged_turns(request_.messages)) {
     switch (message.role) {
-      case Role::kUser: add_user(message, messages); break;
-      case Role::kAssistant: add_assistant(message, messages); break;
+      case Role::kUser:
+        add_user(message, messages);
+        break;
+      case Role::kAssistant:
+        add_assistant(message, messages);
+        break;
       case Role::kSystem: {
         std::vector<const Part*> parts;
         for (const Part& each : message.parts) parts.push_back(&each);

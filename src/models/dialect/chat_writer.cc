@@ -17,17 +17,32 @@ class ChatWriter final : public StreamWriter {
   void write(const ChatEvent& event, std::string& out) override {
     if (ended_) return;
     switch (event.kind) {
-      case EventKind::kStart: start(event, out); break;
-      case EventKind::kBlockStart: block(event, out); break;
+      case EventKind::kStart:
+        start(event, out);
+        break;
+      case EventKind::kBlockStart:
+        block(event, out);
+        break;
       case EventKind::kTextDelta:
         delta(kind_ == PartKind::kRefusal ? "refusal" : "content", event.text, out);
         break;
-      case EventKind::kThinkingDelta: delta("reasoning_content", event.text, out); break;
-      case EventKind::kArgumentsDelta: arguments(event.text, out); break;
-      case EventKind::kSignatureDelta: break;  // the dialect has no place for it
-      case EventKind::kBlockStop: stop_block(out); break;
-      case EventKind::kPing: keep_alive(out); break;
-      case EventKind::kFinish: finish(event, out); break;
+      case EventKind::kThinkingDelta:
+        delta("reasoning_content", event.text, out);
+        break;
+      case EventKind::kArgumentsDelta:
+        arguments(event.text, out);
+        break;
+      case EventKind::kSignatureDelta:
+        break;  // the dialect has no place for it
+      case EventKind::kBlockStop:
+        stop_block(out);
+        break;
+      case EventKind::kPing:
+        keep_alive(out);
+        break;
+      case EventKind::kFinish:
+        finish(event, out);
+        break;
       case EventKind::kError: {
         Value data;
         data.set("error", error_object(Dialect::kOpenAiChat, event.error.value_or(ProviderError{})));

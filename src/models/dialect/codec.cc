@@ -58,9 +58,8 @@ bool translated(std::string_view key) {
 }
 
 bool common_to_openai(std::string_view key) {
-  constexpr std::array<std::string_view, 6> kCommon{"service_tier",           "prompt_cache_key",
-                                                    "prompt_cache_retention", "safety_identifier",
-                                                    "metadata",               "store"};
+  constexpr std::array<std::string_view, 6> kCommon{
+      "service_tier", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "metadata", "store"};
   return std::find(kCommon.begin(), kCommon.end(), key) != kCommon.end();
 }
 
@@ -73,7 +72,8 @@ std::int64_t plus(std::int64_t a, std::int64_t b) {
 
 void Losses::drop(std::string what) {
   if (dropped_.size() >= kMaxDropped) return;
-  if (std::find(dropped_.begin(), dropped_.end(), what) == dropped_.end()) dropped_.push_back(std::move(what));
+  if (std::find(dropped_.begin(), dropped_.end(), what) == dropped_.end())
+    dropped_.push_back(std::move(what));
 }
 
 void Losses::refuse(std::string_view what) {
@@ -157,10 +157,17 @@ std::string seal(Seal seal, std::string_view id, std::string_view bytes) {
   if (unseal(bytes).seal != Seal::kNone) return std::string(bytes);
   std::string out;
   switch (seal) {
-    case Seal::kNone: break;
-    case Seal::kAnthropic: out = "anthropic:"; break;
-    case Seal::kAnthropicRedacted: out = "anthropic-redacted:"; break;
-    case Seal::kOpenAi: out = "openai:" + std::string(id) + ":"; break;
+    case Seal::kNone:
+      break;
+    case Seal::kAnthropic:
+      out = "anthropic:";
+      break;
+    case Seal::kAnthropicRedacted:
+      out = "anthropic-redacted:";
+      break;
+    case Seal::kOpenAi:
+      out = "openai:" + std::string(id) + ":";
+      break;
   }
   return out += bytes;
 }
@@ -232,7 +239,7 @@ bool read_openai_usage(const Value* object, Usage& usage) {
   const Value* input_details = details("prompt_tokens_details", "input_tokens_details");
   const Value* output_details = details("completion_tokens_details", "output_tokens_details");
   std::optional<std::int64_t> cached = take(input_details, "cached_tokens");
-  if (!cached) cached = take(object, "prompt_cache_hit_tokens");  // DeepSeek
+  if (!cached) cached = take(object, "prompt_cache_hit_tokens");                          // DeepSeek
   const std::optional<std::int64_t> written = take(input_details, "cache_write_tokens");  // OpenRouter
   const std::optional<std::int64_t> reasoning = take(output_details, "reasoning_tokens");
   if (wrong || !input.has_value()) return false;

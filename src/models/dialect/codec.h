@@ -107,7 +107,8 @@ void finish_responses_object(Value& response, StopReason reason, const Usage& us
 Value responses_item(const Part& part, const Echo& echo, const std::string& item_id);
 StopReason responses_stop(const Value& response, bool has_calls);
 
-// Whether thinking that the other vendor sealed stands in the request: then its bytes cannot go on as they are.
+// Whether thinking that the other vendor sealed stands in the request: then its bytes cannot go on as they
+// are.
 bool has_foreign_seals(const ChatRequest& request);
 
 }  // namespace ez::models

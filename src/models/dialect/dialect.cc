@@ -21,9 +21,15 @@ Result<ChatRequest> parse_request(Dialect dialect, std::string_view body) {
   ChatRequest out;
   out.dialect = dialect;
   switch (dialect) {
-    case Dialect::kAnthropicMessages: parse_anthropic_request(context, value, out); break;
-    case Dialect::kOpenAiChat: parse_chat_request(context, value, out); break;
-    case Dialect::kOpenAiResponses: parse_responses_request(context, value, out); break;
+    case Dialect::kAnthropicMessages:
+      parse_anthropic_request(context, value, out);
+      break;
+    case Dialect::kOpenAiChat:
+      parse_chat_request(context, value, out);
+      break;
+    case Dialect::kOpenAiResponses:
+      parse_responses_request(context, value, out);
+      break;
   }
   if (context.error.has_value()) return *context.error;
   return out;
@@ -34,9 +40,15 @@ Result<Rendered> render_request(Dialect upstream, const ChatRequest& request, st
   Losses losses;
   Value body;
   switch (upstream) {
-    case Dialect::kAnthropicMessages: body = render_anthropic_request(request, model, traits, losses); break;
-    case Dialect::kOpenAiChat: body = render_chat_request(request, model, traits, losses); break;
-    case Dialect::kOpenAiResponses: body = render_responses_request(request, model, traits, losses); break;
+    case Dialect::kAnthropicMessages:
+      body = render_anthropic_request(request, model, traits, losses);
+      break;
+    case Dialect::kOpenAiChat:
+      body = render_chat_request(request, model, traits, losses);
+      break;
+    case Dialect::kOpenAiResponses:
+      body = render_responses_request(request, model, traits, losses);
+      break;
   }
   if (losses.refused().has_value()) return *losses.refused();
   return Rendered{to_json(body), losses.take()};
@@ -49,9 +61,15 @@ Result<ChatAnswer> parse_answer(Dialect upstream, std::string_view body) {
   ChatAnswer out;
   out.dialect = upstream;
   switch (upstream) {
-    case Dialect::kAnthropicMessages: parse_anthropic_answer(context, *value, out); break;
-    case Dialect::kOpenAiChat: parse_chat_answer(context, *value, out); break;
-    case Dialect::kOpenAiResponses: parse_responses_answer(context, *value, out); break;
+    case Dialect::kAnthropicMessages:
+      parse_anthropic_answer(context, *value, out);
+      break;
+    case Dialect::kOpenAiChat:
+      parse_chat_answer(context, *value, out);
+      break;
+    case Dialect::kOpenAiResponses:
+      parse_responses_answer(context, *value, out);
+      break;
   }
   if (context.error.has_value()) return wrong_answer(*context.error);
   return out;
@@ -60,9 +78,12 @@ Result<ChatAnswer> parse_answer(Dialect upstream, std::string_view body) {
 std::string render_answer(Dialect client, const ChatAnswer& answer, const Echo& echo, std::string_view seed,
                           std::int64_t now_s) {
   switch (client) {
-    case Dialect::kAnthropicMessages: return to_json(render_anthropic_answer(answer, echo, seed));
-    case Dialect::kOpenAiChat: return to_json(render_chat_answer(answer, echo, seed, now_s));
-    case Dialect::kOpenAiResponses: break;
+    case Dialect::kAnthropicMessages:
+      return to_json(render_anthropic_answer(answer, echo, seed));
+    case Dialect::kOpenAiChat:
+      return to_json(render_chat_answer(answer, echo, seed, now_s));
+    case Dialect::kOpenAiResponses:
+      break;
   }
   return to_json(render_responses_answer(answer, echo, seed, now_s));
 }
@@ -88,9 +109,12 @@ Value echoed_tool(const Tool& tool) {
 Value echoed_choice(const ChatRequest& request) {
   if (!request.tool_choice) return Value("auto");
   switch (request.tool_choice->kind) {
-    case ToolChoiceKind::kAuto: break;
-    case ToolChoiceKind::kNone: return Value("none");
-    case ToolChoiceKind::kRequired: return Value("required");
+    case ToolChoiceKind::kAuto:
+      break;
+    case ToolChoiceKind::kNone:
+      return Value("none");
+    case ToolChoiceKind::kRequired:
+      return Value("required");
     case ToolChoiceKind::kNamed: {
       Value out;
       out.set("type", "function");
@@ -116,7 +140,6 @@ Value echoed_text(const ChatRequest& request) {
   out.set("format", std::move(format));
   return out;
 }
-
 
 }  // namespace
 

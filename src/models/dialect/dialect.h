@@ -33,8 +33,10 @@ struct UpstreamTraits {
   bool stream_usage = true;           // Chat: understands stream_options.include_usage
   bool reasoning_content = false;  // Chat: wants earlier thinking back as reasoning_content (DeepSeek, Kimi)
   bool short_tool_ids = false;     // Chat: ids of calls are nine letters or digits (Mistral)
-  bool reasoning_effort = true;  // Chat, Responses: takes an effort (models that do not reason refuse it)
-  bool output_effort = false;    // Anthropic: takes output_config.effort (newer models)
+  bool reasoning_effort = true;    // Chat, Responses: takes an effort (models that do not reason refuse it)
+  bool output_effort = false;      // Anthropic: takes output_config.effort (newer models)
+  bool sampling = true;            // takes temperature, top_p, top_k (newer models that reason refuse them)
+  bool forced_tools = true;        // takes a tool_choice that forces a call (some models that reason do not)
   bool json_schema = true;         // understands structured output by schema; otherwise JSON mode at most
   std::int64_t default_max_tokens = 8192;  // Anthropic wants max_tokens: used when the client gave none
   bool store = false;  // Responses: let the provider keep the answer, unless the client said so

@@ -87,11 +87,11 @@ std::optional<bool> Fields::boolean(std::string_view key) {
   return found->as_bool();
 }
 
-const Value* Fields::list(std::string_view key) {
-  return typed(key, Value::Kind::kList, "a list is wanted");
-}
+const Value* Fields::list(std::string_view key) { return typed(key, Value::Kind::kList, "a list is wanted"); }
 
-const Value* Fields::map(std::string_view key) { return typed(key, Value::Kind::kMap, "an object is wanted"); }
+const Value* Fields::map(std::string_view key) {
+  return typed(key, Value::Kind::kMap, "an object is wanted");
+}
 
 const Value* Fields::need_list(std::string_view key) {
   const Value* found = list(key);

@@ -1,5 +1,6 @@
-// Reading members of JSON objects with one sticky error: the first thing that is wrong stays, everything after
-// it reads as absent, and the caller looks once at the end. Internal to models/dialect and models/cassette.
+// Reading members of JSON objects with one sticky error: the first thing that is wrong stays, everything
+// after it reads as absent, and the caller looks once at the end. Internal to models/dialect and
+// models/cassette.
 #pragma once
 
 #include <cstdint>

@@ -13,9 +13,9 @@ constexpr std::size_t kMaxMessageBytes = 2'000;
 constexpr JsonLimits kErrorLimits{1024 * 1024, 64, 100'000};
 
 constexpr std::array<std::string_view, 15> kKinds{
-    "invalid_request", "context_too_long", "too_large", "authentication", "permission",
-    "not_found",       "rate_limit",       "quota",     "overloaded",     "server",
-    "timeout",         "connection",       "invalid_answer", "budget",    "unsupported"};
+    "invalid_request", "context_too_long", "too_large",      "authentication", "permission",
+    "not_found",       "rate_limit",       "quota",          "overloaded",     "server",
+    "timeout",         "connection",       "invalid_answer", "budget",         "unsupported"};
 
 // At most `limit` bytes, cut between characters, control characters as spaces.
 std::string excerpt(std::string_view text, std::size_t limit) {
@@ -116,18 +116,30 @@ std::optional<ErrorKind> kind_of_words(const ProviderError& error) {
 
 ErrorKind kind_of_status(int status) {
   switch (status) {
-    case 401: return ErrorKind::kAuthentication;
-    case 402: return ErrorKind::kQuota;
-    case 403: return ErrorKind::kPermission;
-    case 404: return ErrorKind::kNotFound;
-    case 408: return ErrorKind::kTimeout;
-    case 413: return ErrorKind::kTooLarge;
-    case 429: return ErrorKind::kRateLimit;
-    case 503: return ErrorKind::kOverloaded;
-    case 504: return ErrorKind::kTimeout;
-    case 524: return ErrorKind::kTimeout;     // Cloudflare
-    case 529: return ErrorKind::kOverloaded;  // Anthropic
-    default: break;
+    case 401:
+      return ErrorKind::kAuthentication;
+    case 402:
+      return ErrorKind::kQuota;
+    case 403:
+      return ErrorKind::kPermission;
+    case 404:
+      return ErrorKind::kNotFound;
+    case 408:
+      return ErrorKind::kTimeout;
+    case 413:
+      return ErrorKind::kTooLarge;
+    case 429:
+      return ErrorKind::kRateLimit;
+    case 503:
+      return ErrorKind::kOverloaded;
+    case 504:
+      return ErrorKind::kTimeout;
+    case 524:
+      return ErrorKind::kTimeout;  // Cloudflare
+    case 529:
+      return ErrorKind::kOverloaded;  // Anthropic
+    default:
+      break;
   }
   // 409 is a conflict inside the provider, which both vendors' SDKs retry.
   if (status >= 500 || status == 409) return ErrorKind::kServer;
@@ -158,16 +170,20 @@ Remedy ProviderError::remedy() const {
     case ErrorKind::kServer:
     case ErrorKind::kTimeout:
     case ErrorKind::kConnection:
-    case ErrorKind::kInvalidAnswer: return Remedy::kWait;
+    case ErrorKind::kInvalidAnswer:
+      return Remedy::kWait;
     case ErrorKind::kAuthentication:
     case ErrorKind::kPermission:
-    case ErrorKind::kQuota: return Remedy::kOtherKey;
+    case ErrorKind::kQuota:
+      return Remedy::kOtherKey;
     case ErrorKind::kNotFound:
-    case ErrorKind::kContextTooLong: return Remedy::kOtherModel;
+    case ErrorKind::kContextTooLong:
+      return Remedy::kOtherModel;
     case ErrorKind::kInvalidRequest:
     case ErrorKind::kTooLarge:
     case ErrorKind::kBudget:
-    case ErrorKind::kUnsupported: return Remedy::kNothing;
+    case ErrorKind::kUnsupported:
+      return Remedy::kNothing;
   }
   return Remedy::kNothing;
 }
@@ -211,8 +227,8 @@ ProviderError parse_stream_error(Dialect /*upstream*/, const Value& event) {
     }
   }
   const std::optional<ErrorKind> told = kind_of_words(error);
-  error.kind = told.value_or(error.type == "invalid_request_error" ? ErrorKind::kInvalidRequest
-                                                                    : ErrorKind::kServer);
+  error.kind =
+      told.value_or(error.type == "invalid_request_error" ? ErrorKind::kInvalidRequest : ErrorKind::kServer);
   complete(error);
   return error;
 }
@@ -221,14 +237,30 @@ ProviderError from_error(const Error& error) {
   ProviderError out;
   out.status = info(error.code()).http_status;
   switch (error.code()) {
-    case Code::BudgetExceeded: out.kind = ErrorKind::kBudget; break;
-    case Code::DialectUnsupported: out.kind = ErrorKind::kUnsupported; break;
-    case Code::Unauthenticated: out.kind = ErrorKind::kAuthentication; break;
-    case Code::PermissionDenied: out.kind = ErrorKind::kPermission; break;
-    case Code::PayloadTooLarge: out.kind = ErrorKind::kTooLarge; break;
-    case Code::ProviderAnswerInvalid: out.kind = ErrorKind::kInvalidAnswer; break;
-    case Code::ProviderStreamCut: out.kind = ErrorKind::kConnection; break;
-    case Code::Overloaded: out.kind = ErrorKind::kOverloaded; break;
+    case Code::BudgetExceeded:
+      out.kind = ErrorKind::kBudget;
+      break;
+    case Code::DialectUnsupported:
+      out.kind = ErrorKind::kUnsupported;
+      break;
+    case Code::Unauthenticated:
+      out.kind = ErrorKind::kAuthentication;
+      break;
+    case Code::PermissionDenied:
+      out.kind = ErrorKind::kPermission;
+      break;
+    case Code::PayloadTooLarge:
+      out.kind = ErrorKind::kTooLarge;
+      break;
+    case Code::ProviderAnswerInvalid:
+      out.kind = ErrorKind::kInvalidAnswer;
+      break;
+    case Code::ProviderStreamCut:
+      out.kind = ErrorKind::kConnection;
+      break;
+    case Code::Overloaded:
+      out.kind = ErrorKind::kOverloaded;
+      break;
     default:
       out.kind = out.status == 404  ? ErrorKind::kNotFound
                  : out.status < 500 ? ErrorKind::kInvalidRequest
@@ -251,23 +283,35 @@ struct Dress {
 
 Dress dress_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kInvalidRequest: return {400, "invalid_request_error", "invalid_request_error", ""};
+    case ErrorKind::kInvalidRequest:
+      return {400, "invalid_request_error", "invalid_request_error", ""};
     case ErrorKind::kContextTooLong:
       return {400, "invalid_request_error", "invalid_request_error", "context_length_exceeded"};
-    case ErrorKind::kTooLarge: return {413, "request_too_large", "invalid_request_error", ""};
+    case ErrorKind::kTooLarge:
+      return {413, "request_too_large", "invalid_request_error", ""};
     case ErrorKind::kAuthentication:
       return {401, "authentication_error", "invalid_request_error", "invalid_api_key"};
-    case ErrorKind::kPermission: return {403, "permission_error", "invalid_request_error", ""};
-    case ErrorKind::kNotFound: return {404, "not_found_error", "invalid_request_error", "model_not_found"};
-    case ErrorKind::kRateLimit: return {429, "rate_limit_error", "requests", "rate_limit_exceeded"};
-    case ErrorKind::kQuota: return {429, "rate_limit_error", "insufficient_quota", "insufficient_quota"};
-    case ErrorKind::kOverloaded: return {529, "overloaded_error", "server_error", "server_overloaded"};
-    case ErrorKind::kTimeout: return {504, "timeout_error", "server_error", ""};
-    case ErrorKind::kServer: return {500, "api_error", "server_error", ""};
+    case ErrorKind::kPermission:
+      return {403, "permission_error", "invalid_request_error", ""};
+    case ErrorKind::kNotFound:
+      return {404, "not_found_error", "invalid_request_error", "model_not_found"};
+    case ErrorKind::kRateLimit:
+      return {429, "rate_limit_error", "requests", "rate_limit_exceeded"};
+    case ErrorKind::kQuota:
+      return {429, "rate_limit_error", "insufficient_quota", "insufficient_quota"};
+    case ErrorKind::kOverloaded:
+      return {529, "overloaded_error", "server_error", "server_overloaded"};
+    case ErrorKind::kTimeout:
+      return {504, "timeout_error", "server_error", ""};
+    case ErrorKind::kServer:
+      return {500, "api_error", "server_error", ""};
     case ErrorKind::kConnection:
-    case ErrorKind::kInvalidAnswer: return {502, "api_error", "server_error", ""};
-    case ErrorKind::kBudget: return {402, "billing_error", "insufficient_quota", "insufficient_quota"};
-    case ErrorKind::kUnsupported: return {400, "invalid_request_error", "invalid_request_error", ""};
+    case ErrorKind::kInvalidAnswer:
+      return {502, "api_error", "server_error", ""};
+    case ErrorKind::kBudget:
+      return {402, "billing_error", "insufficient_quota", "insufficient_quota"};
+    case ErrorKind::kUnsupported:
+      return {400, "invalid_request_error", "invalid_request_error", ""};
   }
   return {500, "api_error", "server_error", ""};
 }

@@ -19,7 +19,8 @@ void parse_responses_answer(ReadContext& context, const Value& body, ChatAnswer&
   Fields fields(context, body, root);
   out.id = fields.text("id");
   out.model = fields.text("model");
-  if (const std::optional<std::int64_t> created = count_of(fields.any("created_at"))) out.created_s = *created;
+  if (const std::optional<std::int64_t> created = count_of(fields.any("created_at")))
+    out.created_s = *created;
   out.has_usage = read_openai_usage(fields.any("usage"), out.usage);
   const Path output_path = root.at("output");
   const Value* output = fields.need_list("output");
@@ -95,13 +96,15 @@ Value responses_item(const Part& part, const Echo& echo, const std::string& item
       }
       return out;
     }
-    default: return part.raw;
+    default:
+      return part.raw;
   }
   out.set("status", "completed");
   return out;
 }
 
-Value responses_object(const Echo& echo, std::string_view id, std::string_view model, std::int64_t created_s) {
+Value responses_object(const Echo& echo, std::string_view id, std::string_view model,
+                       std::int64_t created_s) {
   Value out;
   out.set("id", id);
   out.set("object", "response");

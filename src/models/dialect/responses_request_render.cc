@@ -48,7 +48,8 @@ std::optional<Value> Renderer::part(const Part& part, bool output) {
     case PartKind::kImage:
       out.set("type", "input_image");
       if (part.url.starts_with("file:")) {
-        if (request_.dialect == Dialect::kAnthropicMessages) losses_.refuse("an image that another provider keeps");
+        if (request_.dialect == Dialect::kAnthropicMessages)
+          losses_.refuse("an image that another provider keeps");
         out.set("file_id", part.url.substr(5));
       } else {
         out.set("image_url", image_url(part));
@@ -63,7 +64,8 @@ std::optional<Value> Renderer::part(const Part& part, bool output) {
       }
       out.set("type", "input_file");
       if (part.url.starts_with("file:")) {
-        if (request_.dialect == Dialect::kAnthropicMessages) losses_.refuse("a document that another provider keeps");
+        if (request_.dialect == Dialect::kAnthropicMessages)
+          losses_.refuse("a document that another provider keeps");
         out.set("file_id", part.url.substr(5));
       } else if (!part.url.empty()) {
         out.set("file_url", part.url);
@@ -76,7 +78,8 @@ std::optional<Value> Renderer::part(const Part& part, bool output) {
       if (same_) return part.raw;
       losses_.refuse("a part of type \"" + part.name + "\"");
       return std::nullopt;
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
   if (same_) add_extras(out, part.extras);
   return out;
@@ -127,9 +130,7 @@ std::optional<Value> Renderer::reasoning(const Part& part) {
 
 void Renderer::add_items(const Message& message, Value::List& out) {
   const bool output = message.role == Role::kAssistant;
-  const std::string_view role = output                          ? "assistant"
-                                : message.role == Role::kSystem ? "system"
-                                                                : "user";
+  const std::string_view role = output ? "assistant" : message.role == Role::kSystem ? "system" : "user";
   Value::List parts;
   bool plain = message.parts.size() == 1;
   const auto flush = [&] {
@@ -240,10 +241,20 @@ void Renderer::add_tools(Value& body) {
   if (any || (same_ && !request_.tools.empty())) body.set("tools", Value(std::move(tools)));
   if ((any || same_) && request_.parallel_tools) body.set("parallel_tool_calls", *request_.parallel_tools);
   if (!request_.tool_choice || (!any && !same_)) return;
+  if (!same_ && !traits_.forced_tools && choice.kind >= ToolChoiceKind::kRequired) {
+    losses_.drop("tool_choice");
+    return;
+  }
   switch (choice.kind) {
-    case ToolChoiceKind::kAuto: body.set("tool_choice", "auto"); break;
-    case ToolChoiceKind::kNone: body.set("tool_choice", "none"); break;
-    case ToolChoiceKind::kRequired: body.set("tool_choice", "required"); break;
+    case ToolChoiceKind::kAuto:
+      body.set("tool_choice", "auto");
+      break;
+    case ToolChoiceKind::kNone:
+      body.set("tool_choice", "none");
+      break;
+    case ToolChoiceKind::kRequired:
+      body.set("tool_choice", "required");
+      break;
     case ToolChoiceKind::kNamed: {
       Value entry;
       if (chosen_type.empty()) {
@@ -326,8 +337,11 @@ Value Renderer::render(std::string_view model) {
   add_text(body);
   add_reasoning(body);
   if (request_.max_tokens) body.set("max_output_tokens", *request_.max_tokens);
-  if (request_.temperature) body.set("temperature", *request_.temperature);
-  if (request_.top_p) body.set("top_p", *request_.top_p);
+  const bool sampling = same_ || traits_.sampling;
+  if (request_.temperature && sampling) body.set("temperature", *request_.temperature);
+  if (request_.top_p && sampling) body.set("top_p", *request_.top_p);
+  if (request_.temperature && !sampling) losses_.drop("temperature");
+  if (request_.top_p && !sampling) losses_.drop("top_p");
   if (!same_) {
     if (request_.top_k) losses_.drop("top_k");
     if (request_.seed) losses_.drop("seed");

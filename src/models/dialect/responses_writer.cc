@@ -17,16 +17,36 @@ class ResponsesWriter final : public StreamWriter {
   void write(const ChatEvent& event, std::string& out) override {
     if (ended_) return;
     switch (event.kind) {
-      case EventKind::kStart: start(event, out); break;
-      case EventKind::kBlockStart: block(event, out); break;
-      case EventKind::kTextDelta: text(event.text, out); break;
-      case EventKind::kThinkingDelta: thinking(event.text, out); break;
-      case EventKind::kSignatureDelta: part_.signature = event.text; break;
-      case EventKind::kArgumentsDelta: arguments(event.text, out); break;
-      case EventKind::kBlockStop: stop_block(out); break;
-      case EventKind::kPing: keep_alive(out); break;
-      case EventKind::kFinish: finish(event, out); break;
-      case EventKind::kError: error(event.error.value_or(ProviderError{}), out); break;
+      case EventKind::kStart:
+        start(event, out);
+        break;
+      case EventKind::kBlockStart:
+        block(event, out);
+        break;
+      case EventKind::kTextDelta:
+        text(event.text, out);
+        break;
+      case EventKind::kThinkingDelta:
+        thinking(event.text, out);
+        break;
+      case EventKind::kSignatureDelta:
+        part_.signature = event.text;
+        break;
+      case EventKind::kArgumentsDelta:
+        arguments(event.text, out);
+        break;
+      case EventKind::kBlockStop:
+        stop_block(out);
+        break;
+      case EventKind::kPing:
+        keep_alive(out);
+        break;
+      case EventKind::kFinish:
+        finish(event, out);
+        break;
+      case EventKind::kError:
+        error(event.error.value_or(ProviderError{}), out);
+        break;
     }
   }
 

@@ -8,9 +8,12 @@ namespace ez::models {
 
 std::unique_ptr<StreamReader> StreamReader::make(Dialect upstream, const StreamLimits& limits) {
   switch (upstream) {
-    case Dialect::kAnthropicMessages: return make_anthropic_reader(limits);
-    case Dialect::kOpenAiChat: return make_chat_reader(limits);
-    case Dialect::kOpenAiResponses: break;
+    case Dialect::kAnthropicMessages:
+      return make_anthropic_reader(limits);
+    case Dialect::kOpenAiChat:
+      return make_chat_reader(limits);
+    case Dialect::kOpenAiResponses:
+      break;
   }
   return make_responses_reader(limits);
 }
@@ -18,9 +21,12 @@ std::unique_ptr<StreamReader> StreamReader::make(Dialect upstream, const StreamL
 std::unique_ptr<StreamWriter> StreamWriter::make(Dialect client, Echo echo, std::string seed,
                                                  std::int64_t now_s) {
   switch (client) {
-    case Dialect::kAnthropicMessages: return make_anthropic_writer(std::move(echo), std::move(seed));
-    case Dialect::kOpenAiChat: return make_chat_writer(std::move(echo), std::move(seed), now_s);
-    case Dialect::kOpenAiResponses: break;
+    case Dialect::kAnthropicMessages:
+      return make_anthropic_writer(std::move(echo), std::move(seed));
+    case Dialect::kOpenAiChat:
+      return make_chat_writer(std::move(echo), std::move(seed), now_s);
+    case Dialect::kOpenAiResponses:
+      break;
   }
   return make_responses_writer(std::move(echo), std::move(seed), now_s);
 }
@@ -33,7 +39,9 @@ void AnswerBuilder::add(const ChatEvent& event) {
       answer_.created_s = event.created_s;
       answer_.usage = event.usage;
       break;
-    case EventKind::kBlockStart: answer_.parts.push_back(event.part); break;
+    case EventKind::kBlockStart:
+      answer_.parts.push_back(event.part);
+      break;
     case EventKind::kTextDelta:
     case EventKind::kThinkingDelta:
       if (!answer_.parts.empty()) answer_.parts.back().text += event.text;
@@ -52,7 +60,8 @@ void AnswerBuilder::add(const ChatEvent& event) {
       break;
     case EventKind::kBlockStop:
     case EventKind::kPing:
-    case EventKind::kError: break;
+    case EventKind::kError:
+      break;
   }
 }
 

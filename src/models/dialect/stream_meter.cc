@@ -1,5 +1,5 @@
-// The meter of same-dialect streams: looks into the few events that have figures and only measures the others,
-// so that it costs little beside the copy of the bytes.
+// The meter of same-dialect streams: looks into the few events that have figures and only measures the
+// others, so that it costs little beside the copy of the bytes.
 #include <array>
 
 #include "base/json.h"
@@ -65,21 +65,29 @@ class Meter final : public StreamMeter {
     const Result<Value> data = parse_json(event.data, {limits_.max_event_bytes, 64, 1'000'000});
     if (!data.ok() || !data->is_map()) return;
     switch (dialect_) {
-      case Dialect::kAnthropicMessages: anthropic(event.event, *data); break;
-      case Dialect::kOpenAiChat: chat(*data); break;
-      case Dialect::kOpenAiResponses: responses(event.event, *data); break;
+      case Dialect::kAnthropicMessages:
+        anthropic(event.event, *data);
+        break;
+      case Dialect::kOpenAiChat:
+        chat(*data);
+        break;
+      case Dialect::kOpenAiResponses:
+        responses(event.event, *data);
+        break;
     }
   }
 
   // An event that has text and nothing else, told without parsing.
   bool is_delta(const SseEvent& event) const {
     switch (dialect_) {
-      case Dialect::kAnthropicMessages: return event.event == "content_block_delta";
+      case Dialect::kAnthropicMessages:
+        return event.event == "content_block_delta";
       case Dialect::kOpenAiChat:
         return named_ && !contains(event.data, "\"usage\":{") && !contains(event.data, "\"usage\": {") &&
                !contains(event.data, "\"error\"") && !contains(event.data, "\"finish_reason\":\"") &&
                !contains(event.data, "\"finish_reason\": \"");
-      case Dialect::kOpenAiResponses: return event.event.ends_with(".delta");
+      case Dialect::kOpenAiResponses:
+        return event.event.ends_with(".delta");
     }
     return false;
   }
@@ -131,6 +139,8 @@ class Meter final : public StreamMeter {
       if (!reason.empty()) summary_.stop_reason = stop_from_chat(reason);
       if (const Value* delta = choice.find("delta")) summary_.output_bytes += delta_bytes(to_json(*delta));
     }
+    // Some servers leave "[DONE]" out; with a reason and the figures nothing is missing.
+    if (summary_.stop_reason != StopReason::kUnknown && summary_.has_usage) summary_.finished = true;
   }
 
   void responses(std::string_view name, const Value& data) {

@@ -1,5 +1,5 @@
-// What the readers of the three dialects share: framing, limits, the order of blocks, the summary. Internal to
-// models/dialect.
+// What the readers of the three dialects share: framing, limits, the order of blocks, the summary. Internal
+// to models/dialect.
 #pragma once
 
 #include <string>

@@ -60,8 +60,8 @@ std::optional<std::int64_t> unix_ms(const Moment& at) {
       at.hour > 23 || at.minute > 59 || at.second > 60) {
     return std::nullopt;
   }
-  const std::int64_t seconds = days_since_epoch(at.year, at.month, at.day) * 86'400 + at.hour * 3'600 +
-                               at.minute * 60 + at.second;
+  const std::int64_t seconds =
+      days_since_epoch(at.year, at.month, at.day) * 86'400 + at.hour * 3'600 + at.minute * 60 + at.second;
   return seconds * 1'000;
 }
 
@@ -229,7 +229,8 @@ RateLimit anthropic_limit(const Headers& headers, const std::string& name) {
   const std::string prefix = "anthropic-ratelimit-" + name;
   limit.limit = header_count(headers, prefix + "-limit");
   limit.remaining = header_count(headers, prefix + "-remaining");
-  if (const auto reset = find_header(headers, prefix + "-reset")) limit.reset_at_ms = parse_rfc3339_ms(*reset);
+  if (const auto reset = find_header(headers, prefix + "-reset"))
+    limit.reset_at_ms = parse_rfc3339_ms(*reset);
   return limit;
 }
 
