@@ -198,7 +198,16 @@ Result<WorkItem> parse_work_item(const Value& json) {
   Reader lease = reader.inner("lease");
   lease.read("heartbeat_ms", item.heartbeat_ms, 1);
   lease.read("start_to_close_ms", item.start_to_close_ms);
-  reader.inner("agent").read("type", item.agent_type);
+  Reader agent = reader.inner("agent");
+  agent.read("type", item.agent_type);
+  agent.read("model", item.agent_model);
+  agent.read("max_turns", item.max_turns);
+  agent.read("max_tokens", item.max_tokens);
+  Reader gateway = reader.inner("model_gateway");
+  gateway.read("url", item.model_gateway.url);
+  gateway.read("key", item.model_gateway.key);
+  reader.read("output_schema", item.output_schema);
+  reader.read("mcp", item.mcp);
   reader.read("run_command", item.run_command);
   reader.read("prompt", item.prompt);
   reader.read_map("env", [&](const std::string& name, const Value& value, const std::string& path) {
@@ -284,7 +293,17 @@ Value to_value(const WorkItem& item) {
   out.set("workflow_version", item.workflow_version);
   out.set("lease",
           Value::Map{{"heartbeat_ms", item.heartbeat_ms}, {"start_to_close_ms", item.start_to_close_ms}});
-  out.set("agent", Value::Map{{"type", item.agent_type}});
+  Value agent(Value::Map{{"type", item.agent_type}});
+  set_text(agent, "model", item.agent_model);
+  if (item.max_turns > 0) agent.set("max_turns", item.max_turns);
+  if (item.max_tokens > 0) agent.set("max_tokens", item.max_tokens);
+  out.set("agent", std::move(agent));
+  if (!item.model_gateway.url.empty()) {
+    out.set("model_gateway",
+            Value::Map{{"url", item.model_gateway.url}, {"key", item.model_gateway.key}});
+  }
+  if (!item.output_schema.is_null()) out.set("output_schema", item.output_schema);
+  if (!item.mcp.is_null()) out.set("mcp", item.mcp);
   set_text(out, "run_command", item.run_command);
   set_text(out, "prompt", item.prompt);
   Value::Map env;
@@ -367,6 +386,7 @@ Result<TaskResult> parse_task_result(const Value& json) {
   reader.read("base", result.base);
   reader.read("head", result.head);
   reader.read("merged", result.merged);
+  reader.read("final", result.final);
   reader.read("changed_files", result.changed_files);
   reader.read("cost_microusd", result.cost_microusd);
   reader.read("conflict", result.conflict);
@@ -391,6 +411,7 @@ Value to_value(const TaskResult& result) {
   set_text(out, "base", result.base);
   set_text(out, "head", result.head);
   if (result.kind == WorkKind::kMerge) out.set("merged", result.merged);
+  if (result.final) out.set("final", true);
   out.set("changed_files", result.changed_files);
   out.set("cost_microusd", result.cost_microusd);
   set_text(out, "conflict", result.conflict);

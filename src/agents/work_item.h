@@ -61,6 +61,15 @@ struct WorkItem {
   std::int64_t heartbeat_ms = 30'000;  // lease.heartbeat_ms
   std::int64_t start_to_close_ms = 0;  // lease.start_to_close_ms; 0: no limit
   std::string agent_type = "exec";     // agent.type
+  std::string agent_model;             // agent.model; empty: the type's
+  std::int64_t max_turns = 0;          // agent.max_turns; 0: the type's
+  std::int64_t max_tokens = 0;         // agent.max_tokens; 0: the type's
+  struct {
+    std::string url;  // base of the Messages API, without /v1/messages; empty: none
+    std::string key;  // ends with the lease
+  } model_gateway;
+  Value output_schema;  // JSON Schema of the output; null: none
+  Value mcp;            // servers by name; null: none
   std::string run_command;
   std::string prompt;
   std::vector<std::pair<std::string, std::string>> env;
@@ -112,6 +121,7 @@ struct TaskResult {
   std::string base;  // merge: the run branch before
   std::string head;  // merge: and after
   bool merged = false;
+  bool final = false;  // a failure that no retry can mend
   std::int64_t changed_files = 0;
   std::int64_t cost_microusd = 0;
   std::string conflict;

@@ -2,9 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <thread>
 
 #include "agents/exec_runner.h"
+#include "agents/llm/llm_runner.h"
 #include "agents/orphans.h"
 #include "agents/process_cgroup.h"
 #include "agents/sandbox.h"
@@ -12,6 +15,8 @@
 #include "agents/workspace.h"
 #include "app/api_over_http.h"
 #include "app/control_plane_over_http.h"
+#include "app/web_over_http.h"
+#include "cli/agent_types_file.h"
 #include "cli/signals.h"
 #include "telemetry/log.h"
 
@@ -39,6 +44,31 @@ void clear_left_behind(agents::WorkspaceManager& workspaces) {
   }
 }
 
+// Side by side: each may take its time to give back what it holds.
+void stop_all(const std::vector<std::unique_ptr<agents::Worker>>& workers) {
+  std::vector<std::thread> threads;
+  for (const auto& worker : workers) threads.emplace_back([&worker] { worker->stop(); });
+  for (std::thread& thread : threads) thread.join();
+}
+
+// A worker of one agent type among several in this process; the first keeps the process's name.
+agents::Worker::Options settings_of(const cli::AgentOptions& options, const std::string& type,
+                                    const orchestration::AgentTypes& types) {
+  agents::Worker::Options settings;
+  settings.registration.name = type == options.types[0] ? options.name : options.name + "-" + type;
+  settings.registration.type = type;
+  settings.registration.capabilities = options.capabilities;
+  if (const orchestration::AgentType* known = types.find(type)) {
+    std::vector<std::string>& all = settings.registration.capabilities;
+    all.insert(all.end(), known->capabilities.begin(), known->capabilities.end());
+    std::sort(all.begin(), all.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
+  }
+  settings.registration.capacity = options.capacity;
+  settings.report = [](std::string_view line) { EZ_LOG(kWarning, "agent", "worker", {"what", line}); };
+  return settings;
+}
+
 }  // namespace
 
 Status work(const cli::AgentOptions& options) {
@@ -49,9 +79,18 @@ Status work(const cli::AgentOptions& options) {
     ~Reset() { telemetry::set_process_logger(nullptr); }
   } reset;
 
+  EZ_ASSIGN(const orchestration::AgentTypes types, cli::load_agent_types(options.agents_file));
+  for (const std::string& type : options.types) {
+    if (type != "exec" && types.find(type) == nullptr)
+      return Error(Code::AgentTypeUnknown, "no agent type is named " + type);
+  }
   EZ_ASSIGN(http::ClientOptions client, client_options(options.endpoint));
   client.user_agent = "ez-agent/" + options.version;
-  EZ_ASSIGN(const auto plane, control_plane_over_http(std::move(client), options.capacity));
+  std::vector<std::unique_ptr<agents::ControlPlane>> planes;  // one each: a worker that stops interrupts its own
+  for (std::size_t i = 0; i < options.types.size(); ++i) {
+    EZ_ASSIGN(auto plane, control_plane_over_http(client, options.capacity));
+    planes.push_back(std::move(plane));
+  }
 
   std::error_code failed;
   std::filesystem::create_directories(options.workspaces, failed);
@@ -69,29 +108,32 @@ Status work(const cli::AgentOptions& options) {
     EZ_LOG(kError, "agent", "no sandbox here: every task will fail with this error",
            {"error", probe.error().to_string()});
   }
-  agents::ExecRunner runner(sandbox, workspaces, *plane);
-
-  agents::Worker::Options settings;
-  settings.registration.name = options.name;
-  settings.registration.type = options.type;
-  settings.registration.capabilities = options.capabilities;
-  settings.registration.capacity = options.capacity;
-  settings.report = [](std::string_view line) { EZ_LOG(kWarning, "agent", "worker", {"what", line}); };
-  agents::Worker worker(
-      std::move(settings), *plane,
-      [&runner](const agents::WorkItem& item, agents::LogPort& log, const agents::CancelToken& cancel) {
-        return runner.run(item, log, cancel);
-      });
-  EZ_LOG(kInfo, "agent", "worker started", {"name", options.name}, {"server", options.endpoint.url},
-         {"capacity", options.capacity});
-  worker.start();
+  const auto web = web_over_http("ez-agent/" + options.version, static_cast<std::size_t>(options.capacity) *
+                                                                     options.types.size() * 2 + 8);
+  std::vector<std::unique_ptr<agents::Worker>> workers;
+  for (std::size_t i = 0; i < options.types.size(); ++i) {
+    const agents::AttemptPorts ports{sandbox, workspaces, *planes[i]};
+    agents::Worker::Runner run = [&, ports](const agents::WorkItem& item, agents::LogPort& log,
+                                            const agents::CancelToken& cancel) {
+      if (item.agent_type == "exec" || item.kind == agents::WorkKind::kMerge)
+        return agents::ExecRunner(ports.sandbox, ports.workspaces, ports.artifacts).run(item, log, cancel);
+      return agents::LlmRunner(ports, *web, types).run(item, log, cancel);
+    };
+    workers.push_back(std::make_unique<agents::Worker>(settings_of(options, options.types[i], types),
+                                                       *planes[i], std::move(run)));
+    EZ_LOG(kInfo, "agent", "worker started", {"name", options.name}, {"type", options.types[i]},
+           {"server", options.endpoint.url}, {"capacity", options.capacity});
+    workers.back()->start();
+  }
   int signal = 0;
   while (signal == 0) {
     signal = signals.wait_for(kLook);
     if (signal == 0) clear_left_behind(workspaces);
   }
-  EZ_LOG(kInfo, "agent", "stopping", {"signal", signal}, {"running", worker.running()});
-  worker.stop();
+  std::size_t running = 0;
+  for (const auto& worker : workers) running += worker->running();
+  EZ_LOG(kInfo, "agent", "stopping", {"signal", signal}, {"running", running});
+  stop_all(workers);
   logger->flush();
   return {};
 }

@@ -200,7 +200,20 @@ TEST_F(CommandLine, UpAndAgentPassTheirOptionsOn) {
   EXPECT_EQ(worked_.capacity, 4);
   EXPECT_EQ(worked_.capabilities, (std::vector<std::string>{"cpp", "rust"}));
   EXPECT_EQ(worked_.workspaces, folder_ + "/agents/w1");
+  EXPECT_EQ(worked_.types, (std::vector<std::string>{"exec"}));
+  EXPECT_EQ(worked_.agents_file, "");
   EXPECT_EQ(remote({"agent", "--name", "a/b"}), 2);
+  EXPECT_EQ(remote({"agent", "--type", "exec,exec"}), 2);
+  write("agents.yaml", "version: 1\ntypes:\n  reviewer: {runner: llm, models: [m7]}\n");
+  EXPECT_EQ(remote({"agent", "--type", "exec,reviewer"}), 0);
+  EXPECT_EQ(worked_.types, (std::vector<std::string>{"exec", "reviewer"}));
+  EXPECT_EQ(worked_.agents_file, folder_ + "/agents.yaml");
+  EXPECT_EQ(remote({"agent", "--list-types"}), 0);
+  for (const char* text : {"claude", "reviewer", "m7"})
+    EXPECT_NE(out_.str().find(text), std::string::npos) << out_.str();
+  const std::string bad = write("bad.yaml", "version: 1\ntypes:\n  gpt: {modles: [m]}\n");
+  EXPECT_EQ(remote({"agent", "--list-types", "--agents-file", bad}), 2);
+  EXPECT_NE(err_.str().find("bad.yaml:3:9: unknown key `modles`"), std::string::npos) << err_.str();
 }
 
 TEST_F(CommandLine, ValidateNamesEveryMistakeWithItsPlace) {

@@ -43,8 +43,9 @@ struct ServeOptions {
 struct AgentOptions {
   Endpoint endpoint;
   std::string name;
-  std::string type = "exec";
-  std::int64_t capacity = 1;
+  std::vector<std::string> types{"exec"};  // not empty, each once
+  std::string agents_file;                 // agent types over the built-in ones; empty: none
+  std::int64_t capacity = 1;               // of each type
   std::vector<std::string> capabilities;
   std::string workspaces;  // absolute folder
   std::string log_level = "info";

@@ -48,6 +48,14 @@ void sandbox(JsonText& json, const orchestration::Sandbox& sandbox) {
   json.key("disk_mb").number(sandbox.disk_mb).key("cpu_s").number(sandbox.cpu_s).end('}');
 }
 
+void agent(JsonText& json, const orchestration::AgentNeed& need) {
+  json.begin('{').key("type").text(need.type);
+  if (!need.model.empty()) json.key("model").text(need.model);
+  if (need.max_turns > 0) json.key("max_turns").number(need.max_turns);
+  if (need.max_tokens > 0) json.key("max_tokens").number(need.max_tokens);
+  json.end('}');
+}
+
 void files(JsonText& json, const core::WorkflowVersion& version) {
   json.begin('[');
   for (const core::ShippedFile& file : version.files) {
@@ -105,7 +113,10 @@ Status append_item(JsonText& json, const core::Run& run, const core::Lease& leas
   json.key("lease").begin('{').key("heartbeat_ms").number(lease.heartbeat_ms);
   json.key("start_to_close_ms").number(definition.timeout.start_to_close_ms).end('}');
   if (lease.reserve_microusd >= 0) json.key("budget_microusd").number(lease.reserve_microusd);
-  json.key("agent").begin('{').key("type").text(definition.agent.type).end('}').key("workspace");
+  json.key("agent");
+  agent(json, definition.agent);
+  if (!definition.output_schema.is_null()) json.key("output_schema").value(definition.output_schema);
+  json.key("workspace");
   workspace(json, run, lease, definition.workspace);
   json.key("sandbox");
   sandbox(json, definition.sandbox);

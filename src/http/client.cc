@@ -296,6 +296,7 @@ Result<ClientAnswer> Client::send(const ClientRequest& request) {
   limits.deadline_us = system_clock().monotonic_us() + request.timeout.count() * 1000;
   limits.cancellations.push_back(&impl.cancellation);
   if (request.cancellation != nullptr) limits.cancellations.push_back(request.cancellation);
+  limits.cancel_descriptor = request.cancel_descriptor;
 
   Impl::Attempt attempt;
   Result<ClientAnswer> answer = impl.exchange(request, upload ? &*upload : nullptr, limits, attempt, true);
@@ -310,7 +311,7 @@ Result<ClientAnswer> Client::send(const ClientRequest& request) {
     return Error(Code::OutcomeUnknown, answer.error().message());
   }
   if (!answer.ok()) return answer.error();
-  if (answer->status >= 400) {
+  if (answer->status >= 400 && !request.any_status) {
     return error_of_answer(answer->status, answer->headers.find("content-type").value_or(""), answer->body);
   }
   return answer;

@@ -74,6 +74,9 @@ struct ClientRequest {
   std::function<bool(std::string_view piece)> sink;
   std::size_t max_answer_bytes = 64 * 1024 * 1024;  // of a body without a sink
   const Cancellation* cancellation = nullptr;       // besides the client's own; outlives the call
+  int cancel_descriptor = -1;  // the same for a descriptor that becomes readable; not read from
+  // Answers of 400 and more are answers, not errors: for servers that do not speak problem documents.
+  bool any_status = false;
 };
 
 struct ClientAnswer {

@@ -41,12 +41,13 @@ Wire& Wire::operator=(Wire&& other) noexcept {
 Result<short> Wire::wait(short events, const WaitLimits& limits) const {
   EZ_CHECK(limits.cancellations.size() <= kMaxCancellations, "too many cancellations for one call");
   for (;;) {
-    pollfd watched[1 + kMaxCancellations];
+    pollfd watched[2 + kMaxCancellations];
     nfds_t count = 0;
     watched[count++] = pollfd{fd_, events, 0};
     for (const Cancellation* cancellation : limits.cancellations) {
       watched[count++] = pollfd{cancellation->descriptor(), POLLIN, 0};
     }
+    watched[count++] = pollfd{limits.cancel_descriptor, POLLIN, 0};  // poll passes over -1
     const std::int64_t left_us = limits.deadline_us - system_clock().monotonic_us();
     const int wait_ms = static_cast<int>(std::clamp<std::int64_t>((left_us + 999) / 1000, 0, 3'600'000));
     const int ready = ::poll(watched, count, wait_ms);

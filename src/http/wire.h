@@ -16,6 +16,7 @@ namespace ez::http {
 struct WaitLimits {
   std::int64_t deadline_us = 0;  // monotonic
   std::vector<const Cancellation*> cancellations;
+  int cancel_descriptor = -1;  // -1: none
 };
 
 class Wire {

@@ -80,7 +80,9 @@ auto key_of(const Timeouts& t) {
 auto key_of(const Sandbox& s) {
   return std::tuple(s.network, s.memory_mb, s.processes, s.output_mb, s.disk_mb, s.cpu_s);
 }
-auto key_of(const AgentNeed& a) { return std::tuple(a.type, a.capabilities); }
+auto key_of(const AgentNeed& a) {
+  return std::tuple(a.type, a.capabilities, a.model, a.max_turns, a.max_tokens);
+}
 
 template <typename T>
 using TableOf = Table<T, decltype(key_of(std::declval<T>()))>;
@@ -170,6 +172,7 @@ void write_task(std::string& out, const Task& task, Tables& tables) {
     if (!task.wait->signal.empty()) w.text("signal", task.wait->signal);
     if (task.wait->timeout_ms != 0) w.number("timeout_ms", task.wait->timeout_ms);
   }
+  if (!task.output_schema.is_null()) append_json(o.key("output_schema"), task.output_schema);
 }
 
 void write_tables(ObjectWriter& o, std::string& out, const Tables& tables) {
@@ -178,6 +181,9 @@ void write_tables(ObjectWriter& o, std::string& out, const Tables& tables) {
     a.text("type", agent->type);
     write_list(a.key("capabilities"), agent->capabilities,
                [&](const std::string& c) { append_json_string(out, c); });
+    if (!agent->model.empty()) a.text("model", agent->model);
+    if (agent->max_turns > 0) a.number("max_turns", agent->max_turns);
+    if (agent->max_tokens > 0) a.number("max_tokens", agent->max_tokens);
   });
   write_list(o.key("retries"), tables.retries.items(), [&](const Retry* retry) {
     ObjectWriter r(out);
@@ -389,6 +395,11 @@ class CanonicalReader {
       for (const Value& c : list(item, "capabilities")) {
         if (c.is_string()) agent.capabilities.push_back(c.as_string());
       }
+      if (item.find("model") != nullptr) agent.model = text(item, "model");
+      if (item.find("max_turns") != nullptr)
+        agent.max_turns = number<std::uint32_t>(item, "max_turns", kMax32);
+      if (item.find("max_tokens") != nullptr)
+        agent.max_tokens = number<std::uint32_t>(item, "max_tokens", kMax32);
       agents_.push_back(std::move(agent));
     }
     for (const Value& item : list(root, "retries")) {
@@ -482,6 +493,7 @@ class CanonicalReader {
     }
     if (item.find("budget_microusd") != nullptr)
       out.budget_microusd = number<std::int64_t>(item, "budget_microusd", kMaxMoneyMicrousd);
+    if (const Value* schema = item.find("output_schema")) out.output_schema = *schema;
     if (const Value* wait = item.find("wait")) out.wait = a_wait(*wait);
     if (const Value* child = item.find("workflow")) {
       out.workflow = SubWorkflow{text(*child, "name"), number<std::uint32_t>(*child, "version", UINT32_MAX),

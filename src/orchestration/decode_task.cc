@@ -11,30 +11,34 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 
-constexpr std::array<std::string_view, 22> kTaskKeys{
+constexpr std::array<std::string_view, 23> kTaskKeys{
     "id",         "name",       "dependencies", "when",      "for_each",  "max_parallel", "agent", "run",
     "prompt",     "env",        "verify",       "workspace", "artifacts", "concurrency",  "retry", "timeout",
-    "on_failure", "checkpoint", "priority",     "sandbox",   "budget",    "rate"};
-constexpr std::array<std::string_view, 25> kAllTaskKeys = [] {
-  std::array<std::string_view, 25> keys{};
+    "on_failure", "checkpoint", "priority",     "sandbox",   "budget",    "rate",
+    "output_schema"};
+constexpr std::array<std::string_view, 26> kAllTaskKeys = [] {
+  std::array<std::string_view, 26> keys{};
   std::copy(kTaskKeys.begin(), kTaskKeys.end(), keys.begin());
-  keys[22] = "approval";
-  keys[23] = "wait";
-  keys[24] = "workflow";
+  keys[23] = "approval";
+  keys[24] = "wait";
+  keys[25] = "workflow";
   return keys;
 }();
 // What a task that only waits for a person has no use for.
-constexpr std::array<std::string_view, 13> kRunOnlyKeys{
+constexpr std::array<std::string_view, 14> kRunOnlyKeys{
     "for_each",    "max_parallel", "agent",    "env",     "verify", "workspace", "artifacts",
-    "concurrency", "retry",        "priority", "sandbox", "budget", "rate"};
+    "concurrency", "retry",        "priority", "sandbox", "budget", "rate",
+    "output_schema"};
 // What a task that waits for time or a signal has no use for.
-constexpr std::array<std::string_view, 17> kNoWaitKeys{
+constexpr std::array<std::string_view, 18> kNoWaitKeys{
     "run",       "prompt",    "approval", "workflow",    "max_parallel", "agent",    "env",     "verify",
     "workspace", "artifacts", "timeout",  "concurrency", "retry",        "priority", "sandbox", "budget",
-    "rate"};
+    "rate",      "output_schema"};
 // What a task that starts another workflow has no use for.
-constexpr std::array<std::string_view, 9> kNoChildKeys{
-    "run", "prompt", "agent", "env", "verify", "workspace", "artifacts", "concurrency", "sandbox"};
+constexpr std::array<std::string_view, 10> kNoChildKeys{"run",           "prompt",    "agent",
+                                                        "env",           "verify",    "workspace",
+                                                        "artifacts",     "concurrency", "sandbox",
+                                                        "output_schema"};
 constexpr std::array<std::string_view, 5> kDefaultsKeys{"retry", "timeout", "sandbox", "agent", "on_failure"};
 constexpr std::array<std::string_view, 5> kRetryKeys{"max_attempts", "backoff", "max_backoff", "multiplier",
                                                      "jitter"};
@@ -42,7 +46,7 @@ constexpr std::array<std::string_view, 4> kTimeoutKeys{"schedule_to_start", "sta
                                                        "schedule_to_close", "heartbeat"};
 constexpr std::array<std::string_view, 6> kSandboxKeys{"network",   "memory_mb", "processes",
                                                        "output_mb", "disk_mb",   "cpu_s"};
-constexpr std::array<std::string_view, 2> kAgentKeys{"type", "capabilities"};
+constexpr std::array<std::string_view, 5> kAgentKeys{"type", "capabilities", "model", "max_turns", "max_tokens"};
 constexpr std::array<std::string_view, 1> kTaskBudgetKeys{"cost_usd"};
 constexpr std::array<std::string_view, 2> kApprovalKeys{"role", "message"};
 constexpr std::array<std::string_view, 3> kPolicies{"pause", "fail", "continue"};
@@ -119,6 +123,9 @@ void read_agent(Decoder& decoder, const Fields& fields, AgentNeed& out) {
   const auto agent = submap(decoder, fields, "agent", kAgentKeys, "agent: {type: exec, capabilities: [cpp]}");
   if (!agent) return;
   agent->read_name("type", out.type);
+  agent->read_text("model", out.model, 200);
+  agent->read_uint("max_turns", out.max_turns, 1, 10'000);
+  agent->read_uint("max_tokens", out.max_tokens, 1'000, 4'000'000'000U);
   if (!agent->get("capabilities")) return;
   out.capabilities.clear();
   for (const NodeId node : agent->read_list("capabilities", kMaxCapabilities, "capabilities: [cpp, git]")) {
@@ -198,6 +205,7 @@ class TaskReader {
     task.concurrency = read_concurrency(decoder_, fields_, scope("`concurrency.key`", has_item));
     task.rate = read_rate(decoder_, fields_, scope("`rate.key`", has_item));
     read_budget();
+    read_output_schema(decoder_, fields_, task);
     if (const auto word = fields_.read_word("priority", kPriorities))
       task.priority = static_cast<Priority>(*word);
     return std::move(task);

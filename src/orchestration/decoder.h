@@ -135,6 +135,8 @@ void refuse_keys(Decoder& decoder, const Fields& fields, std::span<const std::st
 // decode_sub_workflow.cc: a map of expressions over the whole run, of the top-level key `key`.
 [[nodiscard]] NamedExpressions read_named_expressions(Decoder& decoder, const Fields& fields,
                                                       std::string_view key);
+// decode_llm.cc: what only tasks for a model have.
+void read_output_schema(Decoder& decoder, const Fields& fields, Task& task);
 
 // decode_task.cc: the tasks of `list`, with `defaults` (may be absent) under each. False when dependencies
 // were wrong.

@@ -25,6 +25,7 @@ inline constexpr std::size_t kMaxSourceBytes = 16 * 1024 * 1024;
 inline constexpr std::int64_t kMaxRetainDays = 36'500;
 inline constexpr std::int64_t kMaxRetainRuns = 1'000'000'000;
 inline constexpr std::size_t kMaxFiles = 1'000;  // shipped with a workflow
+inline constexpr std::size_t kMaxOutputSchemaBytes = 64 * 1024;  // as compact JSON
 
 enum class InputType : std::uint8_t { kString, kInt, kNumber, kBool, kList, kMap, kGit };
 enum class Priority : std::uint8_t { kCritical, kHigh, kNormal, kLow, kDeferred };
@@ -84,6 +85,10 @@ struct Sandbox {
 struct AgentNeed {
   std::string type = "exec";
   std::vector<std::string> capabilities;  // sorted; an agent must have all
+  // For agents that ask a model; empty and 0: what the agent type says.
+  std::string model;
+  std::uint32_t max_turns = 0;
+  std::uint32_t max_tokens = 0;
 };
 
 struct Approval {
@@ -140,6 +145,7 @@ struct Task {
   std::optional<std::int64_t> budget_microusd;  // the most that one attempt may cost
   std::optional<Wait> wait;                     // then it has no run and no prompt
   std::optional<SubWorkflow> workflow;          // likewise
+  Value output_schema;                          // JSON Schema of what a model has to give; null: none
 
   // Only waits for a person: no agent is needed.
   [[nodiscard]] bool is_approval_only() const { return approval.has_value() && !run && !prompt && !workflow; }

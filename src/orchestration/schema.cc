@@ -340,6 +340,21 @@ std::string_view workflow_json_schema() {
      },
      "maxItems": 32,
      "description": "An agent must have all of them."
+    },
+    "model": {
+     "type": "string",
+     "maxLength": 200,
+     "description": "Asked instead of the first model of the agent type."
+    },
+    "max_turns": {
+     "type": "integer",
+     "minimum": 1,
+     "maximum": 10000
+    },
+    "max_tokens": {
+     "type": "integer",
+     "minimum": 1000,
+     "maximum": 4000000000
     }
    },
    "additionalProperties": false
@@ -385,6 +400,10 @@ std::string_view workflow_json_schema() {
     "prompt": {
      "$ref": "#/$defs/text",
      "description": "What an agent is asked to do."
+    },
+    "output_schema": {
+     "type": "object",
+     "description": "JSON Schema of the output that the model has to give."
     },
     "env": {
      "type": "object",

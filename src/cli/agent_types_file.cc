@@ -1,0 +1,22 @@
+#include "cli/agent_types_file.h"
+
+#include <fstream>
+#include <sstream>
+
+namespace ez::cli {
+
+Result<orchestration::AgentTypes> load_agent_types(const std::string& path) {
+  if (path.empty()) return orchestration::builtin_agent_types();
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  if (file) text << file.rdbuf();
+  if (!file) return Error(Code::IoFailed, path + " cannot be read");
+  auto parsed = orchestration::parse_agent_types(text.str(), orchestration::builtin_agent_types());
+  if (parsed.types) return std::move(*parsed.types);
+  std::string what;
+  for (const orchestration::Diagnostic& diagnostic : parsed.diagnostics)
+    what += (what.empty() ? "" : "\n") + path + ":" + diagnostic.to_string();
+  return Error(Code::AgentTypesInvalid, what);
+}
+
+}  // namespace ez::cli

@@ -1,0 +1,15 @@
+// The agent types of this machine: the built-in ones with a file of the user's over them.
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "orchestration/agent_types.h"
+
+namespace ez::cli {
+
+// An empty path gives the built-in types. Errors: IO_FAILED, AGENT_TYPES_INVALID with every mistake of the file, one
+// a line, as "file:line:column: what".
+[[nodiscard]] Result<orchestration::AgentTypes> load_agent_types(const std::string& path);
+
+}  // namespace ez::cli
