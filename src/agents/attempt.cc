@@ -69,8 +69,7 @@ TaskResult Attempt::merge() {
       workspace_.emplace(std::move(merged));
       Status checked = write_inputs();
       if (checked.ok()) {
-        checked =
-            run_script(item_.merge.verify, Code::VerifyFailed, "the check failed on the merged tree");
+        checked = run_script(item_.merge.verify, Code::VerifyFailed, "the check failed on the merged tree");
       }
       merged = std::move(*workspace_);
       workspace_.reset();
@@ -129,8 +128,8 @@ Status Attempt::prepare_and_run(Body& body) {
   EZ_TRY(body.work(*this));
   EZ_TRY(given_output_ ? keep_output(*given_output_) : read_output());
   EZ_TRY(check(body));
-  auto artifacts = collect_artifacts(ez_dir() + "/artifacts", workspace_->tree(), item_.artifacts,
-                                     ports_.artifacts);
+  auto artifacts =
+      collect_artifacts(ez_dir() + "/artifacts", workspace_->tree(), item_.artifacts, ports_.artifacts);
   if (!artifacts.ok()) return artifacts.error();
   result_.artifacts = std::move(*artifacts);
   return {};

@@ -30,7 +30,7 @@ namespace ez::agents {
 inline constexpr std::size_t kMaxEnvironmentBytes =
     64 * 1024;  // of one variable; the kernel's own bound is 128 KiB
 inline constexpr std::chrono::milliseconds kLogWait{
-    30'000};  // for the rest of the log after the work is done
+    30'000};                                             // for the rest of the log after the work is done
 inline constexpr std::size_t kMaxCheckText = 16 * 1024;  // of what a failed check printed, its end
 
 // What every attempt needs; all outlive it.

@@ -299,8 +299,7 @@ Value to_value(const WorkItem& item) {
   if (item.max_tokens > 0) agent.set("max_tokens", item.max_tokens);
   out.set("agent", std::move(agent));
   if (!item.model_gateway.url.empty()) {
-    out.set("model_gateway",
-            Value::Map{{"url", item.model_gateway.url}, {"key", item.model_gateway.key}});
+    out.set("model_gateway", Value::Map{{"url", item.model_gateway.url}, {"key", item.model_gateway.key}});
   }
   if (!item.output_schema.is_null()) out.set("output_schema", item.output_schema);
   if (!item.mcp.is_null()) out.set("mcp", item.mcp);

@@ -1,4 +1,5 @@
-// The built-in coding agent through everything but a real model: its loop, tools, sandbox, workspace and HTTP.
+// The built-in coding agent through everything but a real model: its loop, tools, sandbox, workspace and
+// HTTP.
 #include <thread>
 
 #include "app/llm_test_world.h"
@@ -39,15 +40,17 @@ TEST_F(LlmAgentTest, WorksOnARepositoryAndKeepsItsTranscript) {
 
   const std::vector<Value> requests = model.requests();
   ASSERT_EQ(requests.size(), 5U);
-  EXPECT_THAT(model.heads()[0], AllOf(HasSubstr("POST /gateway/v1/messages HTTP/1.1"),
-                                      HasSubstr("x-api-key: ezv-1234-secret"), HasSubstr("anthropic-version: ")));
+  EXPECT_THAT(model.heads()[0],
+              AllOf(HasSubstr("POST /gateway/v1/messages HTTP/1.1"), HasSubstr("x-api-key: ezv-1234-secret"),
+                    HasSubstr("anthropic-version: ")));
   const std::string first = to_json(requests[0]);
   EXPECT_THAT(first, AllOf(HasSubstr("Do what is needed."), HasSubstr("change line 2"), HasSubstr("tool.sh"),
                            HasSubstr(R"("model":"m1")")));
   EXPECT_THAT(last_results(requests[1]), AllOf(HasSubstr("src/a.txt"), HasSubstr("     2\\t2")));
-  EXPECT_THAT(last_results(requests[4]), AllOf(HasSubstr("made"), HasSubstr("status 1"), HasSubstr("exit status 0")));
-  EXPECT_THAT(log_.text(), AllOf(HasSubstr("I look first.\n"), HasSubstr("[ez] > edit_file"), HasSubstr("made\n"),
-                                 HasSubstr("[ez] done after 5 turns: line 2 is two")));
+  EXPECT_THAT(last_results(requests[4]),
+              AllOf(HasSubstr("made"), HasSubstr("status 1"), HasSubstr("exit status 0")));
+  EXPECT_THAT(log_.text(), AllOf(HasSubstr("I look first.\n"), HasSubstr("[ez] > edit_file"),
+                                 HasSubstr("made\n"), HasSubstr("[ez] done after 5 turns: line 2 is two")));
   ASSERT_EQ(done.artifacts.size(), 2U);
   const std::string lines = transcript(done);
   EXPECT_THAT(lines, AllOf(HasSubstr(R"("type":"start")"), HasSubstr(R"("type":"reply")"),
@@ -59,7 +62,8 @@ TEST_F(LlmAgentTest, WorksOnARepositoryAndKeepsItsTranscript) {
 TEST_F(LlmAgentTest, AFailedCheckGoesBackToTheModel) {
   WorkItem work = item();
   work.verify = "echo looking for good.txt; test -f good.txt";
-  ScriptedModel model({finish(), call("write_file", {{"path", "good.txt"}, {"content", "x"}}), finish("mended")});
+  ScriptedModel model(
+      {finish(), call("write_file", {{"path", "good.txt"}, {"content", "x"}}), finish("mended")});
   const TaskResult done = run(work, model);
   ASSERT_EQ(done.outcome, Outcome::kSucceeded) << done.error_message;
   EXPECT_EQ(to_json(done.output), R"({"summary":"mended"})");
@@ -83,7 +87,8 @@ TEST_F(LlmAgentTest, ACheckThatStaysRedIsTheFailure) {
 
 TEST_F(LlmAgentTest, StructuredOutput) {
   WorkItem work = item("none");
-  work.output_schema = *parse_json(R"({"type":"object","required":["n"],"properties":{"n":{"type":"integer"}}})");
+  work.output_schema =
+      *parse_json(R"({"type":"object","required":["n"],"properties":{"n":{"type":"integer"}}})");
   const auto give = [](Value n) {
     return call("finish", {{"summary", "s"}, {"output", Value::Map{{"n", std::move(n)}}}});
   };
@@ -207,7 +212,8 @@ TEST_F(LlmAgentTest, LimitsOfTheTypeAndOfTheTask) {
 }
 
 TEST_F(LlmAgentTest, MergesLikeAnyAgent) {
-  const TaskResult done = run(item(), {call("write_file", {{"path", "new.txt"}, {"content", "n"}}), finish()});
+  const TaskResult done =
+      run(item(), {call("write_file", {{"path", "new.txt"}, {"content", "n"}}), finish()});
   ASSERT_EQ(done.outcome, Outcome::kSucceeded);
   WorkItem merge = item();
   merge.kind = agents::WorkKind::kMerge;

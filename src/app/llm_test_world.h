@@ -1,5 +1,5 @@
-// What the tests of the llm agent share: a repository, the real sandbox and workspaces, the real HTTP client, and a
-// scripted model behind it. Used by *_test.cc only.
+// What the tests of the llm agent share: a repository, the real sandbox and workspaces, the real HTTP client,
+// and a scripted model behind it. Used by *_test.cc only.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -63,7 +63,8 @@ class LlmWorld : public ::testing::Test {
     auto parsed = agents::parse_work_item(*parse_json(to_json(to_value(item))));
     EXPECT_TRUE(parsed.ok()) << parsed.error().to_string();
     agents::LlmRunner runner({sandbox_, workspaces_, artifacts_}, *web_, types_);
-    auto result = agents::parse_task_result(*parse_json(to_json(to_value(runner.run(*parsed, log_, cancel_)))));
+    auto result =
+        agents::parse_task_result(*parse_json(to_json(to_value(runner.run(*parsed, log_, cancel_)))));
     EXPECT_TRUE(result.ok()) << result.error().to_string();
     EXPECT_EQ(agents::user_shell(dir_.path(), "ls workspaces 2>/dev/null || true"), "");
     EXPECT_EQ(log_.text().find("ezv-1234-secret"), std::string::npos);
@@ -87,7 +88,9 @@ class LlmWorld : public ::testing::Test {
     return script::reply({script::call("c-" + name, name, Value(std::move(input)))});
   }
   static std::string shell(const std::string& command) { return call("run_command", {{"command", command}}); }
-  static std::string finish(const std::string& summary = "done") { return call("finish", {{"summary", summary}}); }
+  static std::string finish(const std::string& summary = "done") {
+    return call("finish", {{"summary", summary}});
+  }
 
   agents::TempDir dir_;
   std::string repository_ = agents::make_repository(dir_);

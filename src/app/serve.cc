@@ -95,6 +95,12 @@ std::vector<std::string> agent_command(const cli::ServeOptions& options, const s
     for (const std::string& capability : options.capabilities) list += (list.empty() ? "" : ",") + capability;
     argv.insert(argv.end(), {"--capabilities", list});
   }
+  std::string types;
+  for (const std::string& type : options.agent_types) types += (types.empty() ? "" : ",") + type;
+  argv.insert(argv.end(), {"--type", types});
+  std::error_code failed;
+  if (const std::string file = options.data + "/agents.yaml"; std::filesystem::exists(file, failed))
+    argv.insert(argv.end(), {"--agents-file", file});
   return argv;
 }
 

@@ -1,4 +1,5 @@
-// The agents' WebPort over http::Client: http:// addresses, one client and its kept connections for each server.
+// The agents' WebPort over http::Client: http:// addresses, one client and its kept connections for each
+// server.
 #pragma once
 
 #include <memory>

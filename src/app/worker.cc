@@ -86,7 +86,8 @@ Status work(const cli::AgentOptions& options) {
   }
   EZ_ASSIGN(http::ClientOptions client, client_options(options.endpoint));
   client.user_agent = "ez-agent/" + options.version;
-  std::vector<std::unique_ptr<agents::ControlPlane>> planes;  // one each: a worker that stops interrupts its own
+  std::vector<std::unique_ptr<agents::ControlPlane>>
+      planes;  // one each: a worker that stops interrupts its own
   for (std::size_t i = 0; i < options.types.size(); ++i) {
     EZ_ASSIGN(auto plane, control_plane_over_http(client, options.capacity));
     planes.push_back(std::move(plane));
@@ -108,8 +109,8 @@ Status work(const cli::AgentOptions& options) {
     EZ_LOG(kError, "agent", "no sandbox here: every task will fail with this error",
            {"error", probe.error().to_string()});
   }
-  const auto web = web_over_http("ez-agent/" + options.version, static_cast<std::size_t>(options.capacity) *
-                                                                     options.types.size() * 2 + 8);
+  const auto web = web_over_http("ez-agent/" + options.version,
+                                 static_cast<std::size_t>(options.capacity) * options.types.size() * 2 + 8);
   std::vector<std::unique_ptr<agents::Worker>> workers;
   for (std::size_t i = 0; i < options.types.size(); ++i) {
     const agents::AttemptPorts ports{sandbox, workspaces, *planes[i]};

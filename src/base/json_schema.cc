@@ -238,11 +238,14 @@ class Compiler {
       const auto known = [](const Value& type) {
         return type.is_string() && std::find(kTypes.begin(), kTypes.end(), type.as_string()) != kTypes.end();
       };
-      const bool good = value.is_list() ? !value.as_list().empty() &&
-                                              std::all_of(value.as_list().begin(), value.as_list().end(), known)
-                                        : known(value);
+      const bool good =
+          value.is_list()
+              ? !value.as_list().empty() && std::all_of(value.as_list().begin(), value.as_list().end(), known)
+              : known(value);
       return good ? Status()
-                  : wrong(at, "must be null, boolean, integer, number, string, array or object, or a list of them");
+                  : wrong(
+                        at,
+                        "must be null, boolean, integer, number, string, array or object, or a list of them");
     }
     if (name == "enum" && !value.is_list()) return wrong(at, "must be a list");
     if (name == "dependentRequired") {
@@ -336,7 +339,8 @@ class Checker {
     if (const Value* one = schema.find("oneOf")) {
       const auto fitting = matching(*one);
       if (fitting != 1)
-        good = complain(at, fitting == 0 ? "fits none of the alternatives" : "fits more than one alternative");
+        good =
+            complain(at, fitting == 0 ? "fits none of the alternatives" : "fits more than one alternative");
     }
     if (const Value* never = schema.find("not"); never != nullptr && quietly(*never, value, depth + 1))
       good = complain(at, "fits what is excluded");

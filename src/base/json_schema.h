@@ -1,12 +1,13 @@
 // JSON Schema (draft 2020-12): whether a Value fits a schema, and where it does not.
 //
-// A subset that is either checked or refused: compile() reports every keyword that check() would not honour, so
-// that a schema never promises more than is looked at. Supported: type, enum, const; properties, required,
+// A subset that is either checked or refused: compile() reports every keyword that check() would not honour,
+// so that a schema never promises more than is looked at. Supported: type, enum, const; properties, required,
 // additionalProperties, patternProperties, propertyNames, minProperties, maxProperties, dependentRequired;
 // items, prefixItems, contains, minContains, maxContains, minItems, maxItems, uniqueItems; minLength,
 // maxLength, pattern; minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf; allOf, anyOf, oneOf,
 // not, if, then, else; $ref to "#" and "#/…" of the same document, $defs. `format` and the other annotations
-// are allowed and say nothing. Lengths count code points; patterns are RE2 expressions that may match anywhere.
+// are allowed and say nothing. Lengths count code points; patterns are RE2 expressions that may match
+// anywhere.
 //
 // Threads: immutable once compiled; a copy is cheap. Limits: kMaxSchemaNodes, kMaxSchemaDepth; a check ends
 // after kMaxSchemaSteps steps with a complaint.

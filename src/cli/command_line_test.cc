@@ -195,6 +195,8 @@ TEST_F(CommandLine, UpAndAgentPassTheirOptionsOn) {
   EXPECT_EQ(served_.hosts, (std::vector<std::string>{"a", "b", "c"}));
   EXPECT_EQ(served_.version, "1.2.3");
   EXPECT_EQ(ez({"up", "--data", folder_, "--agents", "-1"}), 2);
+  EXPECT_EQ(ez({"up", "--data", folder_, "--agent-types", "exec,claude"}), 0);
+  EXPECT_EQ(served_.agent_types, (std::vector<std::string>{"exec", "claude"}));
   EXPECT_EQ(remote({"agent", "--name", "w1", "--capacity", "4", "--capabilities", "cpp,rust"}), 0);
   EXPECT_EQ(worked_.name, "w1");
   EXPECT_EQ(worked_.capacity, 4);

@@ -23,12 +23,13 @@ struct Endpoint {
 
 // `ez up`.
 struct ServeOptions {
-  std::string data;                       // absolute
-  std::string listen = "127.0.0.1:7878";  // port 0: any free one
-  std::vector<std::string> hosts;         // further names that clients may use for this server
-  std::vector<std::string> origins;       // sites whose pages may call
-  std::int64_t agents = -1;               // capacity of the embedded worker; -1: one a core, 0: none
-  std::vector<std::string> capabilities;  // of the embedded worker
+  std::string data;                              // absolute
+  std::string listen = "127.0.0.1:7878";         // port 0: any free one
+  std::vector<std::string> hosts;                // further names that clients may use for this server
+  std::vector<std::string> origins;              // sites whose pages may call
+  std::int64_t agents = -1;                      // capacity of the embedded worker; -1: one a core, 0: none
+  std::vector<std::string> capabilities;         // of the embedded worker
+  std::vector<std::string> agent_types{"exec"};  // of the embedded worker
   int io_threads = 1;
   std::int64_t retain_days = 0;  // of finished runs; 0: no limit
   std::int64_t retain_runs = 0;

@@ -124,7 +124,8 @@ class Reader {
     for (const NodeId node : fields.read_list("capabilities", kMaxCapabilities, "capabilities: [cpp, git]")) {
       const std::string_view text = decoder_.tree.text(node);
       if (!decoder_.tree.is_scalar(node) || !is_name(text)) {
-        decoder_.error(node, "a capability cannot be " + quoted(text), "Write names, for example `[cpp, git]`.");
+        decoder_.error(node, "a capability cannot be " + quoted(text),
+                       "Write names, for example `[cpp, git]`.");
       } else {
         type.capabilities.emplace_back(text);
       }
@@ -146,9 +147,10 @@ class Reader {
     map.read_duration("command_timeout", limits.command_timeout_ms, 1'000, false);
     map.read_uint("checks", limits.checks, 0, 100);
     if (limits.max_output_tokens * 2 > limits.context_tokens) {
-      decoder_.error(*node, "`max_output_tokens` (" + std::to_string(limits.max_output_tokens) +
-                                ") is more than half of `context_tokens` (" +
-                                std::to_string(limits.context_tokens) + ")",
+      decoder_.error(*node,
+                     "`max_output_tokens` (" + std::to_string(limits.max_output_tokens) +
+                         ") is more than half of `context_tokens` (" + std::to_string(limits.context_tokens) +
+                         ")",
                      "Lower the one or raise the other.");
     }
   }

@@ -1,8 +1,8 @@
 // Agent types as data: which runner serves a type, with which models, prompts and limits (agents.yaml).
 //
-// The built-in types are a file of the same form that is part of the program. A user's file is laid over it key by
-// key: a type that exists keeps what the file does not name, `limits` likewise; a new type needs `runner` and
-// `models`. docs/formats/agent-types.md has every key. Threads: immutable once parsed.
+// The built-in types are a file of the same form that is part of the program. A user's file is laid over it
+// key by key: a type that exists keeps what the file does not name, `limits` likewise; a new type needs
+// `runner` and `models`. docs/formats/agent-types.md has every key. Threads: immutable once parsed.
 #pragma once
 
 #include <cstdint>
@@ -20,20 +20,20 @@ inline constexpr std::size_t kMaxModelsOfType = 16;
 inline constexpr std::size_t kMaxPromptBytes = 64 * 1024;
 
 struct AgentTypeLimits {
-  std::uint32_t max_turns = 100;               // replies of the model in one attempt
-  std::uint32_t max_tokens = 4'000'000;        // of one attempt, without what the provider had in its cache
-  std::uint32_t context_tokens = 160'000;      // of one request and its reply
-  std::uint32_t max_output_tokens = 16'000;    // of one reply
-  std::int64_t command_timeout_ms = 600'000;   // of one command that the model runs
-  std::uint32_t checks = 3;                    // how often a failed `verify` is given back to the model
+  std::uint32_t max_turns = 100;              // replies of the model in one attempt
+  std::uint32_t max_tokens = 4'000'000;       // of one attempt, without what the provider had in its cache
+  std::uint32_t context_tokens = 160'000;     // of one request and its reply
+  std::uint32_t max_output_tokens = 16'000;   // of one reply
+  std::int64_t command_timeout_ms = 600'000;  // of one command that the model runs
+  std::uint32_t checks = 3;                   // how often a failed `verify` is given back to the model
 };
 
 struct AgentType {
   std::string name;
-  std::string runner;  // "llm"
-  std::vector<std::string> models;  // the first is used; the next when it is not to be had
-  std::string speciality;           // for people and planners
-  std::string system_prompt;        // after the general one
+  std::string runner;                     // "llm"
+  std::vector<std::string> models;        // the first is used; the next when it is not to be had
+  std::string speciality;                 // for people and planners
+  std::string system_prompt;              // after the general one
   std::vector<std::string> capabilities;  // what a worker of this type says of itself, besides its own
   AgentTypeLimits limits;
 };

@@ -71,8 +71,9 @@ TEST(AgentTypes, MistakesHaveTheirPlace) {
               ElementsAre(HasSubstr("3:18: a model cannot be `a b`")));
   EXPECT_THAT(complaints("version: 1\ntypes:\n  exec: {models: [m]}\n"),
               ElementsAre(HasSubstr("3:3: `exec` is a type of ez itself")));
-  EXPECT_THAT(complaints("version: 1\ntypes:\n  gpt: {limits: {context_tokens: 10000, max_output_tokens: 9000}}\n"),
-              ElementsAre(HasSubstr("is more than half of")));
+  EXPECT_THAT(
+      complaints("version: 1\ntypes:\n  gpt: {limits: {context_tokens: 10000, max_output_tokens: 9000}}\n"),
+      ElementsAre(HasSubstr("is more than half of")));
   EXPECT_THAT(complaints("version: 1\ntypes: [a]\n"), ElementsAre(HasSubstr("2:8: `types` must be a map")));
   EXPECT_THAT(complaints("a: [\n"), ElementsAre(HasSubstr("2:1:")));
   EXPECT_THAT(complaints("[]\n"), ElementsAre(HasSubstr("1:1: the file must be a map")));

@@ -12,10 +12,10 @@ namespace {
 using Names = std::span<const std::string_view>;
 
 constexpr std::array<std::string_view, 23> kTaskKeys{
-    "id",         "name",       "dependencies", "when",      "for_each",  "max_parallel", "agent", "run",
-    "prompt",     "env",        "verify",       "workspace", "artifacts", "concurrency",  "retry", "timeout",
-    "on_failure", "checkpoint", "priority",     "sandbox",   "budget",    "rate",
-    "output_schema"};
+    "id",        "name",        "dependencies", "when",    "for_each",     "max_parallel",
+    "agent",     "run",         "prompt",       "env",     "verify",       "workspace",
+    "artifacts", "concurrency", "retry",        "timeout", "on_failure",   "checkpoint",
+    "priority",  "sandbox",     "budget",       "rate",    "output_schema"};
 constexpr std::array<std::string_view, 26> kAllTaskKeys = [] {
   std::array<std::string_view, 26> keys{};
   std::copy(kTaskKeys.begin(), kTaskKeys.end(), keys.begin());
@@ -27,18 +27,16 @@ constexpr std::array<std::string_view, 26> kAllTaskKeys = [] {
 // What a task that only waits for a person has no use for.
 constexpr std::array<std::string_view, 14> kRunOnlyKeys{
     "for_each",    "max_parallel", "agent",    "env",     "verify", "workspace", "artifacts",
-    "concurrency", "retry",        "priority", "sandbox", "budget", "rate",
-    "output_schema"};
+    "concurrency", "retry",        "priority", "sandbox", "budget", "rate",      "output_schema"};
 // What a task that waits for time or a signal has no use for.
 constexpr std::array<std::string_view, 18> kNoWaitKeys{
-    "run",       "prompt",    "approval", "workflow",    "max_parallel", "agent",    "env",     "verify",
-    "workspace", "artifacts", "timeout",  "concurrency", "retry",        "priority", "sandbox", "budget",
-    "rate",      "output_schema"};
+    "run",   "prompt",   "approval",  "workflow",  "max_parallel", "agent",
+    "env",   "verify",   "workspace", "artifacts", "timeout",      "concurrency",
+    "retry", "priority", "sandbox",   "budget",    "rate",         "output_schema"};
 // What a task that starts another workflow has no use for.
-constexpr std::array<std::string_view, 10> kNoChildKeys{"run",           "prompt",    "agent",
-                                                        "env",           "verify",    "workspace",
-                                                        "artifacts",     "concurrency", "sandbox",
-                                                        "output_schema"};
+constexpr std::array<std::string_view, 10> kNoChildKeys{"run",     "prompt",       "agent",     "env",
+                                                        "verify",  "workspace",    "artifacts", "concurrency",
+                                                        "sandbox", "output_schema"};
 constexpr std::array<std::string_view, 5> kDefaultsKeys{"retry", "timeout", "sandbox", "agent", "on_failure"};
 constexpr std::array<std::string_view, 5> kRetryKeys{"max_attempts", "backoff", "max_backoff", "multiplier",
                                                      "jitter"};
@@ -46,7 +44,8 @@ constexpr std::array<std::string_view, 4> kTimeoutKeys{"schedule_to_start", "sta
                                                        "schedule_to_close", "heartbeat"};
 constexpr std::array<std::string_view, 6> kSandboxKeys{"network",   "memory_mb", "processes",
                                                        "output_mb", "disk_mb",   "cpu_s"};
-constexpr std::array<std::string_view, 5> kAgentKeys{"type", "capabilities", "model", "max_turns", "max_tokens"};
+constexpr std::array<std::string_view, 5> kAgentKeys{"type", "capabilities", "model", "max_turns",
+                                                     "max_tokens"};
 constexpr std::array<std::string_view, 1> kTaskBudgetKeys{"cost_usd"};
 constexpr std::array<std::string_view, 2> kApprovalKeys{"role", "message"};
 constexpr std::array<std::string_view, 3> kPolicies{"pause", "fail", "continue"};

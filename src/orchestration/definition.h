@@ -24,7 +24,7 @@ inline constexpr std::size_t kMaxForEach = 100'000;  // instances of one for_eac
 inline constexpr std::size_t kMaxSourceBytes = 16 * 1024 * 1024;
 inline constexpr std::int64_t kMaxRetainDays = 36'500;
 inline constexpr std::int64_t kMaxRetainRuns = 1'000'000'000;
-inline constexpr std::size_t kMaxFiles = 1'000;  // shipped with a workflow
+inline constexpr std::size_t kMaxFiles = 1'000;                  // shipped with a workflow
 inline constexpr std::size_t kMaxOutputSchemaBytes = 64 * 1024;  // as compact JSON
 
 enum class InputType : std::uint8_t { kString, kInt, kNumber, kBool, kList, kMap, kGit };
@@ -179,7 +179,7 @@ struct Workflow {
   std::int64_t deadline_ms = 0;
   std::uint32_t warn_permille = 800;  // of cost and of deadline: when to warn
   WhenExceeded when_exceeded = WhenExceeded::kPause;
-  std::optional<Retain> retention;  // none: the rule of the server
+  std::optional<Retain> retention;         // none: the rule of the server
   std::optional<Concurrency> concurrency;  // of whole runs
   NamedExpressions outputs;                // evaluated when a run has succeeded
   NamedExpressions queries;                // evaluated when somebody asks

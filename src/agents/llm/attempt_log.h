@@ -1,5 +1,6 @@
-// What a model says and what its commands print, in the task's log, within bounds: beyond `max_bytes` together
-// the rest is left out, with one line that says so. Lines of ez itself are always written. One thread.
+// What a model says and what its commands print, in the task's log, within bounds: beyond `max_bytes`
+// together the rest is left out, with one line that says so. Lines of ez itself are always written. One
+// thread.
 #pragma once
 
 #include <cstdint>

@@ -68,14 +68,13 @@ ToolAnswer run_command(Attempt& attempt, AttemptLog& log, milliseconds longest, 
 }  // namespace
 
 Status add_command_tool(ToolBox& box, Attempt& attempt, AttemptLog& log, milliseconds longest) {
-  return box.add("run_command",
-                 "Runs a shell script (bash) in the workspace, in a sandbox: no terminal, no input, and no network "
-                 "unless the task allows it. Processes that it leaves in the background are ended with it.",
-                 object_schema({{"command", "string", "the script"},
-                                {"timeout_s", "integer", "seconds after which it is stopped", false}}),
-                 [&attempt, &log, longest](const Value& input) {
-                   return run_command(attempt, log, longest, input);
-                 });
+  return box.add(
+      "run_command",
+      "Runs a shell script (bash) in the workspace, in a sandbox: no terminal, no input, and no network "
+      "unless the task allows it. Processes that it leaves in the background are ended with it.",
+      object_schema({{"command", "string", "the script"},
+                     {"timeout_s", "integer", "seconds after which it is stopped", false}}),
+      [&attempt, &log, longest](const Value& input) { return run_command(attempt, log, longest, input); });
 }
 
 }  // namespace ez::agents

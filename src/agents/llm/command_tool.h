@@ -1,5 +1,5 @@
-// The tool run_command: a shell command in the sandbox of the attempt, with its limits. What it prints goes to the
-// task's log as it comes and, shortened, to the model.
+// The tool run_command: a shell command in the sandbox of the attempt, with its limits. What it prints goes
+// to the task's log as it comes and, shortened, to the model.
 #pragma once
 
 #include <chrono>

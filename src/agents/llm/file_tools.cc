@@ -26,7 +26,9 @@ struct Desk {
 };
 using DeskPtr = std::shared_ptr<Desk>;
 
-std::string text_of(const Value& input, std::string_view key) { return std::string(input.string_or(key, "")); }
+std::string text_of(const Value& input, std::string_view key) {
+  return std::string(input.string_or(key, ""));
+}
 
 bool is_binary(const std::string& text) { return text.substr(0, 8'000).find('\0') != std::string::npos; }
 
@@ -166,7 +168,8 @@ ToolAnswer apply_patch_tool(Desk& desk, const Value& input) {
   }
   std::string done;
   for (const Change& change : changes) {
-    const Status status = change.text ? desk.write(change.path, *change.text) : desk.files.remove(change.path);
+    const Status status =
+        change.text ? desk.write(change.path, *change.text) : desk.files.remove(change.path);
     if (!status.ok()) {
       ToolAnswer answer = tool_failure(status.error());
       if (!done.empty()) answer.text += "; changed before that:" + done;
@@ -190,10 +193,11 @@ Status add_file_tools(ToolBox& box, TreeFiles files, const FileToolLimits& limit
                  [desk](const Value& input) { return read_file_tool(*desk, input); }));
   EZ_TRY(box.add("list_files", "Lists files of the workspace.",
                  object_schema({{"folder", "string", "only below this folder", false},
-                                {"glob", "string", "only paths or names that match, such as *.ts or src/**/*.c",
-                                 false}}),
+                                {"glob", "string",
+                                 "only paths or names that match, such as *.ts or src/**/*.c", false}}),
                  [desk](const Value& input) { return list_files_tool(*desk, input); }));
-  EZ_TRY(box.add("search", "Finds lines of text files in the workspace that match a regular expression (RE2).",
+  EZ_TRY(box.add("search",
+                 "Finds lines of text files in the workspace that match a regular expression (RE2).",
                  object_schema({{"pattern", "string", "the regular expression"},
                                 {"folder", "string", "only below this folder", false},
                                 {"glob", "string", "only paths or names that match", false},
@@ -204,19 +208,21 @@ Status add_file_tools(ToolBox& box, TreeFiles files, const FileToolLimits& limit
                                        text_of(input, "glob"), input.bool_or("ignore_case", false)},
                                       cancelled);
                  }));
-  EZ_TRY(box.add("edit_file",
-                 "Replaces a piece of a file. old_text has to be in the file exactly once, to the byte, unless "
-                 "all is set.",
-                 object_schema({{"path", "string", "relative to the workspace"},
-                                {"old_text", "string", "what is there now"},
-                                {"new_text", "string", "what is to be there"},
-                                {"all", "boolean", "replace every place", false}}),
-                 [desk](const Value& input) { return edit_file_tool(*desk, input); }));
-  EZ_TRY(box.add("apply_patch",
-                 "Applies a unified diff to one or more files, all of it or nothing. Context lines must be "
-                 "exactly as in the file, and the counts of a hunk must be right. /dev/null creates or removes.",
-                 object_schema({{"patch", "string", "the unified diff"}}),
-                 [desk](const Value& input) { return apply_patch_tool(*desk, input); }));
+  EZ_TRY(
+      box.add("edit_file",
+              "Replaces a piece of a file. old_text has to be in the file exactly once, to the byte, unless "
+              "all is set.",
+              object_schema({{"path", "string", "relative to the workspace"},
+                             {"old_text", "string", "what is there now"},
+                             {"new_text", "string", "what is to be there"},
+                             {"all", "boolean", "replace every place", false}}),
+              [desk](const Value& input) { return edit_file_tool(*desk, input); }));
+  EZ_TRY(
+      box.add("apply_patch",
+              "Applies a unified diff to one or more files, all of it or nothing. Context lines must be "
+              "exactly as in the file, and the counts of a hunk must be right. /dev/null creates or removes.",
+              object_schema({{"patch", "string", "the unified diff"}}),
+              [desk](const Value& input) { return apply_patch_tool(*desk, input); }));
   return box.add("write_file", "Writes a whole file, which may be new. Folders are made as needed.",
                  object_schema({{"path", "string", "relative to the workspace"},
                                 {"content", "string", "the whole text"}}),

@@ -68,20 +68,22 @@ TEST_F(FileToolsTest, ReadsWithLineNumbersAndInParts) {
 }
 
 TEST_F(FileToolsTest, NothingOutsideOfTheTreeIsReached) {
-  for (const char* path : {"../secret", "src/../../secret", "/etc/passwd", "link", "folder/secret", "folder", "pipe",
-                           ".git", ".git/config", "src/.GIT/x", "src//a.txt", "", "/workspace/../etc/passwd"}) {
+  for (const char* path :
+       {"../secret", "src/../../secret", "/etc/passwd", "link", "folder/secret", "folder", "pipe", ".git",
+        ".git/config", "src/.GIT/x", "src//a.txt", "", "/workspace/../etc/passwd"}) {
     const std::string text = refused("read_file", {{"path", path}});
     EXPECT_THAT(text, Not(HasSubstr("top secret"))) << path;
   }
-  for (const char* path : {"../out", "/tmp/out", "link", "folder/out", ".git/hooks/post-commit", ".git", "a/.git/x",
-                           "pipe", "src"}) {
+  for (const char* path : {"../out", "/tmp/out", "link", "folder/out", ".git/hooks/post-commit", ".git",
+                           "a/.git/x", "pipe", "src"}) {
     refused("write_file", {{"path", path}, {"content", "x"}});
   }
   EXPECT_EQ(slurp(dir_ / "secret"), "top secret\n");
   EXPECT_FALSE(std::ifstream(dir_ / "out").good());
   EXPECT_EQ(file(".git"), "gitdir: elsewhere\n");
   refused("edit_file", {{"path", "link"}, {"old_text", "top"}, {"new_text", "no"}});
-  refused("apply_patch", {{"patch", "--- a/folder/secret\n+++ b/folder/secret\n@@ -1 +1 @@\n-top secret\n+x\n"}});
+  refused("apply_patch",
+          {{"patch", "--- a/folder/secret\n+++ b/folder/secret\n@@ -1 +1 @@\n-top secret\n+x\n"}});
   refused("apply_patch", {{"patch", "--- /dev/null\n+++ b/../new\n@@ -0,0 +1 @@\n+x\n"}});
   refused("apply_patch", {{"patch", "--- /dev/null\n+++ b/.git/hooks/pre-commit\n@@ -0,0 +1 @@\n+x\n"}});
   refused("list_files", {{"folder", ".."}});
@@ -107,7 +109,8 @@ TEST_F(FileToolsTest, SearchesLines) {
 }
 
 TEST_F(FileToolsTest, EditsExactly) {
-  EXPECT_THAT(ok("edit_file", {{"path", "src/a.txt"}, {"old_text", "two\n"}, {"new_text", "2\n"}}), HasSubstr("1 place"));
+  EXPECT_THAT(ok("edit_file", {{"path", "src/a.txt"}, {"old_text", "two\n"}, {"new_text", "2\n"}}),
+              HasSubstr("1 place"));
   EXPECT_EQ(file("src/a.txt"), "one\n2\nthree\n");
   EXPECT_THAT(refused("edit_file", {{"path", "src/a.txt"}, {"old_text", "two"}, {"new_text", "x"}}),
               HasSubstr("is not in src/a.txt"));
@@ -148,7 +151,8 @@ TEST_F(FileToolsTest, WritesKeepTheModeAndHaveALimit) {
 TEST_F(FileToolsTest, InputsAreCheckedAgainstTheSchema) {
   EXPECT_THAT(refused("read_file", {}), HasSubstr("lacks the member \"path\""));
   EXPECT_THAT(refused("read_file", {{"path", 7}}), HasSubstr("/path: must be of type string"));
-  EXPECT_THAT(refused("read_file", {{"path", "README"}, {"more", 1}}), HasSubstr("/more: this member is not known"));
+  EXPECT_THAT(refused("read_file", {{"path", "README"}, {"more", 1}}),
+              HasSubstr("/more: this member is not known"));
   EXPECT_THAT(refused("shell", {}), HasSubstr("there is no tool shell; there are apply_patch"));
   EXPECT_THAT(box_.run({"id", "read_file", Value(), "1:2: bad"}).text, HasSubstr("cannot be read"));
 }

@@ -26,9 +26,9 @@ constexpr milliseconds kBrokenPause{500};  // doubles
 
 // No retry of the attempt mends these.
 bool is_final(Code code) {
-  constexpr std::array<Code, 7> kFinal{Code::ModelKeyRefused,  Code::ModelUnknown,   Code::ModelRequestRefused,
-                                       Code::ModelContextFull, Code::GatewayMissing, Code::AgentTypeUnknown,
-                                       Code::ModelDeclined};
+  constexpr std::array<Code, 7> kFinal{
+      Code::ModelKeyRefused, Code::ModelUnknown,     Code::ModelRequestRefused, Code::ModelContextFull,
+      Code::GatewayMissing,  Code::AgentTypeUnknown, Code::ModelDeclined};
   return std::find(kFinal.begin(), kFinal.end(), code) != kFinal.end();
 }
 
@@ -64,7 +64,8 @@ class LlmRunner::Body final : public Attempt::Body {
     if (checks_left_ == 0) return false;
     --checks_left_;
     log_->note("the check's result goes back to the model");
-    transcript_->add("check_failed", Value::Map{{"message", failure.message()}, {"text", shortened(text, 64 * 1024)}});
+    transcript_->add("check_failed",
+                     Value::Map{{"message", failure.message()}, {"text", shortened(text, 64 * 1024)}});
     loop_->again(check_prompt(attempt.item(), failure, text));
     const Status done = drive(attempt);
     if (done.ok()) return true;
@@ -97,7 +98,8 @@ class LlmRunner::Body final : public Attempt::Body {
     transcript_path_ = attempt.ez_dir() + "/" + std::string(kTranscriptName);
     transcript_ = std::make_unique<Transcript>(transcript_path_);
     log_ = std::make_unique<AttemptLog>(
-        attempt.log(), 2 * kMiB * static_cast<std::uint64_t>(std::max<std::int64_t>(1, item.sandbox.output_mb)));
+        attempt.log(),
+        2 * kMiB * static_cast<std::uint64_t>(std::max<std::int64_t>(1, item.sandbox.output_mb)));
     client_ = std::make_unique<ModelClient>(web_, item.model_gateway.url, item.model_gateway.key);
     checks_left_ = type_.limits.checks;
 
@@ -108,8 +110,9 @@ class LlmRunner::Body final : public Attempt::Body {
       settings.output_schema = std::move(*schema);
     }
     FileToolLimits limits;
-    limits.max_written_bytes = std::min(
-        limits.max_written_bytes, kMiB * static_cast<std::uint64_t>(std::max<std::int64_t>(1, item.sandbox.disk_mb)));
+    limits.max_written_bytes =
+        std::min(limits.max_written_bytes,
+                 kMiB * static_cast<std::uint64_t>(std::max<std::int64_t>(1, item.sandbox.disk_mb)));
     const CancelToken& cancel = attempt.cancel();
     EZ_TRY(add_file_tools(tools_, TreeFiles(attempt.workspace().tree()), limits,
                           [&cancel] { return cancel.cancelled(); }));
@@ -117,14 +120,15 @@ class LlmRunner::Body final : public Attempt::Body {
 
     const std::string system = system_prompt(types_, type_);
     const std::string task = task_prompt(item);
-    transcript_->add("start", Value::Map{{"run", item.run},
-                                         {"task", item.task},
-                                         {"attempt", static_cast<std::int64_t>(item.attempt)},
-                                         {"agent_type", type_.name},
-                                         {"models", Value::List(settings.models.begin(), settings.models.end())},
-                                         {"system", system},
-                                         {"prompt", task},
-                                         {"tools", tools_.definitions()}});
+    transcript_->add("start",
+                     Value::Map{{"run", item.run},
+                                {"task", item.task},
+                                {"attempt", static_cast<std::int64_t>(item.attempt)},
+                                {"agent_type", type_.name},
+                                {"models", Value::List(settings.models.begin(), settings.models.end())},
+                                {"system", system},
+                                {"prompt", task},
+                                {"tools", tools_.definitions()}});
     log_->note("agent " + type_.name + " with " + settings.models[0]);
     loop_.emplace(std::move(settings), system, task, tools_.definitions());
     return {};
@@ -165,8 +169,9 @@ class LlmRunner::Body final : public Attempt::Body {
     Result<ModelReply> reply = Error(Code::Internal, "not asked");
     milliseconds pause = kBrokenPause;
     for (int broken = 0;; ++broken) {
-      reply = client_->ask(request, [this](std::string_view piece) { log_->text(piece); }, attempt.cancel(),
-                           attempt.time_left());
+      reply = client_->ask(
+          request, [this](std::string_view piece) { log_->text(piece); }, attempt.cancel(),
+          attempt.time_left());
       log_->end_line();
       if (reply.ok() || reply.error().code() != Code::ModelStreamBroken || broken == kBrokenStreams) break;
       log_->note(reply.error().message() + "; it is asked again");
@@ -176,7 +181,8 @@ class LlmRunner::Body final : public Attempt::Body {
     }
     if (!reply.ok()) {
       const Code code = reply.error().code();
-      transcript_->add("refused", Value::Map{{"code", reply.error().name()}, {"message", reply.error().message()}});
+      transcript_->add("refused",
+                       Value::Map{{"code", reply.error().name()}, {"message", reply.error().message()}});
       if (attempt.cancel().cancelled()) {
         loop_->stop(Error(Code::TaskCancelled, "cancelled while the model was at work"));
       } else if (code == Code::CommandTimeout) {
@@ -227,9 +233,9 @@ TaskResult LlmRunner::run(const WorkItem& item, LogPort& log, const CancelToken&
   if (item.kind == WorkKind::kMerge) return run_item(ports_, item, log, cancel, nullptr);
   const orchestration::AgentType* type = types_.find(item.agent_type);
   if (type == nullptr || type->runner != "llm") {
-    TaskResult result = failure_of(
-        item, Outcome::kFailed,
-        Error(Code::AgentTypeUnknown, "this worker knows no agent type " + item.agent_type + " that asks a model"));
+    TaskResult result = failure_of(item, Outcome::kFailed,
+                                   Error(Code::AgentTypeUnknown, "this worker knows no agent type " +
+                                                                     item.agent_type + " that asks a model"));
     result.final = true;
     return result;
   }

@@ -1,10 +1,10 @@
 // Runs one work item to its result: the built-in coding agent. A model works on the task with the tools of
-// file_tools.h and command_tool.h, in the place that attempt.h describes, until it calls `finish`; then `verify`
-// runs, and what it finds is given back to the model, limits.checks times.
+// file_tools.h and command_tool.h, in the place that attempt.h describes, until it calls `finish`; then
+// `verify` runs, and what it finds is given back to the model, limits.checks times.
 //
-// The loop itself (loop.h) runs in the worker; commands run in the sandbox; models are asked through the gateway
-// that the work item names, with a key that ends with the lease. What the calls cost is the gateway's to report:
-// the result claims nothing.
+// The loop itself (loop.h) runs in the worker; commands run in the sandbox; models are asked through the
+// gateway that the work item names, with a key that ends with the lease. What the calls cost is the gateway's
+// to report: the result claims nothing.
 //
 // Kept: the model's words and its commands' output in the task's log, and everything as the artifact
 // transcript.jsonl, also when the attempt fails.

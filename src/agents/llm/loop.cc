@@ -15,7 +15,9 @@ constexpr std::int64_t kLastTurns = 3;
 
 Value text_block(std::string text) { return Value::Map{{"type", "text"}, {"text", std::move(text)}}; }
 
-Value user_message(Value::List content) { return Value::Map{{"role", "user"}, {"content", std::move(content)}}; }
+Value user_message(Value::List content) {
+  return Value::Map{{"role", "user"}, {"content", std::move(content)}};
+}
 
 std::int64_t tokens_of(const Value& value) {
   return static_cast<std::int64_t>(to_json(value).size()) / kBytesPerToken;
@@ -51,9 +53,10 @@ Loop::Loop(LoopSettings settings, std::string system, std::string task, Value to
           schema.set("properties", std::move(properties));
           schema.set("required", Value::List{"summary", "output"});
         }
-        tools.push(Value::Map{{"name", kFinishTool},
-                              {"description", "Says that the task is done. Call it alone, as the last thing."},
-                              {"input_schema", std::move(schema)}});
+        tools.push(
+            Value::Map{{"name", kFinishTool},
+                       {"description", "Says that the task is done. Call it alone, as the last thing."},
+                       {"input_schema", std::move(schema)}});
         return std::move(tools);
       }()) {
   EZ_CHECK(!settings_.models.empty(), "a loop needs a model");
@@ -64,7 +67,8 @@ std::int64_t Loop::room() const { return settings_.context_tokens - settings_.ma
 
 std::int64_t Loop::estimated_tokens() const {
   std::int64_t tokens = known_tokens_;
-  if (known_messages_ == 0) tokens = static_cast<std::int64_t>(system_.size()) / kBytesPerToken + tokens_of(tools_);
+  if (known_messages_ == 0)
+    tokens = static_cast<std::int64_t>(system_.size()) / kBytesPerToken + tokens_of(tools_);
   for (std::size_t i = known_messages_; i < messages_.size(); ++i) tokens += tokens_of(messages_[i]);
   return tokens;
 }
@@ -72,7 +76,8 @@ std::int64_t Loop::estimated_tokens() const {
 Value Loop::request() const {
   EZ_CHECK(next_ == Next::kAsk, "nothing is to be asked");
   Value::List messages = messages_;
-  Value request(Value::Map{{"model", model()}, {"max_tokens", settings_.max_output_tokens}, {"stream", true}});
+  Value request(
+      Value::Map{{"model", model()}, {"max_tokens", settings_.max_output_tokens}, {"stream", true}});
   request.set("system", Value::List{Value::Map{{"type", "text"},
                                                {"text", system_},
                                                {"cache_control", Value::Map{{"type", "ephemeral"}}}}});
@@ -82,9 +87,11 @@ Value Loop::request() const {
     if (messages.back().string_or("role", "") != "user") messages.push_back(user_message({}));
     Value::List content = messages.back().find("content")->as_list();
     content.push_back(text_block(
-        "The conversation is becoming too long and will be replaced by a summary. Write that summary now, without "
+        "The conversation is becoming too long and will be replaced by a summary. Write that summary now, "
+        "without "
         "calling a tool: what the task is about, what was found out, which files were changed and how, which "
-        "commands were run with which result, what is left to do, and everything that must not be forgotten."));
+        "commands were run with which result, what is left to do, and everything that must not be "
+        "forgotten."));
     messages.back().set("content", std::move(content));
     request.set("tool_choice", Value::Map{{"type", "none"}});
   }
@@ -227,8 +234,8 @@ void Loop::note_progress(const std::vector<ToolAnswer>& answers) {
   bool fresh = false;
   bool all_failed = true;
   for (std::size_t i = 0; i < answers.size(); ++i) {
-    const std::string key =
-        calls_[i].name + "\n" + to_json(calls_[i].input) + "\n" + calls_[i].bad_input + "\n" + answers[i].text;
+    const std::string key = calls_[i].name + "\n" + to_json(calls_[i].input) + "\n" + calls_[i].bad_input +
+                            "\n" + answers[i].text;
     fresh = seen_.insert(sha256_hex(key)).second || fresh;
     all_failed = all_failed && answers[i].is_error;
   }
@@ -262,7 +269,8 @@ void Loop::before_asking() {
   }
   if (usage_.counted() >= settings_.max_tokens) {
     return finish(Error(Code::AgentTokenLimit, "the attempt used " + std::to_string(usage_.counted()) +
-                                                   " tokens, it may use " + std::to_string(settings_.max_tokens)));
+                                                   " tokens, it may use " +
+                                                   std::to_string(settings_.max_tokens)));
   }
   if (settings_.max_turns > 2 * kLastTurns && settings_.max_turns - turns_ == kLastTurns)
     tell("Only " + std::to_string(kLastTurns) + " turns are left. Bring the work to an end and call finish.");
@@ -282,8 +290,9 @@ void Loop::drop_old_results(std::size_t keep) {
     for (Value& block : blocks) {
       const std::size_t size = block.string_or("content", "").size();
       if (block.string_or("type", "") != "tool_result" || size <= kSmallResult) continue;
-      block.set("content", "[" + std::to_string(size) + " bytes of this result were taken out to save room; "
-                                                        "call the tool again when they are needed]");
+      block.set("content", "[" + std::to_string(size) +
+                               " bytes of this result were taken out to save room; "
+                               "call the tool again when they are needed]");
       changed = true;
       ++dropped;
     }
@@ -301,11 +310,13 @@ void Loop::take_summary(const ModelReply& reply) {
   const std::string text = reply.text();
   known_messages_ = 0;
   if (text.empty() && ++repairs_ > kMaxRepairs)
-    return finish(Error(Code::ModelContextFull, "the model gives no summary of a conversation that is too long"));
+    return finish(
+        Error(Code::ModelContextFull, "the model gives no summary of a conversation that is too long"));
   const std::string before =
       text.empty() ? "What was done before is lost: look at the workspace (git status, git diff)." : text;
-  messages_ = {user_message({text_block(task_), text_block("The work was begun already. A summary of it:\n\n" +
-                                                           shortened(before, 64 * 1024))})};
+  messages_ = {user_message(
+      {text_block(task_),
+       text_block("The work was begun already. A summary of it:\n\n" + shortened(before, 64 * 1024))})};
   notes_.push_back("the conversation was replaced by a summary of " + std::to_string(text.size()) + " bytes");
   before_asking();
 }

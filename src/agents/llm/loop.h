@@ -6,8 +6,8 @@
 //   kDone   status(), and after a success again() goes on when a check found something
 //
 // stop() ends it at any point. Bounds: turns, tokens, calls of one turn, repairs in a row; repeated calls
-// without anything new end in AGENT_STUCK. When the conversation outgrows the model's context, old tool results
-// are taken out first; then the model writes a summary, which replaces what was said.
+// without anything new end in AGENT_STUCK. When the conversation outgrows the model's context, old tool
+// results are taken out first; then the model writes a summary, which replaces what was said.
 #pragma once
 
 #include <cstdint>
@@ -25,19 +25,19 @@ namespace ez::agents {
 
 inline constexpr std::string_view kFinishTool = "finish";
 inline constexpr std::size_t kMaxCallsPerTurn = 32;
-inline constexpr int kMaxRepairs = 4;       // replies in a row that were no use: empty, cut off, bad output
-inline constexpr int kStaleWarning = 3;     // turns in a row with nothing but known calls and known results
-inline constexpr int kStaleEnd = 6;         // AGENT_STUCK
-inline constexpr int kFailingEnd = 15;      // turns in a row in which every call failed: AGENT_STUCK
+inline constexpr int kMaxRepairs = 4;    // replies in a row that were no use: empty, cut off, bad output
+inline constexpr int kStaleWarning = 3;  // turns in a row with nothing but known calls and known results
+inline constexpr int kStaleEnd = 6;      // AGENT_STUCK
+inline constexpr int kFailingEnd = 15;   // turns in a row in which every call failed: AGENT_STUCK
 inline constexpr std::size_t kKeptMessages = 8;  // at the end, whose tool results stay whole
 
 struct LoopSettings {
-  std::vector<std::string> models;  // the first is asked; the next when it is not to be had
-  std::int64_t max_turns = 100;     // replies of the model, those for summaries included
-  std::int64_t max_tokens = 4'000'000;       // ModelUsage::counted() of all turns
-  std::int64_t context_tokens = 160'000;     // of one request and its reply
-  std::int64_t max_output_tokens = 16'000;   // of one reply
-  std::optional<JsonSchema> output_schema;   // of what `finish` must give as its output
+  std::vector<std::string> models;          // the first is asked; the next when it is not to be had
+  std::int64_t max_turns = 100;             // replies of the model, those for summaries included
+  std::int64_t max_tokens = 4'000'000;      // ModelUsage::counted() of all turns
+  std::int64_t context_tokens = 160'000;    // of one request and its reply
+  std::int64_t max_output_tokens = 16'000;  // of one reply
+  std::optional<JsonSchema> output_schema;  // of what `finish` must give as its output
 };
 
 class Loop {
@@ -86,8 +86,8 @@ class Loop {
   Next next_ = Next::kAsk;
   Value::List messages_;
   std::size_t model_ = 0;
-  std::vector<ToolCall> calls_;           // to be run
-  std::vector<ToolCall> asked_;           // all of the turn, in order
+  std::vector<ToolCall> calls_;  // to be run
+  std::vector<ToolCall> asked_;  // all of the turn, in order
   bool summarising_ = false;
   bool lost_context_ = false;  // the model refused the size once, and nothing has worked since
   Status status_;
@@ -95,7 +95,7 @@ class Loop {
   std::optional<Value> output_;
   std::int64_t turns_ = 0;
   ModelUsage usage_;
-  std::int64_t known_tokens_ = 0;   // of messages_ up to known_messages_, as the model counted them
+  std::int64_t known_tokens_ = 0;  // of messages_ up to known_messages_, as the model counted them
   std::size_t known_messages_ = 0;
   int repairs_ = 0;
   int stale_turns_ = 0;

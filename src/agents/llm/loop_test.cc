@@ -39,8 +39,8 @@ ModelReply words(const std::string& text, std::string stop = "end_turn") {
 }
 ToolAnswer good(std::string text) { return {std::move(text), false, std::nullopt}; }
 
-// What the Messages API demands of a conversation: roles alternate from user, and every call has its result in
-// the next message.
+// What the Messages API demands of a conversation: roles alternate from user, and every call has its result
+// in the next message.
 void check_conversation(const Value& request) {
   const Value::List& messages = request.find("messages")->as_list();
   for (std::size_t i = 0; i < messages.size(); ++i) {
@@ -82,8 +82,8 @@ TEST_F(LoopTest, CallsToolsUntilItIsFinished) {
   turn(it, "a", "x.txt", "1\tone");
   ASSERT_EQ(it.next(), Loop::Next::kAsk);
   check_conversation(it.request());
-  it.replied(reply({Value::Map{{"type", "text"}, {"text", "Done."}},
-                    finish_call(Value::Map{{"summary", "wrote it"}})}));
+  it.replied(reply(
+      {Value::Map{{"type", "text"}, {"text", "Done."}}, finish_call(Value::Map{{"summary", "wrote it"}})}));
   ASSERT_EQ(it.next(), Loop::Next::kDone);
   EXPECT_TRUE(it.status().ok());
   EXPECT_EQ(it.summary(), "wrote it");
@@ -142,8 +142,9 @@ TEST_F(LoopTest, RepairsHaveAnEnd) {
 
 TEST_F(LoopTest, CutOffAndEmptyRepliesAreRepairedOrEnd) {
   Loop cut = loop();
-  ModelReply half = reply({Value::Map{{"type", "tool_use"}, {"id", "a"}, {"name", "write_file"}, {"input", Value::Map{}}}},
-                          "max_tokens");
+  ModelReply half =
+      reply({Value::Map{{"type", "tool_use"}, {"id", "a"}, {"name", "write_file"}, {"input", Value::Map{}}}},
+            "max_tokens");
   half.bad_inputs["a"] = "1:9: unexpected end";
   cut.replied(half);
   ASSERT_EQ(cut.next(), Loop::Next::kTools);
@@ -203,7 +204,9 @@ TEST_F(LoopTest, TurnsAndTokensAreLimited) {
   while (it.next() != Loop::Next::kDone && turns < 100) {
     ++turns;
     turn(it, "a" + std::to_string(turns), std::to_string(turns), "r");
-    if (turns == 7) EXPECT_THAT(to_json(it.request()), HasSubstr("Only 3 turns are left"));
+    if (turns == 7) {
+      EXPECT_THAT(to_json(it.request()), HasSubstr("Only 3 turns are left"));
+    }
   }
   EXPECT_EQ(turns, 10);
   EXPECT_EQ(it.status().error().code(), Code::AgentTurnLimit);
@@ -249,7 +252,8 @@ TEST_F(LoopTest, OldResultsGoFirstThenASummaryReplacesAll) {
     }
     it.replied(reply({read_call("id" + std::to_string(i), std::to_string(i))}));
     it.answered({good(std::to_string(i) + large)});
-    for (const std::string& note : it.take_notes()) dropped = dropped || note.find("taken out") != std::string::npos;
+    for (const std::string& note : it.take_notes())
+      dropped = dropped || note.find("taken out") != std::string::npos;
   }
   EXPECT_TRUE(dropped);
   ASSERT_TRUE(summarised);

@@ -56,7 +56,8 @@ bool ReplyAssembler::event(const std::string& data) {
   if (failure_ || complete_) return false;
   const auto parsed = parse_json(data);
   if (!parsed.ok()) {
-    fail(Error(Code::ModelReplyInvalid, "an event of the model's stream is no JSON: " + parsed.error().message()));
+    fail(Error(Code::ModelReplyInvalid,
+               "an event of the model's stream is no JSON: " + parsed.error().message()));
     return false;
   }
   const std::string_view type = parsed->string_or("type", "");
@@ -178,7 +179,8 @@ Error model_error(int status, std::string_view body) {
     }
   }
   const std::string what =
-      (status > 0 ? "the model gateway answered " + std::to_string(status) + ": " : "the model's stream: ") + text;
+      (status > 0 ? "the model gateway answered " + std::to_string(status) + ": " : "the model's stream: ") +
+      text;
   if (status == 402 || type == "billing_error" || type == "budget_exceeded")
     return Error(Code::BudgetExceeded, what);
   if (status == 401 || status == 403 || type == "authentication_error" || type == "permission_error")

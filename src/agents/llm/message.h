@@ -1,6 +1,6 @@
 // The Anthropic Messages dialect: a reply put together from its stream, and what an error answer means.
-// PROTOCOL: POST <gateway>/v1/messages with "stream": true; events message_start, content_block_start, _delta,
-// _stop, message_delta, message_stop, ping, error. Unknown events, blocks and members are read over.
+// PROTOCOL: POST <gateway>/v1/messages with "stream": true; events message_start, content_block_start,
+// _delta, _stop, message_delta, message_stop, ping, error. Unknown events, blocks and members are read over.
 //
 // Bounds: kMaxReplyBytes of content in at most kMaxReplyBlocks blocks; more is MODEL_REPLY_INVALID.
 #pragma once
@@ -21,9 +21,9 @@ inline constexpr std::size_t kMaxReplyBytes = 4 * 1024 * 1024;
 inline constexpr std::size_t kMaxReplyBlocks = 256;
 
 struct ModelUsage {
-  std::int64_t input = 0;         // tokens, without the two below
-  std::int64_t cache_write = 0;   // cache_creation_input_tokens
-  std::int64_t cache_read = 0;    // cache_read_input_tokens
+  std::int64_t input = 0;        // tokens, without the two below
+  std::int64_t cache_write = 0;  // cache_creation_input_tokens
+  std::int64_t cache_read = 0;   // cache_read_input_tokens
   std::int64_t output = 0;
   [[nodiscard]] std::int64_t context() const { return input + cache_write + cache_read + output; }
   // What counts against a token limit: everything but what the provider had in its cache.
@@ -75,8 +75,9 @@ class ReplyAssembler {
   std::optional<Error> failure_;
 };
 
-// What an answer of 400 and more means for the agent: a stable code, and with it whether a retry of the attempt
-// helps. The body may be Anthropic's error object, OpenAI's, a problem document of ez, or anything else.
+// What an answer of 400 and more means for the agent: a stable code, and with it whether a retry of the
+// attempt helps. The body may be Anthropic's error object, OpenAI's, a problem document of ez, or anything
+// else.
 [[nodiscard]] Error model_error(int status, std::string_view body);
 
 }  // namespace ez::agents

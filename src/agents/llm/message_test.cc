@@ -17,7 +17,8 @@ Result<ModelReply> read(const std::string& answer, std::size_t piece, std::strin
   ReplyAssembler assembler([&](std::string_view text) {
     if (said != nullptr) *said += text;
   });
-  EventStream events([&](const std::string&, const std::string& data) { return assembler.event(data); }, 1 << 20);
+  EventStream events([&](const std::string&, const std::string& data) { return assembler.event(data); },
+                     1 << 20);
   std::string_view rest(answer);
   rest.remove_prefix(answer.find("\r\n\r\n") + 4);
   while (!rest.empty()) {
@@ -55,7 +56,8 @@ TEST(ModelReply, KeepsThinkingWithItsSignature) {
   std::string answer = script::head(200, "text/event-stream");
   const auto add = [&](const char* json) { answer += script::event(*parse_json(json)); };
   add(R"({"type":"message_start","message":{"usage":{"input_tokens":1,"cache_read_input_tokens":7}}})");
-  add(R"({"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}})");
+  add(R"({"type":"content_block_start","index":0,)"
+      R"("content_block":{"type":"thinking","thinking":"","signature":""}})");
   add(R"({"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}})");
   add(R"({"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"sig"}})");
   add(R"({"type":"content_block_stop","index":0})");
@@ -83,10 +85,12 @@ TEST(ModelReply, SaysWhatIsWrongWithIt) {
                 .error()
                 .code(),
             Code::ModelUnavailable);
-  EXPECT_EQ(read(script::head(200, "x") + script::event(*parse_json(R"({"type":"content_block_delta","index":4})")), 50)
-                .error()
-                .code(),
-            Code::ModelReplyInvalid);
+  EXPECT_EQ(
+      read(script::head(200, "x") + script::event(*parse_json(R"({"type":"content_block_delta","index":4})")),
+           50)
+          .error()
+          .code(),
+      Code::ModelReplyInvalid);
   const auto bad = read(script::reply({Value::Map{{"type", "tool_use"},
                                                   {"id", "t"},
                                                   {"name", "n"},
@@ -101,8 +105,8 @@ TEST(ModelReply, SaysWhatIsWrongWithIt) {
 
 TEST(ModelError, HasAStableCode) {
   const auto code = [](int status, const std::string& type, const std::string& text = "m") {
-    return model_error(status,
-                       to_json(Value::Map{{"type", "error"}, {"error", Value::Map{{"type", type}, {"message", text}}}}))
+    return model_error(status, to_json(Value::Map{{"type", "error"},
+                                                  {"error", Value::Map{{"type", type}, {"message", text}}}}))
         .code();
   };
   EXPECT_EQ(code(429, "rate_limit_error"), Code::ModelRateLimited);
@@ -112,11 +116,13 @@ TEST(ModelError, HasAStableCode) {
   EXPECT_EQ(code(402, "billing_error"), Code::BudgetExceeded);
   EXPECT_EQ(code(404, "not_found_error"), Code::ModelUnknown);
   EXPECT_EQ(code(400, "invalid_request_error"), Code::ModelRequestRefused);
-  EXPECT_EQ(code(400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"), Code::ModelContextFull);
+  EXPECT_EQ(code(400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"),
+            Code::ModelContextFull);
   EXPECT_EQ(code(413, "request_too_large"), Code::ModelContextFull);
   EXPECT_TRUE(model_error(529, "").retry());
   EXPECT_FALSE(model_error(400, "<html>").retry());
-  EXPECT_THAT(model_error(500, std::string("a\nb\x01") + std::string(9'000, 'x')).message(), HasSubstr("a b x"));
+  EXPECT_THAT(model_error(500, std::string("a\nb\x01") + std::string(9'000, 'x')).message(),
+              HasSubstr("a b x"));
   EXPECT_LT(model_error(500, std::string(9'000, 'x')).message().size(), 1'000U);
   // A problem document of ez itself keeps its code.
   EXPECT_EQ(model_error(409, R"({"code":"BUDGET_EXCEEDED","detail":"spent"})").code(), Code::BudgetExceeded);
@@ -124,10 +130,12 @@ TEST(ModelError, HasAStableCode) {
 
 TEST(EventStream, FollowsTheStandard) {
   std::vector<std::string> seen;
-  EventStream events([&](const std::string& event, const std::string& data) {
-    seen.push_back(event + "=" + data);
-    return seen.size() < 4;
-  }, 100);
+  EventStream events(
+      [&](const std::string& event, const std::string& data) {
+        seen.push_back(event + "=" + data);
+        return seen.size() < 4;
+      },
+      100);
   EXPECT_TRUE(*events.feed(": comment\r\ndata: a\r\ndata:b\r\rdata:  c\n\nevent: e\nid: 1\n\n"));
   EXPECT_TRUE(*events.feed("event: x\ndata\n"));
   EXPECT_TRUE(*events.feed("\n"));

@@ -74,7 +74,8 @@ class PatchParser {
       if (line.starts_with("+") || line.starts_with("-")) return wrong("a changed line outside of a hunk");
       ++at_;  // "diff --git", "index", mode lines, text around the patch
     }
-    if (files.empty()) return Error(Code::InvalidArgument, "the patch names no file: it needs \"--- \" lines");
+    if (files.empty())
+      return Error(Code::InvalidArgument, "the patch names no file: it needs \"--- \" lines");
     return files;
   }
 
@@ -97,7 +98,8 @@ class PatchParser {
       EZ_ASSIGN(PatchHunk hunk, this->hunk());
       file.hunks.push_back(std::move(hunk));
     }
-    if (file.hunks.empty() && !file.new_path.empty()) return wrong("the file has no hunk (\"@@ -1,3 +1,4 @@\")");
+    if (file.hunks.empty() && !file.new_path.empty())
+      return wrong("the file has no hunk (\"@@ -1,3 +1,4 @@\")");
     return file;
   }
 
@@ -110,15 +112,14 @@ class PatchParser {
     bool good = lines_[at_].starts_with("@@ -") && take_range(head, old_range) && head.starts_with(" +");
     if (good) head.remove_prefix(2);
     good = good && take_range(head, new_range) && head.starts_with(" @@");
-    if (!good)
-      return wrong("a hunk begins with a line of the form \"@@ -12,3 +12,4 @@\"");
+    if (!good) return wrong("a hunk begins with a line of the form \"@@ -12,3 +12,4 @@\"");
     ++at_;
     PatchHunk hunk;
     hunk.old_start = old_range.start;
     std::size_t old_lines = 0;
     std::size_t new_lines = 0;
-    while (at_ < lines_.size() && (old_lines < old_range.count || new_lines < new_range.count ||
-                                   lines_[at_].starts_with("\\"))) {
+    while (at_ < lines_.size() &&
+           (old_lines < old_range.count || new_lines < new_range.count || lines_[at_].starts_with("\\"))) {
       const std::string_view line = without_end(lines_[at_]);
       if (line.starts_with("\\")) {
         if (hunk.lines.empty()) return wrong("\"\\ No newline\" without a line before it");
@@ -173,7 +174,8 @@ Result<std::string> apply_hunks(const std::string& text, const std::vector<Patch
     std::size_t at = named;
     if (!fits(named)) {
       std::vector<std::size_t> places;
-      for (std::size_t i = taken; !wanted.empty() && i + wanted.size() <= old.size() && places.size() < 2; ++i) {
+      for (std::size_t i = taken; !wanted.empty() && i + wanted.size() <= old.size() && places.size() < 2;
+           ++i) {
         if (fits(i)) places.push_back(i);
       }
       if (places.size() != 1) {

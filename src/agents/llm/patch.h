@@ -1,9 +1,9 @@
 // Unified diffs, strict: what they say is there must be there, to the byte, or nothing is changed.
 //
 // Taken: one or more files, each with "--- old" and "+++ new" lines ("a/" and "b/" in front are removed,
-// /dev/null stands for a file that is created or removed), git's "diff --git", "index" and "… file mode" lines in
-// between. Refused: renames, copies, binary patches, hunks whose counts do not fit their lines. A hunk is
-// applied at the line it names, or, when its text is not there, at the only other place where it is.
+// /dev/null stands for a file that is created or removed), git's "diff --git", "index" and "… file mode"
+// lines in between. Refused: renames, copies, binary patches, hunks whose counts do not fit their lines. A
+// hunk is applied at the line it names, or, when its text is not there, at the only other place where it is.
 #pragma once
 
 #include <string>
@@ -16,7 +16,7 @@ namespace ez::agents {
 
 struct PatchHunk {
   struct Line {
-    char kind = ' ';  // ' ', '-', '+'
+    char kind = ' ';   // ' ', '-', '+'
     std::string text;  // without the line end
     bool newline = true;
   };

@@ -16,7 +16,8 @@ std::string apply(const std::string& text, const std::string& hunks) {
 }
 
 TEST(Patch, ChangesWhatItNames) {
-  EXPECT_EQ(apply("1\n2\n3\n4\n", "@@ -2,2 +2,3 @@\n 2\n-3\n+three\n+and more\n"), "1\n2\nthree\nand more\n4\n");
+  EXPECT_EQ(apply("1\n2\n3\n4\n", "@@ -2,2 +2,3 @@\n 2\n-3\n+three\n+and more\n"),
+            "1\n2\nthree\nand more\n4\n");
   EXPECT_EQ(apply("1\n2\n3\n", "@@ -1 +1 @@\n-1\n+one\n@@ -3 +3 @@ title\n-3\n+three\n"), "one\n2\nthree\n");
   EXPECT_EQ(apply("", "@@ -0,0 +1,2 @@\n+a\n+b\n"), "a\nb\n");
   EXPECT_EQ(apply("a\nb\n", "@@ -2,0 +3,1 @@\n+c\n"), "a\nb\nc\n");
@@ -37,7 +38,8 @@ TEST(Patch, FindsAMovedHunkOnlyWhenItIsTheOnlyPlace) {
 }
 
 TEST(Patch, RefusesWhatIsNotAUnifiedDiff) {
-  EXPECT_THAT(apply("a\n", "@@ -1,2 +1 @@\n-a\n+b\n"), HasSubstr("line 3 of the patch: the hunk says 2 old and 1"));
+  EXPECT_THAT(apply("a\n", "@@ -1,2 +1 @@\n-a\n+b\n"),
+              HasSubstr("line 3 of the patch: the hunk says 2 old and 1"));
   EXPECT_THAT(apply("a\n", "@@ 1 @@\n-a\n+b\n"), HasSubstr("a hunk begins with"));
   EXPECT_THAT(apply("a\n", "@@ -99999999999999999999 +1 @@\n-a\n+b\n"), HasSubstr("a hunk begins with"));
   EXPECT_THAT(apply("a\n", ""), HasSubstr("has no hunk"));
@@ -50,7 +52,8 @@ TEST(Patch, RefusesWhatIsNotAUnifiedDiff) {
 
 TEST(Patch, TakesSeveralFilesInGitsForm) {
   const auto parsed = parse_patch(
-      "Here it is:\ndiff --git a/x b/x\nindex 1..2 100644\n--- a/x\t2026-01-01\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
+      "Here it is:\ndiff --git a/x b/x\nindex 1..2 100644\n--- a/x\t2026-01-01\n+++ b/x\n@@ -1 +1 "
+      "@@\n-a\n+b\n"
       "diff --git a/new b/new\nnew file mode 100644\n--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+n\n"
       "--- a/old\n+++ /dev/null\n@@ -1 +0,0 @@\n-o\n");
   ASSERT_TRUE(parsed.ok()) << parsed.error().message();

@@ -10,7 +10,9 @@ void section(std::string& out, std::string_view title, const std::string& text) 
   out += "\n\n## " + std::string(title) + "\n\n" + text;
 }
 
-bool says_something(const Value& value) { return !value.is_null() && !(value.is_map() && value.as_map().empty()); }
+bool says_something(const Value& value) {
+  return !value.is_null() && !(value.is_map() && value.as_map().empty());
+}
 
 }  // namespace
 
@@ -50,7 +52,8 @@ std::string task_prompt(const WorkItem& item) {
   place += " Files for people go into /ez/artifacts (by run_command).";
   section(out, "Place", place);
   if (!item.verify.empty())
-    section(out, "Check", "This has to succeed when you are done:\n\n" + shortened(item.verify, kMaxShownOutput));
+    section(out, "Check",
+            "This has to succeed when you are done:\n\n" + shortened(item.verify, kMaxShownOutput));
   if (!item.output_schema.is_null()) {
     section(out, "Output", "Call finish with an output that fits the JSON Schema of that tool.");
   }
@@ -59,8 +62,8 @@ std::string task_prompt(const WorkItem& item) {
 
 std::string check_prompt(const WorkItem& item, const Error& failure, const std::string& text) {
   return "The task's check has failed: " + failure.message() + ".\n\nThe check:\n\n" +
-         shortened(item.verify, kMaxShownOutput) + "\n\nThe end of what it printed:\n\n" + shortened(text, 16 * 1024) +
-         "\n\nMend the work, not the check, and call finish again.";
+         shortened(item.verify, kMaxShownOutput) + "\n\nThe end of what it printed:\n\n" +
+         shortened(text, 16 * 1024) + "\n\nMend the work, not the check, and call finish again.";
 }
 
 }  // namespace ez::agents

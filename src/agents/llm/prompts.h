@@ -13,8 +13,8 @@ inline constexpr std::size_t kMaxShownOutput = 8 * 1024;  // of one dependency's
 [[nodiscard]] std::string system_prompt(const orchestration::AgentTypes& types,
                                         const orchestration::AgentType& type);
 
-// The prompt with what belongs to it: inputs, the item of a for_each, results of earlier tasks, the check, and
-// what is to be given back.
+// The prompt with what belongs to it: inputs, the item of a for_each, results of earlier tasks, the check,
+// and what is to be given back.
 [[nodiscard]] std::string task_prompt(const WorkItem& item);
 
 // The user's turn after a check that failed.

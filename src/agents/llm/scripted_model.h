@@ -1,5 +1,5 @@
-// A model for tests: an HTTP server on the loopback that speaks the Messages dialect, streamed, and answers by a
-// script. Its bytes go out as the script says, so it can also break the rules. Used by *_test.cc only.
+// A model for tests: an HTTP server on the loopback that speaks the Messages dialect, streamed, and answers
+// by a script. Its bytes go out as the script says, so it can also break the rules. Used by *_test.cc only.
 #pragma once
 
 #include <arpa/inet.h>
@@ -33,12 +33,13 @@ inline std::string event(const Value& data) {
 }
 
 inline std::string head(int status, const std::string& type) {
-  return "HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Type: " + type + "\r\nConnection: close\r\n\r\n";
+  return "HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Type: " + type +
+         "\r\nConnection: close\r\n\r\n";
 }
 
 // A whole streamed reply, its texts and inputs in small pieces.
-inline std::string reply(const Value::List& blocks, std::string stop_reason = "", std::int64_t input_tokens = 100,
-                         std::int64_t output_tokens = 20) {
+inline std::string reply(const Value::List& blocks, std::string stop_reason = "",
+                         std::int64_t input_tokens = 100, std::int64_t output_tokens = 20) {
   std::string out = head(200, "text/event-stream");
   Value message(Value::Map{{"id", "msg_1"},
                            {"type", "message"},
@@ -70,7 +71,8 @@ inline std::string reply(const Value::List& blocks, std::string stop_reason = ""
     for (std::size_t at = 0; at < pieces.size();) {
       std::size_t size = std::min<std::size_t>(pieces.size() - at, pieces.size() > 100'000 ? 50'000 : 7);
       // Never in the middle of a code point: a stream of JSON texts cannot do that.
-      while (at + size < pieces.size() && (static_cast<unsigned char>(pieces[at + size]) & 0xC0) == 0x80) ++size;
+      while (at + size < pieces.size() && (static_cast<unsigned char>(pieces[at + size]) & 0xC0) == 0x80)
+        ++size;
       out += event(Value::Map{{"type", "content_block_delta"},
                               {"index", index},
                               {"delta", Value::Map{{"type", kind}, {member, pieces.substr(at, size)}}}});
@@ -94,8 +96,8 @@ inline std::string error(int status, const std::string& type, const std::string&
 
 class ScriptedModel {
  public:
-  // Called on the server's thread with each request and its number from 0; gives the bytes of the answer. After
-  // them the connection is closed, or left open when `hang` is set in the answer.
+  // Called on the server's thread with each request and its number from 0; gives the bytes of the answer.
+  // After them the connection is closed, or left open when `hang` is set in the answer.
   struct Answer {
     std::string bytes;
     bool hang = false;

@@ -46,7 +46,8 @@ ToolAnswer search_tree(const TreeFiles& files, const SearchRequest& request,
     }
   }
   if (matches >= kMaxMatches) out += "[more matches were left out; narrow the search]\n";
-  if (searched > kMaxSearchedBytes) out += "[the search ended early: too much text; give a folder or a glob]\n";
+  if (searched > kMaxSearchedBytes)
+    out += "[the search ended early: too much text; give a folder or a glob]\n";
   if (out.empty()) out = "(no match in " + std::to_string(list->files.size()) + " files)\n";
   return {shortened(out, kMaxReadBytes), false, std::nullopt};
 }

@@ -34,7 +34,8 @@ ToolAnswer tool_failure(const Error& error) {
 }
 
 Status ToolBox::add(const std::string& name, const std::string& description, const Value& schema, Run run) {
-  if (!is_tool_name(name)) return Error(Code::InvalidArgument, "a tool cannot be named " + name.substr(0, 100));
+  if (!is_tool_name(name))
+    return Error(Code::InvalidArgument, "a tool cannot be named " + name.substr(0, 100));
   if (tools_.contains(name)) return Error(Code::InvalidArgument, "there are two tools named " + name);
   auto compiled = JsonSchema::compile(schema);
   if (!compiled.ok()) return compiled.error().in(name);
@@ -56,7 +57,8 @@ ToolAnswer ToolBox::run(const ToolCall& call) const {
   if (found == tools_.end()) {
     std::string names;
     for (const auto& [name, tool] : tools_) names += (names.empty() ? "" : ", ") + name;
-    return tool_error("there is no tool " + call.name.substr(0, 100) + "; there are " + names.substr(0, 4000));
+    return tool_error("there is no tool " + call.name.substr(0, 100) + "; there are " +
+                      names.substr(0, 4000));
   }
   if (!call.bad_input.empty()) return tool_error("the input of the call cannot be read: " + call.bad_input);
   const std::vector<std::string> wrong = found->second.schema.check(call.input);

@@ -36,8 +36,10 @@ class ToolBox {
  public:
   using Run = std::function<ToolAnswer(const Value& input)>;
 
-  // A name is taken once: a later tool of the same name is refused. INVALID_ARGUMENT (the name or the schema).
-  [[nodiscard]] Status add(const std::string& name, const std::string& description, const Value& schema, Run run);
+  // A name is taken once: a later tool of the same name is refused. INVALID_ARGUMENT (the name or the
+  // schema).
+  [[nodiscard]] Status add(const std::string& name, const std::string& description, const Value& schema,
+                           Run run);
   [[nodiscard]] bool contains(const std::string& name) const { return tools_.contains(name); }
   [[nodiscard]] std::size_t size() const { return tools_.size(); }
 

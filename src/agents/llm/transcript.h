@@ -1,8 +1,8 @@
 // The transcript of one attempt: one JSON object a line, in order. docs/formats/transcript.md describes the
 // lines. It never holds the gateway's key, which no part of the conversation knows.
 //
-// Bounds: kMaxTranscriptBytes, after which one line {"type":"cut"} stands at its end. A disk that refuses stops
-// it quietly: the work goes on. One thread.
+// Bounds: kMaxTranscriptBytes, after which one line {"type":"cut"} stands at its end. A disk that refuses
+// stops it quietly: the work goes on. One thread.
 #pragma once
 
 #include <string>

@@ -1,7 +1,7 @@
 // The files of one working tree for somebody who is not trusted: nothing outside the tree is reached by "..",
 // absolute paths or symbolic links, and nothing named .git is seen or touched, whatever else changes the tree
-// meanwhile (openat2 with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS for every access; writes go to a new file that
-// is renamed, so no link is ever written through).
+// meanwhile (openat2 with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS for every access; writes go to a new file
+// that is renamed, so no link is ever written through).
 //
 // Paths: relative to the tree; "/workspace/x" and "./x" are taken as "x", since a model sees the tree there.
 // Errors are INVALID_ARGUMENT with a message for the model; IO_FAILED and DISK_FULL are the machine's.

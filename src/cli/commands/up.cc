@@ -20,6 +20,7 @@ Result<int> run(Session& session, const Arguments& arguments) {
   options.hosts = arguments.list("host");
   options.origins = arguments.list("origin");
   options.capabilities = arguments.list("capabilities");
+  if (arguments.has("agent-types")) options.agent_types = arguments.list("agent-types");
   options.io_threads = static_cast<int>(threads);
   options.report_fd = static_cast<int>(report_fd);
   options.log_file = arguments.text("log-file");
@@ -38,11 +39,13 @@ Command up_command() {
       "  ez up\n"
       "  ez up --listen 0.0.0.0:7878 --host build.example --agents 0\n"
       "  ez up --data /var/lib/ez --agents 8 --capabilities cpp,rust\n"
+      "  ez up --agent-types exec,claude,gpt --agents 2\n"
       "  ez up --retain-days 90 --retain-runs 100000\n",
       {{"--data", "DIR", "data directory (EZ_DATA; else ~/.local/state/ez)"},
        {"--listen", "ADDRESS:PORT", "where to listen; port 0 takes a free one (127.0.0.1:7878)"},
        {"--agents", "N", "how many tasks the worker of this server runs at once; 0: no worker (one a core)"},
        {"--capabilities", "A,B", "what that worker can do", true},
+       {"--agent-types", "A,B", "agent types that it serves, --agents of each (exec)", true},
        {"--host", "NAME", "a further name that clients use for this server", true},
        {"--origin", "URL", "a further site whose pages may call", true},
        {"--io-threads", "N", "threads that serve connections (1)"},
