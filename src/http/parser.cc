@@ -5,6 +5,7 @@
 #include <boost/beast/http/error.hpp>
 
 #include "base/check.h"
+#include "http/chunked.h"
 
 namespace ez::http {
 namespace {
@@ -12,8 +13,6 @@ namespace {
 namespace beast_http = boost::beast::http;
 using boost::beast::error_code;
 using BeastView = boost::beast::string_view;
-
-constexpr std::size_t kMaxChunkLineBytes = 8 * 1024;
 
 std::string_view view(BeastView text) { return {text.data(), text.size()}; }
 
@@ -43,7 +42,6 @@ class Grammar final : public beast_http::basic_parser<kIsRequest> {
   }
   void on_field_impl(beast_http::field, BeastView name, BeastView value, error_code& ec) override {
     ec = {};
-    if (this->is_header_done()) return;  // trailers say nothing that we use
     if (head_.headers.size() == kMaxHeaders) {
       return fail(Error(Code::HeaderTooLarge, "the message has more than 100 headers"), ec);
     }
@@ -62,9 +60,10 @@ class Grammar final : public beast_http::basic_parser<kIsRequest> {
   }
   void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code& ec) override { ec = {}; }
   std::size_t on_body_impl(BeastView piece, error_code& ec) override { return take(piece, ec); }
+  // Chunked bodies are read by ChunkedReader: these are never called.
   void on_chunk_header_impl(std::uint64_t, BeastView, error_code& ec) override { ec = {}; }
-  std::size_t on_chunk_body_impl(std::uint64_t, BeastView piece, error_code& ec) override {
-    return take(piece, ec);
+  std::size_t on_chunk_body_impl(std::uint64_t, BeastView piece, error_code&) override {
+    return piece.size();
   }
   void on_finish_impl(error_code& ec) override { ec = {}; }
 
@@ -102,6 +101,7 @@ struct Parser::Impl {
   bool started = false;
   std::optional<Grammar<true>> request;
   std::optional<Grammar<false>> response;
+  std::optional<ChunkedReader> chunked;  // once the head says so
 };
 
 Parser::Parser(Kind kind) : impl_(std::make_unique<Impl>(kind)) { reset(); }
@@ -117,6 +117,7 @@ void Parser::reset(bool no_body) {
   impl.head.content_length.reset();
   impl.head_bytes = 0;
   impl.started = false;
+  impl.chunked.reset();
   if (impl.kind == Kind::kRequest) {
     impl.request.emplace(impl.head);
   } else {
@@ -130,6 +131,7 @@ bool Parser::head_done() const {
   return impl_->with([](auto& grammar) { return grammar.is_header_done(); });
 }
 bool Parser::done() const {
+  if (impl_->chunked) return impl_->chunked->done();
   return impl_->with([](auto& grammar) { return grammar.is_done(); });
 }
 Head& Parser::head() { return impl_->head; }
@@ -137,6 +139,10 @@ const Head& Parser::head() const { return impl_->head; }
 
 Result<std::size_t> Parser::feed(std::string_view bytes, BodySink* sink) {
   Impl& impl = *impl_;
+  if (impl.chunked) {
+    EZ_CHECK(sink != nullptr, "a body without a sink");
+    return impl.chunked->feed(bytes, *sink);
+  }
   return impl.with([&](auto& grammar) -> Result<std::size_t> {
     std::size_t used = 0;
     grammar.use(sink);
@@ -155,15 +161,12 @@ Result<std::size_t> Parser::feed(std::string_view bytes, BodySink* sink) {
           return Error(Code::HeaderTooLarge, "the start line and the headers are longer than 16 KiB");
         }
       }
-      if (ec == beast_http::error::need_more) {
-        if (!in_head && bytes.size() - used > kMaxChunkLineBytes)
-          return invalid("a chunk's size line is too long");
-        break;
-      }
+      if (ec == beast_http::error::need_more) break;
       if (ec) return grammar.failure() ? *grammar.failure() : invalid("malformed HTTP: " + ec.message());
       if (in_head && grammar.is_header_done()) {
         impl.head.keep_alive = grammar.keep_alive();
         impl.head.has_body = !grammar.is_done();
+        if (impl.head.has_body && grammar.chunked()) impl.chunked.emplace();
         if (const auto length = grammar.content_length(); length) impl.head.content_length = *length;
         break;
       }
@@ -173,8 +176,9 @@ Result<std::size_t> Parser::feed(std::string_view bytes, BodySink* sink) {
 }
 
 Status Parser::finish() {
+  if (done()) return {};
+  if (impl_->chunked) return invalid("the connection ended inside a message");
   return impl_->with([&](auto& grammar) -> Status {
-    if (grammar.is_done()) return {};
     if (!impl_->started) return invalid("the connection ended before a message began");
     error_code ec;
     grammar.put_eof(ec);

@@ -1,9 +1,9 @@
 // Parser: one HTTP/1.1 message out of a stream of bytes, request or response, as the bytes come.
 //
-// The grammar is Boost.Beast's basic_parser. On top of it, everything that lets two readers of one connection
-// disagree about where a message ends (request smuggling, RFC 9112 section 11.2) is refused: a
-// Transfer-Encoding that is not exactly "chunked", one beside a Content-Length or in HTTP/1.0, unequal
-// Content-Lengths.
+// The grammar of heads is Boost.Beast's basic_parser, chunked bodies are ours (chunked.h). On top of that,
+// everything that lets two readers of one connection disagree about where a message ends (request smuggling,
+// RFC 9112 section 11.2) is refused: a Transfer-Encoding that is not exactly "chunked", one beside a
+// Content-Length or in HTTP/1.0, unequal Content-Lengths.
 //
 // Limits: 16 KiB of start line and headers, 100 headers, 8 KiB of a chunk's size line or of trailers. Bodies
 // are handed to a sink and never kept here. Not thread-safe.

@@ -111,6 +111,40 @@ TEST(Parser, EndlessChunkLineAndTrailersAreRefused) {
   }
 }
 
+// Found by the fuzzer: read as a message of its own when it came whole, refused when it came in pieces.
+TEST(Parser, ABadTrailerIsRefusedForAnyCut) {
+  const std::string head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (const char* const rest :
+       {"0\r\nabc\r\n0\r\nc", "0\r\nabc\r\n\r\n", "0\r\n: x\r\n\r\n", "0\r\nA: b\r\n c\r\n\r\n",
+        "0\r\nA : b\r\n\r\n", "0\r\nA: \x01\r\n\r\n", "0\nA: b\n\n", "0\r\nA: b\n\r\n", "0\r\n\rx",
+        "3\r\nabcd\r\n0\r\n\r\n", "3\r\nabc\n0\r\n\r\n", "\r\n", ";x\r\n", "3;\x01\r\nabc\r\n0\r\n\r\n",
+        "00000000000000003\r\nabc\r\n0\r\n\r\n"}) {
+    const std::string text = head + rest;
+    for (std::size_t piece = 1; piece <= text.size(); ++piece) {
+      Parser parser(Parser::Kind::kResponse);
+      const auto body = parse_in(text, piece, parser);
+      ASSERT_FALSE(body.ok()) << rest << " in pieces of " << piece;
+      EXPECT_EQ(body.error().code(), Code::RequestInvalid) << rest << " in pieces of " << piece;
+    }
+  }
+}
+
+TEST(Parser, TrailersAreReadOver) {
+  const std::string text =
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0a ;q=\"x\"\r\n0123456789\r\n000\r\n"
+      "A: b\r\nX-Empty:\r\n\r\nNEXT";
+  for (std::size_t piece = 1; piece <= text.size(); ++piece) {
+    Parser parser(Parser::Kind::kResponse);
+    const auto body = parse_in(text, piece, parser);
+    ASSERT_TRUE(body.ok()) << piece << " " << body.error().to_string();
+    EXPECT_EQ(body->substr(0, 11), "0123456789|");
+    EXPECT_EQ(parser.head().headers.size(), 1u) << "a trailer is no header";
+    Parser cut(Parser::Kind::kResponse);
+    EXPECT_FALSE(parse_in(std::string_view(text).substr(0, text.size() - 6), piece, cut).ok());
+    EXPECT_FALSE(cut.finish().ok());
+  }
+}
+
 TEST(Parser, ResponsesEndAsTheirHeadSays) {
   Collector body;
   Parser parser(Parser::Kind::kResponse);
