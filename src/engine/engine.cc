@@ -420,11 +420,12 @@ void Engine::cancel_work(const core::Lease& lease) {
 }
 
 void Engine::leadership(Epoch, bool leading) {
-  if (!leading) return;
   {
     std::lock_guard lock(mutex_);
-    started_ = true;
+    counters_.leading = leading;  // whom start() lets go on may ask at once
+    started_ = started_ || leading;
   }
+  if (!leading) return;
   changed_.notify_all();
 }
 
