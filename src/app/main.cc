@@ -1,5 +1,6 @@
 // The only place that wires concrete parts together.
 #include "app/api_over_http.h"
+#include "app/rehearse.h"
 #include "app/serve.h"
 #include "app/worker.h"
 #include "cli/command_line.h"
@@ -9,6 +10,7 @@ int main(int argc, char** argv) {
   ports.connect = ez::app::api_over_http;
   ports.serve = ez::app::serve;
   ports.work = ez::app::work;
+  ports.rehearse = ez::app::rehearse;
   ports.version = EZ_VERSION;
   return ez::cli::run_command_line(argc, argv, ports);
 }

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "cli/api_port.h"
+#include "orchestration/parse.h"
 
 namespace ez::cli {
 
@@ -53,11 +54,38 @@ struct AgentOptions {
   std::string version;
 };
 
+// One played test of `ez test`.
+struct RehearsedTest {
+  struct Mismatch {
+    int line = 0;  // of the expectation in the test file
+    int column = 0;
+    std::string what;
+  };
+  std::string name;
+  int line = 0;
+  int column = 0;
+  std::vector<Mismatch> mismatches;  // empty: passed
+  std::string state;                 // of the run at its end; empty: it was not started
+  std::int64_t simulated_ms = 0;
+  std::int64_t cost_microusd = 0;
+  std::int64_t took_us = 0;
+  std::vector<std::string> timeline;
+};
+
+struct Rehearsal {
+  std::vector<orchestration::Diagnostic> mistakes;  // of the test file; then no test was played
+  std::vector<RehearsedTest> tests;
+};
+
 struct Ports {
   std::function<Result<std::unique_ptr<Api>>(const Endpoint&)> connect;
   // Both return when a signal asked them to stop, or with the error that ended them.
   std::function<Status(const ServeOptions&)> serve;
   std::function<Status(const AgentOptions&)> work;
+  // Plays the tests of that file whose names contain `only`.
+  std::function<Result<Rehearsal>(const orchestration::Workflow& workflow, const std::string& tests,
+                                  const std::string& only)>
+      rehearse;
   std::string version;
 };
 

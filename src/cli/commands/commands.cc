@@ -26,6 +26,7 @@ const std::vector<Command>& all_commands() {
                                              workflow_validate_command(),
                                              workflow_register_command(),
                                              workflow_list_command(),
+                                             test_command(),
                                              namespace_list_command(),
                                              namespace_set_command(),
                                              up_command(),
