@@ -30,6 +30,13 @@ class HttpApi final : public cli::Api {
     return call(std::move(request));
   }
 
+  Result<Value> remove(const std::string& target) override {
+    http::ClientRequest request;
+    request.method = http::Method::kDelete;
+    request.target = target;
+    return call(std::move(request));
+  }
+
   Status put_file(const std::string& target, const std::string& path) override {
     http::ClientRequest request;
     request.method = http::Method::kPut;

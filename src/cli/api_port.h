@@ -31,6 +31,7 @@ class Api {
 
   [[nodiscard]] virtual Result<Value> get(const std::string& target) = 0;
   [[nodiscard]] virtual Result<Value> post(const std::string& target, const Value& body) = 0;
+  [[nodiscard]] virtual Result<Value> remove(const std::string& target) = 0;
   // Sends the bytes of a file with PUT.
   [[nodiscard]] virtual Status put_file(const std::string& target, const std::string& path) = 0;
   // The body of the answer, piece by piece.

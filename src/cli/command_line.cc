@@ -26,6 +26,13 @@ const std::vector<OptionSpec>& remote_options() {
   return options;
 }
 
+std::string group_summary(const std::string& group) {
+  if (group == "workflow") return "Check, register and list workflows";
+  if (group == "namespace") return "Shares and limits of namespaces";
+  if (group == "schedule") return "Runs that start by the calendar";
+  return "Measure this ez";
+}
+
 std::string long_name(std::string_view names) {
   const std::size_t at = names.rfind("--");
   return std::string(at == std::string_view::npos ? names : names.substr(at + 2));
@@ -66,8 +73,7 @@ Bound bind_command(CLI::App& root, std::map<std::string, CLI::App*>& groups, con
     name = name.substr(blank + 1);
     CLI::App*& app = groups[group];
     if (app == nullptr) {
-      app = root.add_subcommand(
-          group, group == "workflow" ? "Check, register and list workflows" : "Measure this ez");
+      app = root.add_subcommand(group, group_summary(group));
       app->require_subcommand(1);
     }
     parent = app;

@@ -31,6 +31,7 @@ class DeskApi final : public Api {
   Result<Value> post(const std::string& target, const Value& body) override {
     return answer("POST " + target + " " + to_json(body));
   }
+  Result<Value> remove(const std::string& target) override { return answer("DELETE " + target); }
   Status put_file(const std::string& target, const std::string&) override {
     desk_.asked.push_back("PUT " + target);
     return {};

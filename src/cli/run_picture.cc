@@ -18,6 +18,8 @@ std::string notice_line(std::string_view kind, const Value& run) {
   if (kind == "cost_warning") return "warning: run " + id + " has spent " + spent + " of " + budget;
   if (kind == "deadline_warning")
     return "warning: run " + id + " must be over at " + std::string(run.string_or("deadline_at", ""));
+  if (kind == "migrated")
+    return "It has version " + std::to_string(run.int_or("version", 0)) + " of its workflow now.";
   if (kind == "budget_exceeded") {
     return "run " + id + " has no money left for what comes next (" + spent + " of " + budget +
            ")\n  ez budget " + id + " --add USD   or   ez cancel " + id;

@@ -23,6 +23,7 @@ class NamespacedApi final : public Api {
   Result<Value> post(const std::string& target, const Value& body) override {
     return api_->post(named(target), body);
   }
+  Result<Value> remove(const std::string& target) override { return api_->remove(named(target)); }
   Status put_file(const std::string& target, const std::string& path) override {
     return api_->put_file(named(target), path);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/commands/command.h"
+#include "core/schedule.h"
 
 namespace ez::core {
 
@@ -57,11 +58,28 @@ void apply(State& state, const pb::Command& command, LogIndex index, Effects& ef
     case pb::Command::kSendSignal:
       apply_send_signal(context, command.send_signal());
       break;
+    case pb::Command::kSetSchedule:
+      apply_set_schedule(context, command.set_schedule());
+      break;
+    case pb::Command::kControlSchedule:
+      apply_control_schedule(context, command.control_schedule());
+      break;
+    case pb::Command::kBackfillSchedule:
+      apply_backfill_schedule(context, command.backfill_schedule());
+      break;
+    case pb::Command::kPlanSchedules:
+      apply_plan_schedules(context, command.plan_schedules());
+      break;
+    case pb::Command::kMigrateRun:
+      apply_migrate_run(context, command.migrate_run());
+      break;
     case pb::Command::BODY_NOT_SET:
       effects.reply.error = Error(Code::RequestInvalid, "a command without a body");
       break;
   }
-  settle_families(context);
+  do {
+    settle_families(context);
+  } while (go_on_schedules(context));
 }
 
 }  // namespace ez::core

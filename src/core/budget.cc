@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/rollback.h"
+
 namespace ez::core {
 namespace {
 
@@ -101,7 +103,7 @@ void check_budget(Context& context, Run& run) {
   context.effects.events.push_back({run.id, kNoInstance, static_cast<std::uint8_t>(run.state), 0,
                                     context.now_ms, RunNotice::kBudgetExceeded});
   if (run.definition().when_exceeded == orchestration::WhenExceeded::kFail) {
-    return stop_run(context, run, RunState::kFailed, std::move(error));
+    return fail_run(context, run, std::move(error));
   }
   pause_run(context, run);
   run.budget_paused = true;

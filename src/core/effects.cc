@@ -3,7 +3,8 @@
 namespace ez::core {
 
 std::string_view to_text(RunNotice notice) {
-  constexpr std::string_view kNames[] = {"none", "cost_warning", "deadline_warning", "budget_exceeded"};
+  constexpr std::string_view kNames[] = {"none", "cost_warning", "deadline_warning", "budget_exceeded",
+                                         "migrated"};
   return kNames[static_cast<int>(notice)];
 }
 
@@ -14,6 +15,7 @@ void Effects::clear() {
   cancelled.clear();
   ended.clear();
   removed_agents.clear();
+  scheduled_starts = 0;
   ready_grew = false;
 }
 

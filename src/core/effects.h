@@ -34,6 +34,7 @@ enum class RunNotice : std::uint8_t {
   kCostWarning,      // cost has passed budget.warn_at
   kDeadlineWarning,  // so has time
   kBudgetExceeded,   // the money left does not suffice for what comes next
+  kMigrated,         // the run has another version now: its tasks are numbered anew
 };
 
 // A change that people and consoles follow. `task` is kNoInstance for changes of the run itself.
@@ -55,7 +56,8 @@ struct Effects {
   std::vector<Lease> cancelled;    // tell the agent to stop
   std::vector<Fence> ended;        // leases that are over: forget their liveness
   std::vector<AgentId> removed_agents;
-  bool ready_grew = false;  // something became ready for an agent
+  std::uint32_t scheduled_starts = 0;  // runs that schedules started
+  bool ready_grew = false;             // something became ready for an agent
 
   void clear();
 };

@@ -5,6 +5,7 @@
 #include "core/budget.h"
 #include "core/family.h"
 #include "core/ready.h"
+#include "core/rollback.h"
 
 namespace ez::core {
 namespace {
@@ -27,6 +28,7 @@ class Scan {
     expect(live == state_.live_runs, "live_runs is " + std::to_string(state_.live_runs) +
                                          ", runs in pages are " + std::to_string(live));
     check_leases();
+    check_schedules();
     check_sets();
     return std::move(found_);
   }
@@ -41,7 +43,10 @@ class Scan {
   void check_run(const Run& run) {
     const std::string name = to_text(run.id);
     expect(!is_terminal(run.state), name + " is over but still live");
-    expect(run.open > 0, name + " has nothing open but is live");
+    // Before the next compensation agents have to stop what was cancelled, or a person to resume the run.
+    const bool stops = rolls_back(run) && (run.state == RunState::kPaused || is_stopping(state_, run));
+    expect(run.open > 0 || stops, name + " has nothing open but is live");
+    check_rollback(run, name);
     std::array<std::uint32_t, kTaskStates> counts{};
     std::uint32_t open = 0;
     bool can_move = false;
@@ -66,7 +71,7 @@ class Scan {
     } else {
       expect(run.state != RunState::kQueued, name + " has its place but waits");
     }
-    expect(can_move || !run.admitted, name + " is stuck: no task of it can ever move");
+    expect(can_move || stops || !run.admitted, name + " is stuck: no task of it can ever move");
     check_money(run, name);
     check_lineage(run, name);
     if (run.warn_ms != 0) {
@@ -78,6 +83,33 @@ class Scan {
       expect(state_.timers.contains({run.deadline_ms, run.id, kRunTimer}),
              name + ": the deadline has no timer");
       ++timers_;
+    }
+  }
+
+  void check_rollback(const Run& run, const std::string& name) {
+    const auto& tasks = run.definition().tasks;
+    std::vector<std::uint32_t> place(tasks.size(), UINT32_MAX);
+    const std::uint32_t begun = run.rollback ? run.rollback->next : 0;
+    for (std::uint32_t i = 0; run.rollback && i < run.rollback->order.size(); ++i) {
+      const std::uint32_t index = run.rollback->order[i];
+      expect(place[index] == UINT32_MAX, name + ": a compensation is to run twice");
+      place[index] = i;
+      const Task& undone = run.tasks[*tasks[index].compensates];
+      expect(undone.state == TaskState::kSucceeded || undone.child_count > 0,
+             name + ": a task is undone that has not succeeded");
+    }
+    for (std::uint32_t i = 0; i < tasks.size(); ++i) {
+      if (!tasks[i].compensates) continue;
+      const TaskState state = run.tasks[i].state;
+      const bool turn = place[i] != UINT32_MAX && place[i] < begun;
+      expect(turn || state == TaskState::kSkipped, name + ": a compensation runs before its turn");
+      expect(is_terminal(state) || place[i] + 1 == begun, name + ": two compensations run at once");
+      for (const std::uint32_t before : tasks[*tasks[i].compensates].dependencies) {
+        if (!tasks[before].compensate || place[i] == UINT32_MAX) continue;
+        const std::uint32_t earlier = place[*tasks[before].compensate];
+        expect(earlier == UINT32_MAX || earlier > place[i],
+               name + ": a task is undone before what depends on it");
+      }
     }
   }
 
@@ -199,6 +231,37 @@ class Scan {
       expect(running[id] == agent.running, "agent " + agent.name + ": its leases are counted wrongly");
       expect(agent.running <= agent.capacity, "agent " + agent.name + " has more leases than its capacity");
     }
+  }
+
+  void check_schedules() {
+    std::size_t unplanned = 0;
+    for (const auto& [key, schedule] : state_.schedules) {
+      const auto number = state_.schedule_numbers.find(schedule->number);
+      expect(number != state_.schedule_numbers.end() && number->second == key,
+             "schedule " + key + ": its number is another's");
+      if (schedule->timer_ms != 0) {
+        expect(state_.timers.contains({schedule->timer_ms, kScheduleTimer, schedule->number}),
+               "schedule " + key + ": its timer is missing");
+        ++timers_;
+      }
+      const bool wants_plan = state_.unplanned.contains(schedule->number);
+      if (wants_plan) ++unplanned;
+      // It ticks, asks for a plan, or a person stopped it: nothing else.
+      expect((schedule->timer_ms != 0) + wants_plan + schedule->paused == 1,
+             "schedule " + key + " will never tick");
+      expect(schedule->paused || schedule->backlog.empty() || !schedule->live.empty(),
+             "schedule " + key + ": what is queued waits for nothing");
+      expect(std::is_sorted(schedule->ticks.begin(), schedule->ticks.end(),
+                            [](const ScheduleTick& a, const ScheduleTick& b) { return a.due_ms < b.due_ms; }),
+             "schedule " + key + ": its ticks are not in order");
+      for (const RunId id : schedule->live) {
+        const Run* run = state_.find_run(id);
+        expect(run != nullptr && run->schedule == schedule->name,
+               "schedule " + key + " waits for " + to_text(id) + ", which is over or another's");
+      }
+    }
+    expect(unplanned == state_.unplanned.size() && state_.schedules.size() == state_.schedule_numbers.size(),
+           "schedules that are gone are still listed");
   }
 
   void check_sets() {

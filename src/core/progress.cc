@@ -6,6 +6,8 @@
 #include "core/budget.h"
 #include "core/rate.h"
 #include "core/ready.h"
+#include "core/rollback.h"
+#include "core/schedule.h"
 #include "core/variables.h"
 #include "core/waits.h"
 #include "orchestration/retry.h"
@@ -100,7 +102,7 @@ void activate(Context& context, Run& run, std::uint32_t index) {
   const Task& task = run.tasks[index];
   if (task.state != TaskState::kWaiting) return;
   const orchestration::Task& definition = run.definition_of(task);
-  if (task.instance == kNoInstance) {
+  if (task.instance == kNoInstance && !definition.compensates) {
     for (const std::uint32_t dependency : definition.dependencies) {
       if (run.tasks[dependency].state == TaskState::kCancelled)
         return complete(context, run, index, TaskEvent::kCancel);
@@ -239,6 +241,17 @@ void hand_out_freed(Context& context) {
     if (Run* run = context.state.write_run(line->second.waiting.begin()->run)) settle(context, *run);
   }
   context.freed_keys.clear();
+}
+
+// Nothing is open any more.
+void end_run(Context& context, Run& run) {
+  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
+    const Task& task = run.tasks[i];
+    if (task.state != TaskState::kCancelled) continue;
+    return fail_run(context, run, {"TASK_CANCELLED", "task " + run.key_of(task) + " was cancelled"});
+  }
+  run.state = RunState::kSucceeded;
+  give_outputs(run);
 }
 
 }  // namespace
@@ -408,18 +421,22 @@ void fail_task(Context& context, Run& run, std::uint32_t index, TaskError error)
     task.detail = std::move(detail);
   }
   const std::string key = run.key_of(run.tasks[index]);
-  const bool go_on = run.definition_of(run.tasks[index]).on_failure == orchestration::OnFailure::kContinue;
-  if (go_on) return complete(context, run, index, TaskEvent::kFail);
+  const orchestration::Task& definition = run.definition_of(run.tasks[index]);
+  // After a compensation the next one comes: what could not be undone is seen in the end.
+  if (definition.on_failure == orchestration::OnFailure::kContinue || definition.compensates)
+    return complete(context, run, index, TaskEvent::kFail);
   move(context, run, index, TaskEvent::kFail);
   Task& task = run.tasks.write(index);
   task.finished_ms = context.now_ms;
   task.done_index = context.index.value;
   release_places(context.state, run, task, index, context.freed_keys);
   error.message = "task " + key + ": " + error.message;
+  if (definition.on_failure == orchestration::OnFailure::kRollback)
+    return begin_rollback(context, run, std::move(error));
   stop_run(context, run, RunState::kFailed, std::move(error));
 }
 
-void stop_run(Context& context, Run& run, RunState state, TaskError error) {
+void cancel_open(Context& context, Run& run) {
   context.activate.clear();
   run.merge_queue.clear();
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
@@ -431,8 +448,13 @@ void stop_run(Context& context, Run& run, RunState state, TaskError error) {
     task.done_index = context.index.value;
     release_places(context.state, run, task, i, context.freed_keys);
   }
+}
+
+void stop_run(Context& context, Run& run, RunState state, TaskError error) {
+  cancel_open(context, run);
   run.state = state;
-  run.error = std::move(error);
+  // What began a rollback is why the run has failed.
+  if (!run.rollback) run.error = std::move(error);
 }
 
 void end_lease(Context& context, Run& run, std::uint32_t index, bool tell) {
@@ -475,24 +497,20 @@ void leave_merge_queue(Context& context, Run& run, std::uint32_t index) {
 }
 
 void settle(Context& context, Run& run) {
-  for (std::size_t i = 0; i < context.activate.size(); ++i) {
-    if (is_terminal(run.state)) break;
-    const std::uint32_t index = context.activate[i];
-    activate(context, run, index);
-  }
-  context.activate.clear();
-  check_budget(context, run);
-  if (!is_terminal(run.state) && run.open == 0) {
-    run.state = RunState::kSucceeded;
-    for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
-      const Task& task = run.tasks[i];
-      if (task.state == TaskState::kCancelled) {
-        run.state = RunState::kFailed;
-        run.error = {"TASK_CANCELLED", "task " + run.key_of(task) + " was cancelled"};
-        break;
-      }
+  while (true) {
+    for (std::size_t i = 0; i < context.activate.size(); ++i) {
+      if (is_terminal(run.state)) break;
+      const std::uint32_t index = context.activate[i];
+      activate(context, run, index);
     }
-    if (run.state == RunState::kSucceeded) give_outputs(run);
+    context.activate.clear();
+    check_budget(context, run);
+    if (is_terminal(run.state) || run.open != 0) break;
+    if (rolls_back(run)) {
+      if (!go_on_rollback(context, run)) break;
+      continue;
+    }
+    end_run(context, run);
   }
   if (!is_terminal(run.state)) return;
   run.finished_ms = context.now_ms;
@@ -501,6 +519,9 @@ void settle(Context& context, Run& run) {
   leave_run_place(context.state, run, context.freed_keys);
   context.effects.events.push_back(
       {run.id, kNoInstance, static_cast<std::uint8_t>(run.state), 0, context.now_ms});
+  if (!run.schedule.empty()) {
+    context.ended_scheduled.emplace_back(schedule_key(run.workflow->namespace_name, run.schedule), run.id);
+  }
   Cow<Run> over = context.state.remove_run(run.id);
   if (over->lineage) context.family.ends.push_back(over);
   context.effects.finished.push_back(std::move(over));

@@ -26,6 +26,8 @@ struct Context {
   // Tasks (kRunTimer: runs) in line under a full key whose oldest holder has to go.
   std::vector<std::pair<RunId, std::uint32_t>> clearing;
   FamilyWork family;  // what is left to do for children of runs
+  std::vector<std::pair<std::string, RunId>>
+      ended_scheduled;  // runs of schedules that ended: schedule_key, run
 };
 
 // Draws in [0, 1000] for the jitter of that task; the same on every replica.
@@ -49,6 +51,9 @@ void attempt_failed(Context& context, Run& run, std::uint32_t index, TaskError e
 
 // The task has failed for good: on_failure without the chance to pause.
 void fail_task(Context& context, Run& run, std::uint32_t index, TaskError error);
+
+// Cancels everything that is open; the run itself goes on.
+void cancel_open(Context& context, Run& run);
 
 // Cancels everything that is open, ends the run in `state`.
 void stop_run(Context& context, Run& run, RunState state, TaskError error);

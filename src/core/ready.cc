@@ -197,6 +197,29 @@ void derive_places(State& state, const Run& run, std::uint32_t index) {
   }
 }
 
+void underive_places(State& state, const Run& run, std::uint32_t index, std::vector<std::string>& keys) {
+  const Task& task = run.tasks[index];
+  const bool active = run.state == RunState::kRunning;
+  if (active && (task.state == TaskState::kReady || task.state == TaskState::kMergeReady))
+    erase_ready(state, run, index);
+  const bool in_line = active && task.state == TaskState::kThrottled && task.due_ms == 0;
+  if (task.held == 0 && !in_line) return;
+  Place places[kMaxPlaces];
+  int count = 0;
+  places_of(run, task, places, count);
+  for (int i = 0; i < count; ++i) {
+    const auto found = state.throttles.find(places[i].key);
+    if (found == state.throttles.end()) continue;
+    keys.push_back(places[i].key);
+    if ((task.held & places[i].bit) == 0) {
+      found->second.waiting.erase(ready_key(run, index));
+    } else if (places[i].bit != kBudgetBit) {
+      --found->second.held;
+      found->second.holders.erase(holder_key(run, task, index));
+    }
+  }
+}
+
 bool has_room(const State& state, const std::string& key, const Run& run, const Task& task) {
   if (key[0] == 'b') return reserve_fits(run, task);
   const std::uint8_t bit = key[0] == 'p' ? kParallelBit : kConcurrencyBit;

@@ -38,6 +38,10 @@ void forget_if_empty(State& state, const std::string& key);
 // Rebuilds the places of one task from its own record.
 void derive_places(State& state, const Run& run, std::uint32_t index);
 
+// The inverse, without giving a place away: for a task that is rebuilt under another index. Appends its keys,
+// whose lines may move then.
+void underive_places(State& state, const Run& run, std::uint32_t index, std::vector<std::string>& keys);
+
 // Whether the key still has room for `task`, under the limit that its own workflow gives.
 [[nodiscard]] bool has_room(const State& state, const std::string& key, const Run& run, const Task& task);
 

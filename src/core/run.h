@@ -154,6 +154,21 @@ struct Lineage {
   std::uint32_t depth = 1;  // runs above it
 };
 
+// A failed run that undoes what it did: the compensations one after the other (core/rollback.h).
+struct Rollback {
+  std::vector<std::uint32_t> order;  // compensating tasks
+  std::uint32_t next = 0;            // place in `order` of the one that comes next
+  bool over = false;
+};
+
+// A live run was moved from one version of its workflow to another.
+struct Migration {
+  std::uint32_t from_version = 0;
+  std::uint32_t to_version = 0;
+  std::int64_t at_ms = 0;
+  std::string principal;
+};
+
 struct Run {
   RunId id;
   std::shared_ptr<const WorkflowVersion> workflow;
@@ -176,9 +191,13 @@ struct Run {
   TaskError error;
   std::string principal;
   RunId resumed_from;
+  std::string schedule;                                      // that started it; empty: none
+  std::int64_t schedule_ms = 0;                              // the instant that it is for
   std::string concurrency_key;                               // of the whole run; empty: none
   bool admitted = true;                                      // it has its place under that key
   std::shared_ptr<const std::map<std::string, Seed>> seeds;  // by task key; null: not resumed
+  std::shared_ptr<const Rollback> rollback;                  // null: none; replaced as a whole
+  std::shared_ptr<const std::vector<Migration>> migrations;  // likewise; oldest first
   std::vector<std::uint32_t> merge_queue;                    // front: the one being merged
   Cow<Mail> mail;                                            // empty: no signal ever came
   std::shared_ptr<const Lineage> lineage;                    // null: no task started it

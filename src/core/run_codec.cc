@@ -203,6 +203,23 @@ void encode_run(const Run& run, pb::Run& out) {
     out.set_concurrency_key(run.concurrency_key);
     out.set_admitted(run.admitted);
   }
+  out.set_schedule(run.schedule);
+  out.set_schedule_ms(run.schedule_ms);
+  if (run.rollback) {
+    pb::RollbackRecord& record = *out.mutable_rollback();
+    for (const std::uint32_t index : run.rollback->order) record.add_order(index);
+    record.set_next(run.rollback->next);
+    record.set_over(run.rollback->over);
+  }
+  if (run.migrations) {
+    for (const Migration& migration : *run.migrations) {
+      pb::MigrationRecord* slot = out.add_migrations();
+      slot->set_from_version(migration.from_version);
+      slot->set_to_version(migration.to_version);
+      slot->set_at_ms(migration.at_ms);
+      slot->set_principal(migration.principal);
+    }
+  }
   for (const std::uint32_t index : run.merge_queue) out.add_merge_queue(index);
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) encode_task(run.tasks[i], *out.add_tasks());
   if (run.mail) encode_mail(*run.mail, out);
@@ -257,6 +274,8 @@ Result<Run> decode_run(const pb::Run& in, const State& state) {
   run.warn_ms = in.warn_ms();
   run.concurrency_key = in.concurrency_key();
   run.admitted = run.concurrency_key.empty() || in.admitted();
+  run.schedule = in.schedule();
+  run.schedule_ms = in.schedule_ms();
   run.merge_queue.assign(in.merge_queue().begin(), in.merge_queue().end());
   for (const pb::Task& task : in.tasks()) {
     EZ_ASSIGN(Task decoded, decode_task(task, run.definition()));
@@ -272,6 +291,24 @@ Result<Run> decode_run(const pb::Run& in, const State& state) {
     run.lineage = std::make_shared<const Lineage>(Lineage{RunId{in.parent()}, in.parent_task(), in.depth()});
   run.paused_by_parent = in.paused_by_parent();
   run.outputs = in.outputs();
+  if (in.has_rollback()) {
+    Rollback rollback;
+    rollback.order.assign(in.rollback().order().begin(), in.rollback().order().end());
+    rollback.next = in.rollback().next();
+    rollback.over = in.rollback().over();
+    bool known = rollback.next <= rollback.order.size();
+    for (const std::uint32_t index : rollback.order) known = known && index < run.definition().tasks.size();
+    if (!known) return Error(Code::SnapshotDamaged, "the rollback of " + to_text(run.id) + " names no tasks");
+    run.rollback = std::make_shared<const Rollback>(std::move(rollback));
+  }
+  if (!in.migrations().empty()) {
+    auto migrations = std::make_shared<std::vector<Migration>>();
+    for (const pb::MigrationRecord& migration : in.migrations()) {
+      migrations->push_back(
+          {migration.from_version(), migration.to_version(), migration.at_ms(), migration.principal()});
+    }
+    run.migrations = std::move(migrations);
+  }
   if (!in.seeds().empty()) {
     auto seeds = std::make_shared<std::map<std::string, Seed>>();
     for (const pb::SeedTask& seed : in.seeds()) {

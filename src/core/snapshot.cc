@@ -3,6 +3,7 @@
 #include "base/sha256.h"
 #include "core/rate.h"
 #include "core/run_codec.h"
+#include "core/schedule_codec.h"
 #include "core/snapshot.pb.h"
 #include "orchestration/parse.h"
 
@@ -146,6 +147,9 @@ class Decoder {
       case pb::Item::kRate:
         put_rate(state_, item.rate().key(), item.rate().full_us());
         break;
+      case pb::Item::kSchedule:
+        EZ_TRY(decode_schedule(item.schedule(), state_));
+        break;
       case pb::Item::kWorkflow:
         EZ_TRY(decode(item.workflow(), state_));
         break;
@@ -217,6 +221,7 @@ Frozen freeze(const State& state) {
   frozen.idempotency = state.idempotency;
   frozen.pauses = state.pauses;
   frozen.rates = state.rates;
+  frozen.schedules = state.schedules;
   frozen.pages = state.pages;
   for (const auto& [name, id] : state.namespace_ids) {
     const Namespace& owner = state.namespaces[id];
@@ -270,6 +275,11 @@ Status encode_snapshot(const Frozen& frozen, const std::function<Status(std::str
     pb::Item item;
     item.mutable_rate()->set_key(key);
     item.mutable_rate()->set_full_us(full_us);
+    EZ_TRY(encoder.add(item));
+  }
+  for (const auto& [key, schedule] : frozen.schedules) {
+    pb::Item item;
+    encode_schedule(*schedule, *item.mutable_schedule());
     EZ_TRY(encoder.add(item));
   }
   for (const auto& [id, agent] : frozen.agents) {

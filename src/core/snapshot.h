@@ -32,6 +32,7 @@ struct Frozen {
   std::vector<Namespace> namespaces;  // by name; those with settings
   std::map<std::string, Pause> pauses;
   std::map<std::string, std::int64_t> rates;
+  std::map<std::string, Cow<Schedule>> schedules;
   std::map<std::uint64_t, Cow<RunPage>> pages;
 };
 

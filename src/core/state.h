@@ -18,6 +18,7 @@
 #include "core/pause.h"
 #include "core/ready_index.h"
 #include "core/run.h"
+#include "core/schedule.h"
 
 namespace ez::core {
 
@@ -115,8 +116,9 @@ class State {
   std::map<std::string, IdempotencyEntry> idempotency;  // namespace/key
   std::map<std::uint64_t, Cow<RunPage>> pages;          // run number / RunPage::kRuns
 
-  std::map<std::string, Pause> pauses;        // by pause_key; resumed ones too
-  std::map<std::string, std::int64_t> rates;  // by key: when the bucket is full again, microseconds
+  std::map<std::string, Pause> pauses;             // by pause_key; resumed ones too
+  std::map<std::string, std::int64_t> rates;       // by key: when the bucket is full again, microseconds
+  std::map<std::string, Cow<Schedule>> schedules;  // by schedule_key
   // By NamespaceId, in order of appearance; a snapshot holds those whose settings are not the built-in ones.
   std::vector<Namespace> namespaces;
 
@@ -129,6 +131,8 @@ class State {
   PauseBoard pause_board = std::make_shared<const std::vector<Pause>>();
   std::set<std::pair<std::int64_t, std::string>> rate_ends;
   std::set<TimerKey> timers;
+  std::map<std::uint32_t, std::string> schedule_numbers;  // → schedule_key
+  std::set<std::uint32_t> unplanned;                      // schedules that wait for the leader's next plan
   std::vector<AbilityClass> classes;
   std::map<std::string, ClassId> class_ids;
   std::map<std::string, Throttle> throttles;

@@ -73,11 +73,13 @@ class Scope {
   }
   const Value& run_value() {
     if (run_value_.is_null()) {
-      run_value_ = Value(Value::Map{{"id", Value(to_text(run_.id))},
-                                    {"workflow", Value(run_.definition().name)},
-                                    {"version", Value(static_cast<std::int64_t>(run_.workflow->version))},
-                                    {"namespace", Value(run_.workflow->namespace_name)},
-                                    {"created_at", Value(format_time(run_.created_ms))}});
+      run_value_ = Value(Value::Map{
+          {"id", Value(to_text(run_.id))},
+          {"workflow", Value(run_.definition().name)},
+          {"version", Value(static_cast<std::int64_t>(run_.workflow->version))},
+          {"namespace", Value(run_.workflow->namespace_name)},
+          {"created_at", Value(format_time(run_.created_ms))},
+          {"scheduled_at", Value(format_time(run_.schedule_ms == 0 ? run_.created_ms : run_.schedule_ms))}});
     }
     return run_value_;
   }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "core/budget.h"
+#include "core/rollback.h"
 #include "core/variables.h"
 
 namespace ez::core {
@@ -59,6 +60,19 @@ Value warnings_view(const Run& run) {
   return Value(std::move(out));
 }
 
+Value migrations_view(const Run& run) {
+  Value::List out;
+  if (run.migrations) {
+    for (const Migration& migration : *run.migrations) {
+      out.push_back(Value(Value::Map{{"from", number(migration.from_version)},
+                                     {"to", number(migration.to_version)},
+                                     {"at", time_view(migration.at_ms)},
+                                     {"by", Value(migration.principal)}}));
+    }
+  }
+  return Value(std::move(out));
+}
+
 Value parent_view(const Run& run) {
   if (!run.lineage) return Value();
   return Value(Value::Map{{"run", Value(to_text(run.lineage->parent))}, {"task", Value(run.lineage->task)}});
@@ -112,7 +126,11 @@ Value run_summary(const Run& run) {
                  {"branch", run.branch.empty() ? Value() : Value(run.branch)},
                  {"head", run.head.empty() ? Value() : Value(run.head)},
                  {"error", error_view(run.error)},
+                 {"rollback", rollback_view(run)},
+                 {"migrations", migrations_view(run)},
                  {"started_by", Value(run.principal)},
+                 {"schedule", run.schedule.empty() ? Value() : Value(run.schedule)},
+                 {"scheduled_at", time_view(run.schedule_ms)},
                  {"resumed_from", run.resumed_from.valid() ? Value(to_text(run.resumed_from)) : Value()},
                  {"parent", parent_view(run)}});
 }
@@ -170,6 +188,8 @@ Value task_view(const Run& run, std::uint32_t index) {
                  {"group", task.instance == kNoInstance ? Value() : Value(definition.id)},
                  {"instances", group ? number(task.child_count) : Value()},
                  {"item", task.instance == kNoInstance ? Value() : item_of(run, task)}};
+  if (definition.compensates)
+    map.emplace_back("compensates", Value(run.definition().tasks[*definition.compensates].id));
   if (waits_for_person(task.state)) map.emplace_back("message", Value(approval_message(run, task)));
   if (definition.workflow)
     map.emplace_back("child", detail.child.valid() ? Value(to_text(detail.child)) : Value());

@@ -326,7 +326,12 @@ class Why {
     }
     const std::string who = detail.decided_by.empty() ? "" : " Decided by " + detail.decided_by + ".";
     const std::string when = definition_.when ? definition_.when->source() : "";
-    if (task_.state == TaskState::kSkipped) {
+    if (task_.state == TaskState::kSkipped && definition_.compensates &&
+        !(run_.rollback && definition_.when)) {
+      const std::string& undone = run_.definition().tasks[*definition_.compensates].id;
+      add("compensation", "It undoes " + undone + " in a rollback, and no rollback came to it.",
+          {{"compensates", text(undone)}});
+    } else if (task_.state == TaskState::kSkipped) {
       add("skipped", "Its condition `" + when + "` was false.", {{"when", text(when)}});
     } else if (task_.state == TaskState::kFailed) {
       add("failed",

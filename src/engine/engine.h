@@ -109,6 +109,7 @@ class Engine final : private KernelListener {
   [[nodiscard]] EventHub& events() { return events_; }
   [[nodiscard]] Projector& projector() { return projector_; }
   [[nodiscard]] storage::History& history() { return history_; }
+  [[nodiscard]] Zones& zones() { return kernel_.zones(); }
   [[nodiscard]] EngineCounters counters() const;
   // The reason why nothing is accepted any more; the process should exit with its code.
   [[nodiscard]] std::optional<Error> failure() const;

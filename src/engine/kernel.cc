@@ -4,6 +4,7 @@
 
 #include "core/apply.h"
 #include "core/snapshot.h"
+#include "engine/schedule_planner.h"
 
 namespace ez::engine {
 namespace {
@@ -21,6 +22,7 @@ Kernel::Kernel(KernelOptions options, log::Log& log, Clock& clock, Random& rando
       clock_(clock),
       random_(random),
       listener_(listener),
+      zones_(clock),
       liveness_(options.agent_timeout_ms) {}
 
 Kernel::~Kernel() = default;
@@ -41,6 +43,7 @@ void Kernel::step(std::chrono::microseconds wait) {
   if (failure_) return;
   if (leading_) {
     fire_timers();
+    plan_schedules();
     expire();
     dispatch();
     append_proposals();
@@ -61,6 +64,7 @@ std::chrono::microseconds Kernel::idle_time() const {
     if (!state_.timers.empty()) {
       wait_us = std::min(wait_us, (state_.timers.begin()->due_ms - clock_.now_ms()) * 1000);
     }
+    if (!state_.unplanned.empty() && !plan_outstanding_) wait_us = 0;
     if (const std::int64_t due = liveness_.next_due_us(); due != INT64_MAX)
       wait_us = std::min(wait_us, due - now_us);
     if (internal_hold_us_ > now_us) wait_us = std::max(wait_us, internal_hold_us_ - now_us);
@@ -167,6 +171,7 @@ void Kernel::committed(const log::Record& record) {
 
 void Kernel::note(const core::pb::Command& command) {
   const core::Reply& reply = effects_.reply;
+  counters_.runs_started += effects_.scheduled_starts;
   if (reply.error) return;
   if (command.has_start_run() && reply.created) {
     ++counters_.runs_started;
@@ -333,6 +338,17 @@ void Kernel::fire_timers() {
   tick_outstanding_ = true;
   propose(std::move(command), [this](const Result<core::Reply>& reply) {
     tick_outstanding_ = false;
+    if (!reply.ok()) hold_internal();
+  });
+}
+
+void Kernel::plan_schedules() {
+  if (plan_outstanding_ || state_.unplanned.empty() || !may_propose_internal()) return;
+  core::pb::Command command;
+  *command.mutable_plan_schedules() = plan_due_schedules(state_, zones_, clock_.now_ms(), random_);
+  plan_outstanding_ = true;
+  propose(std::move(command), [this](const Result<core::Reply>& reply) {
+    plan_outstanding_ = false;
     if (!reply.ok()) hold_internal();
   });
 }

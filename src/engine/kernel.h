@@ -29,6 +29,7 @@
 #include "core/state.h"
 #include "engine/dispatcher.h"
 #include "engine/liveness.h"
+#include "engine/zones.h"
 #include "log/log.h"
 
 namespace ez::engine {
@@ -133,6 +134,8 @@ class Kernel final : public log::LogListener {
   [[nodiscard]] std::size_t pending() const { return queue_.size() + in_flight_; }
   [[nodiscard]] std::size_t waiting_demands() const { return dispatcher_.size(); }
   [[nodiscard]] log::Log& log() { return log_; }
+  // Thread-safe, unlike everything else here.
+  [[nodiscard]] Zones& zones() { return zones_; }
   // Ends leadership for a clean stop: what was proposed is answered first.
   [[nodiscard]] Status seal();
 
@@ -152,6 +155,7 @@ class Kernel final : public log::LogListener {
   void note(const core::pb::Command& command);
   void dispatch();
   void fire_timers();
+  void plan_schedules();
   void expire();
   [[nodiscard]] bool may_propose_internal();
   void hold_internal();
@@ -165,6 +169,7 @@ class Kernel final : public log::LogListener {
 
   core::State state_;
   core::Effects effects_;
+  Zones zones_;
   Dispatcher dispatcher_;
   Liveness liveness_;
   std::deque<Proposal> queue_;
@@ -174,6 +179,7 @@ class Kernel final : public log::LogListener {
   Epoch epoch_;
   bool leading_ = false;
   bool tick_outstanding_ = false;
+  bool plan_outstanding_ = false;
   bool expiry_outstanding_ = false;
   bool snapshot_running_ = false;
   std::int64_t internal_hold_us_ = 0;

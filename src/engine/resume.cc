@@ -25,14 +25,16 @@ core::pb::StartRun new_run(const core::Run& run, const Kept& keep) {
   command.set_resumed_from(run.id.value);
   std::string base = run.base;
   std::uint64_t base_index = 0;
-  for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
+  // What was rolled back is undone: the new run begins at the beginning.
+  const std::uint32_t tasks = run.rollback ? 0 : run.tasks.size();
+  for (std::uint32_t i = 0; i < tasks; ++i) {
     const core::Task& task = run.tasks[i];
     const orchestration::Task& definition = run.definition_of(task);
     const bool group = definition.for_each && task.instance == core::kNoInstance;
     const bool kept = task.state == core::TaskState::kSucceeded || task.state == core::TaskState::kSkipped ||
                       (task.state == core::TaskState::kFailed &&
                        definition.on_failure == orchestration::OnFailure::kContinue);
-    if (!kept || task.done_index > keep.up_to) continue;
+    if (!kept || task.done_index > keep.up_to || definition.compensates) continue;
     if (!keep.again.empty() && keep.again[task.definition]) continue;
     if (!keep.keys.empty() && keep.keys.contains(run.key_of(task))) continue;
     // The branch starts at the last merge that is kept; merges are complete in the order of their commits.
@@ -70,6 +72,11 @@ Result<core::pb::StartRun> resume_command(const core::Run& run, const std::strin
                  "Start a new run, or name a checkpoint to restart from.");
   }
   Kept keep;
+  if (run.rollback && !checkpoint.empty()) {
+    return Error(Code::WrongState,
+                 to_text(run.id) + " was rolled back: there is no checkpoint to restart from",
+                 "Start it from the beginning with `ez retry RUN`.");
+  }
   if (!checkpoint.empty()) {
     const std::uint32_t index = run.find(checkpoint);
     if (index == UINT32_MAX || !run.definition_of(run.tasks[index]).checkpoint ||
@@ -85,6 +92,10 @@ Result<core::pb::StartRun> restart_command(const core::Run& run, const std::vect
                                            bool redo) {
   if (!core::is_terminal(run.state)) {
     return Error(Code::WrongState, to_text(run.id) + " is still live", "Retry its tasks one by one.");
+  }
+  if (run.rollback) {
+    return Error(Code::WrongState, to_text(run.id) + " was rolled back: nothing of it can be kept",
+                 "Start it from the beginning with `ez retry RUN`.");
   }
   Kept keep;
   keep.again.resize(run.definition().tasks.size());

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "base/json.h"
+#include "orchestration/compensation.h"
 #include "orchestration/dag.h"
 #include "orchestration/parse.h"
 #include "orchestration/text.h"
@@ -173,6 +174,7 @@ void write_task(std::string& out, const Task& task, Tables& tables) {
     if (task.wait->timeout_ms != 0) w.number("timeout_ms", task.wait->timeout_ms);
   }
   if (!task.output_schema.is_null()) append_json(o.key("output_schema"), task.output_schema);
+  if (task.compensate) o.number("compensate", *task.compensate);
 }
 
 void write_tables(ObjectWriter& o, std::string& out, const Tables& tables) {
@@ -307,6 +309,7 @@ class CanonicalReader {
       if (id_of(workflow->by_id[i - 1]) == id_of(workflow->by_id[i])) return wrong("id");
     }
     if (topological_order(workflow->tasks).size() != workflow->tasks.size()) return wrong("dependencies");
+    if (!link_compensations(*workflow).empty()) return wrong("compensate");
     link_tasks(workflow->tasks);
     return std::shared_ptr<const Workflow>(std::move(workflow));
   }
@@ -484,7 +487,7 @@ class CanonicalReader {
     }
     out.retry = entry(retries_, item, "retry");
     out.timeout = entry(timeouts_, item, "timeout");
-    out.on_failure = word(text(item, "on_failure"), "on_failure", OnFailure::kContinue);
+    out.on_failure = word(text(item, "on_failure"), "on_failure", OnFailure::kRollback);
     out.checkpoint = boolean(item, "checkpoint");
     if (item.find("priority") != nullptr) out.priority = priority(text(item, "priority"));
     out.sandbox = entry(sandboxes_, item, "sandbox");
@@ -493,6 +496,8 @@ class CanonicalReader {
     }
     if (item.find("budget_microusd") != nullptr)
       out.budget_microusd = number<std::int64_t>(item, "budget_microusd", kMaxMoneyMicrousd);
+    if (item.find("compensate") != nullptr)
+      out.compensate = number<std::uint32_t>(item, "compensate", static_cast<std::int64_t>(kMaxTasks));
     if (const Value* schema = item.find("output_schema")) out.output_schema = *schema;
     if (const Value* wait = item.find("wait")) out.wait = a_wait(*wait);
     if (const Value* child = item.find("workflow")) {

@@ -107,11 +107,14 @@ void link_tasks(std::vector<Task>& tasks) {
   for (std::uint32_t i = 0; i < tasks.size(); ++i) {
     tasks[i].dependents.assign(dependents.list.begin() + dependents.begin[i],
                                dependents.list.begin() + dependents.begin[i + 1]);
+    // A compensation waits for a rollback, not for its dependency.
+    std::erase_if(tasks[i].dependents, [&](std::uint32_t d) { return tasks[d].compensates.has_value(); });
     tasks[i].depth_below = 0;
   }
   const std::vector<std::uint32_t> order = topological_order(tasks);
   EZ_CHECK(order.size() == tasks.size(), "link_tasks of tasks with a cycle");
   for (auto task = order.rbegin(); task != order.rend(); ++task) {
+    if (tasks[*task].compensates) continue;
     for (const std::uint32_t dependency : tasks[*task].dependencies) {
       tasks[dependency].depth_below = std::max(tasks[dependency].depth_below, tasks[*task].depth_below + 1);
     }

@@ -3,6 +3,7 @@
 #include <array>
 #include <string>
 
+#include "orchestration/compensation.h"
 #include "orchestration/decoder.h"
 #include "orchestration/text.h"
 
@@ -11,32 +12,35 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 
-constexpr std::array<std::string_view, 23> kTaskKeys{
-    "id",        "name",        "dependencies", "when",    "for_each",     "max_parallel",
-    "agent",     "run",         "prompt",       "env",     "verify",       "workspace",
-    "artifacts", "concurrency", "retry",        "timeout", "on_failure",   "checkpoint",
-    "priority",  "sandbox",     "budget",       "rate",    "output_schema"};
-constexpr std::array<std::string_view, 26> kAllTaskKeys = [] {
-  std::array<std::string_view, 26> keys{};
+constexpr std::array<std::string_view, 24> kTaskKeys{
+    "id",        "name",        "dependencies", "when",    "for_each",      "max_parallel",
+    "agent",     "run",         "prompt",       "env",     "verify",        "workspace",
+    "artifacts", "concurrency", "retry",        "timeout", "on_failure",    "checkpoint",
+    "priority",  "sandbox",     "budget",       "rate",    "output_schema", "compensate"};
+constexpr std::array<std::string_view, 27> kAllTaskKeys = [] {
+  std::array<std::string_view, 27> keys{};
   std::copy(kTaskKeys.begin(), kTaskKeys.end(), keys.begin());
-  keys[23] = "approval";
-  keys[24] = "wait";
-  keys[25] = "workflow";
+  keys[24] = "approval";
+  keys[25] = "wait";
+  keys[26] = "workflow";
   return keys;
 }();
 // What a task that only waits for a person has no use for.
-constexpr std::array<std::string_view, 14> kRunOnlyKeys{
-    "for_each",    "max_parallel", "agent",    "env",     "verify", "workspace", "artifacts",
-    "concurrency", "retry",        "priority", "sandbox", "budget", "rate",      "output_schema"};
+constexpr std::array<std::string_view, 15> kRunOnlyKeys{
+    "for_each", "max_parallel", "agent",   "env",    "verify", "workspace",     "artifacts", "concurrency",
+    "retry",    "priority",     "sandbox", "budget", "rate",   "output_schema", "compensate"};
 // What a task that waits for time or a signal has no use for.
-constexpr std::array<std::string_view, 18> kNoWaitKeys{
-    "run",   "prompt",   "approval",  "workflow",  "max_parallel", "agent",
-    "env",   "verify",   "workspace", "artifacts", "timeout",      "concurrency",
-    "retry", "priority", "sandbox",   "budget",    "rate",         "output_schema"};
+constexpr std::array<std::string_view, 19> kNoWaitKeys{
+    "run",     "prompt",    "approval",  "workflow",      "max_parallel", "agent", "env",
+    "verify",  "workspace", "artifacts", "timeout",       "concurrency",  "retry", "priority",
+    "sandbox", "budget",    "rate",      "output_schema", "compensate"};
 // What a task that starts another workflow has no use for.
 constexpr std::array<std::string_view, 10> kNoChildKeys{"run",     "prompt",       "agent",     "env",
                                                         "verify",  "workspace",    "artifacts", "concurrency",
                                                         "sandbox", "output_schema"};
+// Of a compensation that stands inside its task.
+constexpr std::array<std::string_view, 10> kCompensateKeys{
+    "name", "run", "prompt", "env", "agent", "retry", "timeout", "sandbox", "when", "workspace"};
 constexpr std::array<std::string_view, 5> kDefaultsKeys{"retry", "timeout", "sandbox", "agent", "on_failure"};
 constexpr std::array<std::string_view, 5> kRetryKeys{"max_attempts", "backoff", "max_backoff", "multiplier",
                                                      "jitter"};
@@ -48,7 +52,7 @@ constexpr std::array<std::string_view, 5> kAgentKeys{"type", "capabilities", "mo
                                                      "max_tokens"};
 constexpr std::array<std::string_view, 1> kTaskBudgetKeys{"cost_usd"};
 constexpr std::array<std::string_view, 2> kApprovalKeys{"role", "message"};
-constexpr std::array<std::string_view, 3> kPolicies{"pause", "fail", "continue"};
+constexpr std::array<std::string_view, 4> kPolicies{"pause", "fail", "continue", "rollback"};
 constexpr std::array<std::string_view, 3> kModes{"none", "read", "write"};
 constexpr std::array<std::string_view, 5> kPriorities{"critical", "high", "normal", "low", "deferred"};
 
@@ -140,13 +144,7 @@ void read_agent(Decoder& decoder, const Fields& fields, AgentNeed& out) {
                          out.capabilities.end());
 }
 
-void read_policy(Decoder& decoder, const Fields& fields, OnFailure& out) {
-  const auto node = fields.get("on_failure");
-  if (node && decoder.tree.text(*node) == "rollback") {
-    decoder.error(*node, "`on_failure: rollback` is not available in this version",
-                  "Write pause, fail or continue.");
-    return;
-  }
+void read_policy(const Fields& fields, OnFailure& out) {
   if (const auto word = fields.read_word("on_failure", kPolicies)) out = static_cast<OnFailure>(*word);
 }
 
@@ -155,7 +153,7 @@ void read_settings(Decoder& decoder, const Fields& fields, Settings& out) {
   read_timeout(decoder, fields, out.values.timeout);
   read_sandbox(decoder, fields, out.values.sandbox);
   read_agent(decoder, fields, out.values.agent);
-  read_policy(decoder, fields, out.values.on_failure);
+  read_policy(fields, out.values.on_failure);
 }
 
 class TaskReader {
@@ -167,11 +165,22 @@ class TaskReader {
         fields_(decoder, node, "a task", kAllTaskKeys),
         index_(index),
         settings_(defaults) {}
+  // A compensation inside its task, whose id is made for it.
+  TaskReader(Decoder& decoder, const Workflow& workflow, NodeId node, std::uint32_t index,
+             const Settings& defaults, std::string id)
+      : decoder_(decoder),
+        workflow_(workflow),
+        fields_(decoder, node, "`compensate`", kCompensateKeys),
+        index_(index),
+        settings_(defaults),
+        given_id_(std::move(id)) {}
 
   Task read() {
     Task& task = settings_.values;
-    fields_.read_name("id", task.id);
-    if (!fields_.get("id")) decoder_.error(fields_.node(), "the task has no `id`", "Write `- id: build`.");
+    task.id = given_id_;
+    if (given_id_.empty()) fields_.read_name("id", task.id);
+    if (given_id_.empty() && !fields_.get("id"))
+      decoder_.error(fields_.node(), "the task has no `id`", "Write `- id: build`.");
     task.name = task.id;
     fields_.read_text("name", task.name, 200);
     const bool has_item = fields_.get("for_each").has_value();
@@ -241,7 +250,7 @@ class TaskReader {
     task.sandbox = plain.sandbox;
     task.agent = plain.agent;
     task.timeout = plain.timeout;
-    read_policy(decoder_, fields_, task.on_failure);
+    read_policy(fields_, task.on_failure);
     read_timeout(decoder_, fields_, task.timeout);
     const auto timeout = fields_.get("timeout");
     if (!timeout) return;
@@ -470,6 +479,7 @@ class TaskReader {
   Fields fields_;
   std::uint32_t index_;
   Settings settings_;
+  std::string given_id_;
 };
 
 // Resolves ids to indexes; reports repeated and unknown ones. False when something was wrong.
@@ -547,7 +557,17 @@ bool decode_tasks(Decoder& decoder, NodeId list, std::optional<NodeId> defaults,
                       std::to_string(tree.position(*first).line),
                   "Give each task an id of its own.");
   }
-  return read_dependencies(decoder, nodes, workflow);
+  bool complete = read_dependencies(decoder, nodes, workflow);
+  const std::size_t before = decoder.diagnostics.size();
+  decode_compensations(decoder, nodes, workflow,
+                       [&](NodeId node, std::uint32_t index, const std::string& id) {
+                         return TaskReader(decoder, workflow, node, index, settings, id).read();
+                       });
+  complete = complete && decoder.diagnostics.size() == before && link_compensations(workflow).empty();
+  for (auto i = static_cast<std::uint32_t>(workflow.by_id.size()); i < workflow.tasks.size(); ++i)
+    workflow.by_id.push_back(i);
+  std::sort(workflow.by_id.begin(), workflow.by_id.end(), by_id);
+  return complete;
 }
 
 }  // namespace ez::orchestration

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <span>
@@ -117,6 +118,11 @@ class Fields {
 [[nodiscard]] std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates);
 // A text of the file for a message: in backquotes, shortened, control characters replaced.
 [[nodiscard]] std::string quoted(std::string_view text);
+
+// decode_compensation.cc. Compensations that stand inside their task are appended to the workflow's tasks.
+using InlineTaskReader = std::function<Task(NodeId, std::uint32_t index, const std::string& id)>;
+void decode_compensations(Decoder& decoder, const std::vector<NodeId>& nodes, Workflow& workflow,
+                          const InlineTaskReader& read_inline);
 
 // decode_flow.cc.
 [[nodiscard]] std::optional<Concurrency> read_concurrency(Decoder& decoder, const Fields& fields,

@@ -9,7 +9,7 @@ namespace ez::orchestration {
 namespace {
 
 constexpr std::array<std::string_view, 5> kPriorities{"critical", "high", "normal", "low", "deferred"};
-constexpr std::array<std::string_view, 3> kPolicies{"pause", "fail", "continue"};
+constexpr std::array<std::string_view, 4> kPolicies{"pause", "fail", "continue", "rollback"};
 constexpr std::array<std::string_view, 2> kWhenExceeded{"pause", "fail"};
 constexpr std::array<std::string_view, 4> kWhenFull{"wait", "cancel_oldest", "cancel_newest", "reject"};
 constexpr std::array<std::string_view, 3> kModes{"none", "read", "write"};

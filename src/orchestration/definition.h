@@ -29,7 +29,7 @@ inline constexpr std::size_t kMaxOutputSchemaBytes = 64 * 1024;  // as compact J
 
 enum class InputType : std::uint8_t { kString, kInt, kNumber, kBool, kList, kMap, kGit };
 enum class Priority : std::uint8_t { kCritical, kHigh, kNormal, kLow, kDeferred };
-enum class OnFailure : std::uint8_t { kPause, kFail, kContinue };
+enum class OnFailure : std::uint8_t { kPause, kFail, kContinue, kRollback };
 // What a run does when its money does not suffice for what it has to do next.
 enum class WhenExceeded : std::uint8_t { kPause, kFail };
 // What happens to a task (or a run) that finds its concurrency key full.
@@ -146,6 +146,10 @@ struct Task {
   std::optional<Wait> wait;                     // then it has no run and no prompt
   std::optional<SubWorkflow> workflow;          // likewise
   Value output_schema;                          // JSON Schema of what a model has to give; null: none
+  // What undoes it, an index into Workflow::tasks. That task has `compensates` and depends on this one; it is
+  // nobody's dependent and runs in a rollback only.
+  std::optional<std::uint32_t> compensate;
+  std::optional<std::uint32_t> compensates;
 
   // Only waits for a person: no agent is needed.
   [[nodiscard]] bool is_approval_only() const { return approval.has_value() && !run && !prompt && !workflow; }
@@ -184,6 +188,7 @@ struct Workflow {
   NamedExpressions outputs;                // evaluated when a run has succeeded
   NamedExpressions queries;                // evaluated when somebody asks
   std::vector<Task> tasks;
+  bool rolls_back = false;  // computed: a task says on_failure: rollback
 
   // Index of the task with that id, or nullopt. O(log n).
   [[nodiscard]] std::optional<std::uint32_t> find_task(std::string_view id) const;

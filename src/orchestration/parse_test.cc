@@ -313,7 +313,7 @@ TEST(ParseWorkflow, DamagedCanonicalFormsAreRefused) {
            {"\"id\":\"build\"", "\"id\":\"review\""},
            {"\"retry\":1", "\"retry\":77"},
            {"${{ item }}", "${{ item"},
-           {"\"on_failure\":\"pause\"", "\"on_failure\":\"rollback\""},
+           {"\"on_failure\":\"pause\"", "\"on_failure\":\"rewind\""},
            {"\"name\":\"repository-checkup\"", "\"name\":\"\""}}) {
     std::string bad = good;
     const std::size_t at = bad.find(from);

@@ -9,7 +9,8 @@
 namespace ez::orchestration {
 namespace {
 
-constexpr std::array<std::string_view, 5> kRunFields{"id", "workflow", "version", "namespace", "created_at"};
+constexpr std::array<std::string_view, 6> kRunFields{"id",        "workflow",   "version",
+                                                     "namespace", "created_at", "scheduled_at"};
 constexpr std::array<std::string_view, 8> kTaskFields{"state", "output",    "outputs",   "attempt",
                                                       "error", "artifacts", "instances", "finished"};
 constexpr std::array<std::string_view, 5> kVariables{"inputs", "tasks", "run", "item", "index"};
@@ -195,7 +196,7 @@ void Decoder::check_path(const std::vector<std::string>& path, const std::string
   if (root == "run" && !contains(kRunFields, path[1])) {
     error_in(node, offset_in(path[1]),
              "a run has no field " + quoted(path[1]) + did_you_mean(path[1], kRunFields),
-             "Fields of a run are id, workflow, version, namespace and created_at.");
+             "Fields of a run are id, workflow, version, namespace, created_at and scheduled_at.");
   }
 }
 

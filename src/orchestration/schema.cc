@@ -223,8 +223,15 @@ std::string_view workflow_json_schema() {
    "enum": ["critical", "high", "normal", "low", "deferred"]
   },
   "on_failure": {
-   "enum": ["pause", "fail", "continue"],
+   "enum": ["pause", "fail", "continue", "rollback"],
    "default": "pause"
+  },
+  "compensation": {
+   "type": [
+    "string",
+    "object"
+   ],
+   "description": "What undoes it in a rollback: the id of another task, or run or prompt with settings."
   },
   "retry": {
    "type": "object",
@@ -446,6 +453,9 @@ std::string_view workflow_json_schema() {
     },
     "on_failure": {
      "$ref": "#/$defs/on_failure"
+    },
+    "compensate": {
+     "$ref": "#/$defs/compensation"
     },
     "checkpoint": {
      "type": "boolean",

@@ -61,6 +61,10 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     sum.signals += world.tally().signals;
     sum.timers += world.tally().timers;
     sum.children += world.tally().children;
+    sum.ticks += world.tally().ticks;
+    sum.missed += world.tally().missed;
+    sum.migrated += world.tally().migrated;
+    sum.rolled_back += world.tally().rolled_back;
   }
   std::printf(
       "%llu seeds: %llu runs finished, %llu crashes, %llu changes of leader, %llu snapshots, %llu stale and "
@@ -94,6 +98,10 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     EXPECT_GT(sum.signals, count / 10);
     EXPECT_GT(sum.timers, count / 4);
     EXPECT_GT(sum.children, count / 2);
+    EXPECT_GT(sum.ticks, count / 2);
+    EXPECT_GT(sum.missed, count / 20);
+    EXPECT_GT(sum.migrated, count / 20);
+    EXPECT_GT(sum.rolled_back, count / 20);
   }
 }
 

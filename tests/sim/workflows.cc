@@ -42,11 +42,13 @@ std::string random_child(SeededRandom& random, const std::string& own, int numbe
 }
 
 std::string random_policy(SeededRandom& random) {
-  switch (random.below(4)) {
+  switch (random.below(5)) {
     case 0:
       return "    on_failure: fail\n";
     case 1:
       return "    on_failure: continue\n";
+    case 2:
+      return "    on_failure: rollback\n";
     default:
       return "";
   }
@@ -133,6 +135,7 @@ std::string random_workflow(SeededRandom& random, int number, const std::vector<
       if (random.chance(1, 3)) text += ", schedule_to_close: 5m";
       text += "}\n";
     }
+    if (random.chance(1, 4)) text += "    compensate: {run: undo, retry: {max_attempts: 2, backoff: 2s}}\n";
     text += random_policy(random);
     if (random.chance(1, 5)) text += "    checkpoint: true\n";
     if (repository && random.chance(1, 3)) text += "    workspace: read\n";

@@ -75,6 +75,7 @@ void World::finished(const Cow<core::Run>& run, LogIndex) {
   ++tally_.finished;
   check_signals(*run);
   check_children(*run);
+  if (run->rollback) ++tally_.rolled_back;
 }
 
 void World::leadership(Epoch, bool leading) {
@@ -275,8 +276,10 @@ void World::act() {
       break;
     case 3:
       if (random_.chance(1, 2)) decide(false);
+      if (random_.chance(1, 8)) migrate();
       break;
     case 4:
+      if (random_.chance(1, 8)) act_on_schedules();
       clock_.advance(static_cast<std::int64_t>(random_.below(3'000)));
       break;
     case 5:
@@ -303,7 +306,11 @@ std::string World::check_limits() {
   kernel_->state().each_run([&](const Cow<core::Run>& run) {
     if (!run->concurrency_key.empty()) {
       const std::string key = run->workflow->namespace_name + "/runs/" + run->concurrency_key;
-      const bool begun = run->counts[static_cast<int>(core::TaskState::kWaiting)] < run->tasks.size();
+      bool begun = false;
+      for (std::uint32_t i = 0; i < run->tasks.size(); ++i) {
+        begun = begun || (run->tasks[i].state != core::TaskState::kWaiting &&
+                          !run->definition_of(run->tasks[i]).compensates);
+      }
       if (begun && !run->admitted) broken_ = to_text(run->id) + " has begun without its place";
       if (run->admitted) ++held[key];
       if (run->state == core::RunState::kQueued) ++tally_.queued;
@@ -381,6 +388,7 @@ std::string World::check() {
   if (!findings.empty()) return findings[0];
   if (auto found = check_limits(); !found.empty()) return found;
   if (auto found = check_namespaces(); !found.empty()) return found;
+  if (auto found = check_schedules(); !found.empty()) return found;
   return check_shares();
 }
 
@@ -413,6 +421,7 @@ std::string World::peace() {
     if (i % 7 == 0) decide(true);
     if (i % 13 == 0) resume_all();
     if (i % 9 == 0) answer_waits();
+    if (i % 11 == 0) end_schedules();
     if (i % 5 == 0) clock_.advance(static_cast<std::int64_t>(200 + random_.below(2'000)));
     if (i % 11 == 0) raise_budgets();
     agent_turn(agents_[static_cast<std::size_t>(i) % agents_.size()], true);
@@ -421,7 +430,7 @@ std::string World::peace() {
       if (auto found = check(); !found.empty()) return "peace " + std::to_string(i) + ": " + found;
     }
     if (!unanswered && kernel_->leading() && kernel_->state().live_runs == 0 &&
-        kernel_->state().leases.empty() && kernel_->pending() == 0) {
+        kernel_->state().leases.empty() && kernel_->state().schedules.empty() && kernel_->pending() == 0) {
       for (const ClientRun& run : runs_) {
         if (run.id && !finished_.contains(*run.id))
           return "acknowledged " + to_text(*run.id) + " is neither live nor finished";

@@ -78,6 +78,7 @@ class World final : public engine::KernelListener {
                   duplicate = 0, expired = 0, unknown = 0, merges = 0, decisions = 0, restarts = 0,
                   limited = 0, pauses = 0, queued = 0, repeated = 0, slow = 0, full = 0, shares = 0;
     std::uint64_t signals = 0, timers = 0, children = 0;
+    std::uint64_t ticks = 0, missed = 0, migrated = 0, rolled_back = 0;
   };
   [[nodiscard]] const Tally& tally() const { return tally_; }
 
@@ -107,6 +108,11 @@ class World final : public engine::KernelListener {
   void raise_budgets();
   void set_pause(bool paused);
   void resume_all();
+  void register_next_version();
+  void migrate();
+  void set_schedule(const std::string& name, const std::string& overlap);
+  void act_on_schedules();
+  void end_schedules();
   void disturb_log();
   void repeat_record();
   void decide(bool kindly);
@@ -117,6 +123,7 @@ class World final : public engine::KernelListener {
   void send_result(SimAgent& agent, const core::pb::ReportResult& result, bool kind);
   [[nodiscard]] std::string check();
   [[nodiscard]] std::string check_limits();
+  [[nodiscard]] std::string check_schedules();
   [[nodiscard]] std::string check_replica();
   [[nodiscard]] std::string check_shares();
   [[nodiscard]] std::string check_namespaces();
@@ -136,9 +143,9 @@ class World final : public engine::KernelListener {
   std::map<RunId, std::string> finished_;  // id → encoded record; the same after every replay
   std::map<std::string, int> accepted_;    // "run/task" → accepted successful executions
   std::set<std::uint64_t> accepted_fences_;
-  std::vector<SimSignal> signals_;       // the payload of each is its number
+  std::vector<SimSignal> signals_;                                 // the payload of each is its number
   std::map<RunId, std::pair<core::RunState, std::string>> ended_;  // children, with their outputs
-  std::map<std::string, int> taken_;     // payloads by how many tasks of finished runs have them
+  std::map<std::string, int> taken_;             // payloads by how many tasks of finished runs have them
   std::map<std::string, core::Namespace> seen_;  // namespaces as they were at the last check
   LogIndex history_;
   Replica replica_;
@@ -148,6 +155,7 @@ class World final : public engine::KernelListener {
   std::string broken_;
   Tally tally_;
   bool faults_ = true;
+  bool clock_set_ = false;
 };
 
 // A workflow file with features drawn from `random`; the name is workflow-<number>.

@@ -31,6 +31,15 @@ namespace ez::cli {
 [[nodiscard]] Command artifacts_command();
 [[nodiscard]] Command namespace_list_command();
 [[nodiscard]] Command namespace_set_command();
+[[nodiscard]] Command migrate_command();
+[[nodiscard]] Command schedule_set_command();
+[[nodiscard]] Command schedule_list_command();
+[[nodiscard]] Command schedule_show_command();
+[[nodiscard]] Command schedule_pause_command();
+[[nodiscard]] Command schedule_resume_command();
+[[nodiscard]] Command schedule_trigger_command();
+[[nodiscard]] Command schedule_backfill_command();
+[[nodiscard]] Command schedule_delete_command();
 [[nodiscard]] Command agent_command();
 [[nodiscard]] Command agents_command();
 [[nodiscard]] Command doctor_command();

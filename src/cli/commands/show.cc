@@ -61,6 +61,19 @@ Result<int> run(Session& session, const Arguments& arguments) {
       session.out << ": " << printable(held->string_or("comment", ""));
     session.out << "\n";
   }
+  if (const Value* rollback = view.find("rollback"); rollback != nullptr && rollback->is_map()) {
+    const Value* tasks = rollback->find("tasks");
+    session.out << "rollback  " << rollback->string_or("state", "") << ", " << rollback->int_or("begun", 0)
+                << " of " << (tasks != nullptr && tasks->is_list() ? tasks->as_list().size() : 0)
+                << " compensations begun\n";
+  }
+  if (const Value* moves = view.find("migrations"); moves != nullptr && moves->is_list()) {
+    for (const Value& move : moves->as_list()) {
+      session.out << "moved  from version " << move.int_or("from", 0) << " to " << move.int_or("to", 0)
+                  << " by " << printable(move.string_or("by", "")) << ", " << move.string_or("at", "")
+                  << "\n";
+    }
+  }
   if (is_over(picture.state)) session.out << summary_text(picture, limits);
   return kExitOk;
 }

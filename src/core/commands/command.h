@@ -22,6 +22,11 @@ void apply_adjust_budget(Context& context, const pb::AdjustBudget& command);
 void apply_set_namespace(Context& context, const pb::SetNamespace& command);
 void apply_set_pause(Context& context, const pb::SetPause& command);
 void apply_send_signal(Context& context, const pb::SendSignal& command);
+void apply_set_schedule(Context& context, const pb::SetSchedule& command);
+void apply_control_schedule(Context& context, const pb::ControlSchedule& command);
+void apply_backfill_schedule(Context& context, const pb::BackfillSchedule& command);
+void apply_migrate_run(Context& context, const pb::MigrateRun& command);
+void apply_plan_schedules(Context& context, const pb::PlanSchedules& command);
 
 // The lease is over without a result: its task tries again (or ends), unless the lease was cancelled before.
 // `undelivered`: the agent never had the work, so it cannot have cost anything.

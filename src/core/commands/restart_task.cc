@@ -25,6 +25,10 @@ std::vector<std::uint32_t> again(const Run& run, std::uint32_t chosen, bool redo
 
 std::optional<Error> check(const Run& run, const std::vector<std::uint32_t>& tasks) {
   const Task& chosen = run.tasks[tasks[0]];
+  if (run.rollback || run.definition_of(chosen).compensates) {
+    return Error(Code::WrongState, run.rollback ? to_text(run.id) + " is rolled back"
+                                                : "task " + run.key_of(chosen) + " is a compensation");
+  }
   if (!run.admitted) {
     return Error(Code::WrongState, to_text(run.id) + " has not begun: it waits for its concurrency key");
   }

@@ -1,8 +1,8 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "core/commands/command.h"
-#include "core/start.h"
 #include "core/ready.h"
+#include "core/start.h"
 #include "core/variables.h"
 #include "orchestration/parse.h"
 
@@ -79,6 +79,8 @@ Status prepare(Context& context, const pb::StartRun& command, Run& run) {
     run.priority = static_cast<orchestration::Priority>(command.priority() - 1);
   run.principal = command.principal();
   run.resumed_from = RunId{command.resumed_from()};
+  run.schedule = command.schedule();
+  run.schedule_ms = command.schedule_ms();
   if (!command.resume_base().empty()) run.base = command.resume_base();
   return admit(context.state, run);
 }
@@ -129,10 +131,15 @@ void launch_run(Context& context, Run draft, std::int64_t deadline_ms) {
     Task task;
     task.definition = i;
     task.missing = static_cast<std::uint32_t>(tasks[i].dependencies.size());
+    if (tasks[i].compensates) {
+      // Skipped, unless a rollback comes to it.
+      task.state = TaskState::kSkipped;
+      task.missing = 0;
+    }
+    ++draft.counts[static_cast<int>(task.state)];
     draft.tasks.add(std::move(task));
   }
-  draft.open = static_cast<std::uint32_t>(tasks.size());
-  draft.counts[static_cast<int>(TaskState::kWaiting)] = draft.open;
+  draft.open = draft.counts[static_cast<int>(TaskState::kWaiting)];
   state.add_run(Cow<Run>(std::move(draft)));
   Run& run = *state.write_run(id);
   if (deadline_ms != 0) {

@@ -1,6 +1,8 @@
 #include "core/budget.h"
 #include "core/commands/command.h"
 #include "core/pause.h"
+#include "core/rollback.h"
+#include "core/schedule.h"
 #include "core/waits.h"
 
 namespace ez::core {
@@ -64,11 +66,15 @@ void apply_tick(Context& context, const pb::Tick& command) {
   for (std::uint32_t fired = 0; fired < command.limit(); ++fired) {
     if (state.timers.empty() || state.timers.begin()->due_ms > context.now_ms) return;
     const TimerKey timer = *state.timers.begin();
+    if (timer.run == kScheduleTimer) {
+      fire_schedule(context, timer.task);
+      continue;
+    }
     Run* run = state.write_run(timer.run);
     EZ_CHECK(run != nullptr, "a timer belongs to a run that is gone");
     if (timer.task == kRunTimer) {
       state.set_timer(run->id, kRunTimer, run->deadline_ms, 0);
-      stop_run(context, *run, RunState::kFailed, {"TASK_TIMEOUT", "the deadline of the run has passed"});
+      fail_run(context, *run, {"TASK_TIMEOUT", "the deadline of the run has passed"});
     } else if (timer.task == kRunWarnTimer) {
       state.set_timer(run->id, kRunWarnTimer, run->warn_ms, 0);
       run->warned |= kDeadlineWarned;

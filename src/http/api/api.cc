@@ -28,6 +28,8 @@ void Api::add_routes(Router& router) {
   add_event_routes(router, context);
   add_log_routes(router, context);
   add_namespace_routes(router, context);
+  add_migrate_routes(router, context);
+  add_schedule_routes(router, context);
   add_pause_routes(router, context);
   add_why_routes(router, context);
   add_agent_routes(router, context);

@@ -143,6 +143,8 @@ void add_task_routes(Router& router, Context& context);
 void add_approval_routes(Router& router, Context& context);
 void add_why_routes(Router& router, Context& context);
 void add_pause_routes(Router& router, Context& context);
+void add_migrate_routes(Router& router, Context& context);
+void add_schedule_routes(Router& router, Context& context);
 void add_namespace_routes(Router& router, Context& context);
 void add_agent_routes(Router& router, Context& context);
 void add_work_routes(Router& router, Context& context);

@@ -109,6 +109,8 @@ class RunFollower final : public Follower {
   }
 
   Event run_event(const engine::HubEvent& change) {
+    // Its tasks are numbered anew: their names are learnt again when the next one changes.
+    if (change.event.notice == core::RunNotice::kMigrated) names_.clear();
     if (change.event.notice != core::RunNotice::kNone) {
       return {std::to_string(change.id), "notice",
               "{\"kind\":\"" + std::string(core::to_text(change.event.notice)) + "\",\"at\":\"" +
