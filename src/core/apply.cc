@@ -11,7 +11,7 @@ void apply(State& state, const pb::Command& command, LogIndex index, Effects& ef
   // Time inside the state never goes back, whatever the leaders' clocks do.
   state.now_ms = std::max(state.now_ms, command.now_ms());
   state.applied = index;
-  Context context{state, effects, state.now_ms, command.jitter_seed(), index, {}, {}, {}, {}};
+  Context context{state, effects, state.now_ms, command.jitter_seed(), index, {}, {}, {}, {}, {}};
   switch (command.body_case()) {
     case pb::Command::kRegisterWorkflow:
       apply_register_workflow(context, command.register_workflow());

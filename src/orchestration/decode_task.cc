@@ -275,7 +275,7 @@ class TaskReader {
     task.run.reset();
     task.prompt.reset();
     task.approval.reset();
-    read_policy(decoder_, fields_, task.on_failure);
+    read_policy(fields_, task.on_failure);
     read_for_each();
   }
 
@@ -294,7 +294,7 @@ class TaskReader {
     task.timeout.start_to_close_ms = 0;
     read_retry(decoder_, fields_, settings_);
     read_timeout(decoder_, fields_, task.timeout);
-    read_policy(decoder_, fields_, task.on_failure);
+    read_policy(fields_, task.on_failure);
     if (const auto timeout = fields_.get("timeout")) {
       for (const std::string_view key : {"schedule_to_start", "heartbeat"}) {
         if (const auto node = decoder_.tree.find(*timeout, key)) {
