@@ -15,19 +15,24 @@ struct Place {
   std::string key;
 };
 
-// The places that a task needs, in the order in which they are taken. The order is the same for all, and the
-// first kind is private to one group and the last to one run, whose holders wait for nothing but an agent:
-// waiting for one while holding those before it cannot lock up.
+// The places that a task needs, in the order in which they are taken. The order is the same for all, so that
+// waiting for one while holding those before it cannot lock up: who has the last one, a place under a key,
+// waits for nothing but an agent. A task that waits for a run of its own holds its reserve all the while, and
+// that run may need places under keys: where there are such tasks, the reserve comes before them. (Elsewhere
+// it comes last, as in the logs of earlier versions.)
 void places_of(const Run& run, const Task& task, Place (&places)[kMaxPlaces], int& count) {
   count = 0;
   const orchestration::Task& definition = run.definition_of(task);
   if (definition.max_parallel != 0 && task.instance != kNoInstance) {
     places[count++] = {kParallelBit, "p\n" + to_text(run.id) + "\n" + definition.id};
   }
+  const bool costs = needs_reserve(run, task);
+  const bool reserve_first = run.definition().starts_runs;
+  if (costs && reserve_first) places[count++] = {kBudgetBit, budget_key(run.id)};
   if (const std::string& key = task.get().concurrency_key; !key.empty()) {
     places[count++] = {kConcurrencyBit, "k\n" + run.workflow->namespace_name + "\n" + key};
   }
-  if (needs_reserve(run, task)) places[count++] = {kBudgetBit, budget_key(run.id)};
+  if (costs && !reserve_first) places[count++] = {kBudgetBit, budget_key(run.id)};
 }
 
 // Age of a holder: the moment at which it first could run does not change while it holds a place.

@@ -188,7 +188,8 @@ struct Workflow {
   NamedExpressions outputs;                // evaluated when a run has succeeded
   NamedExpressions queries;                // evaluated when somebody asks
   std::vector<Task> tasks;
-  bool rolls_back = false;  // computed: a task says on_failure: rollback
+  bool rolls_back = false;   // computed: a task says on_failure: rollback
+  bool starts_runs = false;  // computed: a task starts another workflow
 
   // Index of the task with that id, or nullopt. O(log n).
   [[nodiscard]] std::optional<std::uint32_t> find_task(std::string_view id) const;

@@ -1,6 +1,7 @@
 // Whether namespaces get their shares: counts, from the outside, what each namespace was served while both
 // always had work that the agents could do, and compares it with the weights. The bound is that of start-time
-// fair queueing: served / weight of two namespaces differs by at most one task of each.
+// fair queueing: served / weight of two namespaces differs by at most one task of each, and one that cannot
+// be seen.
 #pragma once
 
 #include <cstdint>

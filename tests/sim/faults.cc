@@ -30,7 +30,8 @@ void World::repeat_record() {
 std::string World::check_replica() { return replica_.catch_up(kernel_->state()); }
 
 std::string World::check_shares() {
-  const std::uint64_t disturbances = tally_.crashes + tally_.takeovers;
+  // A repeated assignment was not chosen by anybody now.
+  const std::uint64_t disturbances = tally_.crashes + tally_.takeovers + tally_.repeated;
   const bool disturbed = disturbances != disturbances_;
   disturbances_ = disturbances;
   bool steady = true;

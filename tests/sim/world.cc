@@ -426,6 +426,7 @@ std::string World::peace() {
     if (i % 11 == 0) raise_budgets();
     agent_turn(agents_[static_cast<std::size_t>(i) % agents_.size()], true);
     step();
+    if (auto found = check_shares(); !found.empty()) return "peace " + std::to_string(i) + ": " + found;
     if (i % 16 == 0) {
       if (auto found = check(); !found.empty()) return "peace " + std::to_string(i) + ": " + found;
     }

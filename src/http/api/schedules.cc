@@ -251,7 +251,9 @@ Result<std::vector<std::int64_t>> find_ticks(Context& context, const core::Sched
                  "a backfill goes from a time to a later one, and not into the future");
   }
   std::vector<std::int64_t> ticks;
-  for (std::int64_t at = *from - 1; const auto next = cadence.next_ms(at, *to - 1, *zone); at = *next) {
+  std::int64_t at = *from - 1;
+  while (const auto next = cadence.next_ms(at, *to - 1, *zone)) {
+    at = *next;
     if (ticks.size() == core::kMaxBacklog) {
       return Error(Code::InvalidArgument,
                    "there are more than " + std::to_string(core::kMaxBacklog) + " ticks in that time",
