@@ -29,6 +29,22 @@ bool same(const std::optional<orchestration::Rate>& a, const std::optional<orche
   return a->key.source() == b->key.source() && a->limit == b->limit && a->per_ms == b->per_ms;
 }
 
+bool same(const std::optional<orchestration::Wait>& a, const std::optional<orchestration::Wait>& b) {
+  if (!a || !b) return a.has_value() == b.has_value();
+  return a->for_ms == b->for_ms && source_of(a->until) == source_of(b->until) && a->signal == b->signal &&
+         a->timeout_ms == b->timeout_ms;
+}
+
+bool same(const std::optional<orchestration::SubWorkflow>& a,
+          const std::optional<orchestration::SubWorkflow>& b) {
+  if (!a || !b) return a.has_value() == b.has_value();
+  return a->name == b->name && a->version == b->version &&
+         std::equal(a->inputs.begin(), a->inputs.end(), b->inputs.begin(), b->inputs.end(),
+                    [](const auto& x, const auto& y) {
+                      return x.first == y.first && x.second.source() == y.second.source();
+                    });
+}
+
 // What is different about the work of a task that has begun; empty: nothing that matters.
 std::string difference(const Definition& a, const Definition& b) {
   if (source_of(a.run) != source_of(b.run)) return "run";
@@ -41,6 +57,8 @@ std::string difference(const Definition& a, const Definition& b) {
   if (!same(a.concurrency, b.concurrency)) return "concurrency";
   if (!same(a.rate, b.rate)) return "rate";
   if (a.budget_microusd != b.budget_microusd) return "budget";
+  if (!same(a.wait, b.wait)) return "wait";
+  if (!same(a.workflow, b.workflow)) return "workflow";
   if (a.approval.has_value() != b.approval.has_value() ||
       (a.approval && a.approval->role != b.approval->role))
     return "approval";

@@ -134,26 +134,23 @@ void activate(Context& context, Run& run, std::uint32_t index) {
   enqueue(context, run, index);
 }
 
-// What the run gives to those who asked for it. A run whose outputs cannot be told has failed.
-void give_outputs(Run& run) {
-  if (run.definition().outputs.empty()) return;
+// What the run gives to those who asked for it; an error when that cannot be told.
+TaskError give_outputs(Run& run) {
+  if (run.definition().outputs.empty()) return {};
   Value::Map map;
   for (const auto& [name, expression] : run.definition().outputs) {
     auto value = evaluate(run, nullptr, expression);
-    if (!value.ok()) {
-      run.state = RunState::kFailed;
-      run.error = {std::string(value.error().name()), "outputs." + name + ": " + value.error().message()};
-      return;
-    }
+    if (!value.ok())
+      return {std::string(value.error().name()), "outputs." + name + ": " + value.error().message()};
     map.emplace_back(name, std::move(value).value());
   }
-  run.outputs = to_json(Value(std::move(map)));
-  if (run.outputs.size() <= kMaxInlineBytes) return;
-  run.state = RunState::kFailed;
-  run.error = {"PAYLOAD_TOO_LARGE", "outputs: they have " + std::to_string(run.outputs.size()) +
-                                        " bytes; at most " + std::to_string(kMaxInlineBytes) +
-                                        " are allowed"};
-  run.outputs.clear();
+  std::string outputs = to_json(Value(std::move(map)));
+  if (outputs.size() > kMaxInlineBytes) {
+    return {"PAYLOAD_TOO_LARGE", "outputs: they have " + std::to_string(outputs.size()) +
+                                     " bytes; at most " + std::to_string(kMaxInlineBytes) + " are allowed"};
+  }
+  run.outputs = std::move(outputs);
+  return {};
 }
 
 TaskError key_is_full(const Task& task) {
@@ -250,8 +247,9 @@ void end_run(Context& context, Run& run) {
     if (task.state != TaskState::kCancelled) continue;
     return fail_run(context, run, {"TASK_CANCELLED", "task " + run.key_of(task) + " was cancelled"});
   }
+  if (TaskError error = give_outputs(run); !error.code.empty())
+    return fail_run(context, run, std::move(error));
   run.state = RunState::kSucceeded;
-  give_outputs(run);
 }
 
 }  // namespace

@@ -53,6 +53,7 @@ void begin_rollback(Context& context, Run& run, TaskError error) {
   // A pause ends here: who paused it did not mean that half of its work stays.
   run.state = RunState::kRunning;
   run.budget_paused = false;
+  run.paused_by_parent = false;
   context.state.set_timer(run.id, kRunTimer, run.deadline_ms, 0);
   context.state.set_timer(run.id, kRunWarnTimer, run.warn_ms, 0);
   Rollback rollback;
