@@ -27,8 +27,10 @@ constexpr std::array<std::string_view, 11> kAttemptKeys{"output",    "fail",    
                                                         "artifacts", "changed_files", "conflict"};
 constexpr std::array<std::string_view, 4> kDecisionKeys{"do", "after", "by", "comment"};
 constexpr std::array<std::string_view, 4> kDecisions{"approve", "reject", "retry", "cancel"};
-constexpr std::array<std::string_view, 6> kActionKeys{"at", "do", "task", "redo", "cost_usd", "extend"};
-constexpr std::array<std::string_view, 6> kActions{"pause", "resume", "cancel", "retry", "budget", "restart"};
+constexpr std::array<std::string_view, 8> kActionKeys{"at",       "do",     "task",   "redo",
+                                                      "cost_usd", "extend", "signal", "payload"};
+constexpr std::array<std::string_view, 7> kActions{"pause",  "resume",  "cancel", "retry",
+                                                   "budget", "restart", "signal"};
 constexpr std::array<std::string_view, 5> kPriorities{"critical", "high", "normal", "low", "deferred"};
 constexpr std::size_t kMaxAttempts = 1'000;  // scripted for one task
 constexpr std::size_t kMaxMessage = 4'096;
@@ -238,6 +240,11 @@ class TestReader : public Reader {
       keys.read_bool("redo", action.redo);
       if (word && (action.what == Action::What::kRestart) != keys.get("task").has_value())
         decoder_.error(node, "`do: restart` names a `task`, nothing else does");
+      keys.read_name("signal", action.signal);
+      if (const auto payload = keys.get("payload")) action.payload = to_json(tree_.to_value(*payload));
+      const bool signal = action.what == Action::What::kSignal;
+      if (word && (signal != keys.get("signal").has_value() || (!signal && keys.get("payload"))))
+        decoder_.error(node, "`do: signal` names a `signal` and may have a `payload`, nothing else does");
       test.actions.push_back(action);
     }
   }

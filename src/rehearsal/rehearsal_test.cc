@@ -136,6 +136,42 @@ TEST(Rehearsal, ConflictsRejectionsPausesAndRestarts) {
             "");
 }
 
+TEST(Rehearsal, WaitsSignalsAndOtherWorkflows) {
+  const auto parsed = orchestration::parse_workflow(
+      "name: w\ntasks:\n  - {id: cool, wait: {for: 10m}}\n"
+      "  - {id: review, dependencies: [cool], wait: {signal: reviewed, timeout: 1d}, on_failure: continue}\n"
+      "  - {id: parts, dependencies: [review], when: tasks.review.output.ok, for_each: '${{ [1, 2] }}',\n"
+      "     workflow: {name: other, inputs: {n: '${{ item }}'}}}\n"
+      "  - {id: last, dependencies: [parts], run: x,\n"
+      "     when: \"tasks.parts.state == 'skipped' || tasks.parts.outputs[1].n == 2\"}\n");
+  ASSERT_TRUE(parsed.ok()) << parsed.diagnostics[0].to_string();
+  const auto report = rehearse(*parsed.workflow, R"(tests:
+  - name: all goes well
+    tasks: {parts.0: {output: {n: 1}, takes: 1h}, parts.1: {output: {n: 2}}}
+    actions: [{at: 2h, do: signal, signal: reviewed, payload: {ok: true}}]
+    expect:
+      state: succeeded
+      takes: 3h
+      tasks: {cool: {ends_at: 10m}, review: {output: {ok: true}, ends_at: 2h}, last: succeeded}
+  - name: nobody says anything
+    expect: {state: failed, error: EXPRESSION_FAILED, takes: 1450m, tasks: {review: {error: TASK_TIMEOUT}}}
+  - name: it comes early and is kept
+    actions: [{at: 1m, do: signal, signal: reviewed, payload: {ok: false}}]
+    expect: {state: succeeded, takes: 10m, tasks: {parts: skipped}}
+  - name: nobody waits for that
+    actions: [{at: 1m, do: signal, signal: other}, {at: 2m, do: cancel}]
+    expect: {state: cancelled}
+)",
+                               "");
+  ASSERT_TRUE(report.ok()) << report.error().to_string();
+  std::string out;
+  for (const auto& mistake : report->mistakes) out += mistake.to_string() + "\n";
+  for (const TestReport& played : report->tests) {
+    for (const Mismatch& mismatch : played.mismatches) out += mismatch.what + "\n";
+  }
+  EXPECT_EQ(out, "it was refused: SIGNAL_NOT_FOUND: no task of w version 1 waits for a signal other\n");
+}
+
 TEST(Rehearsal, MismatchesNameTheirPlace) {
   EXPECT_EQ(mismatches(R"(
   - name: wrong
@@ -192,7 +228,7 @@ TEST(Rehearsal, AMistakeInTheTestFileIsNamed) {
   - name: t
     tasks: {biuld: {}, convert.x: {}, build.0: {}, build: {fail: X, output: 1}, convert: []}
     decisions: {release: aprove}
-    actions: [{do: cancel}, {at: 1h, do: restart}, {at: 1h, do: budget}]
+    actions: [{do: cancel}, {at: 1h, do: restart}, {at: 1h, do: budget}, {at: 1h, do: signal}]
     expect: {stat: failed, state: done, tasks: {build: finished}, takes: {at_least: 2s, at_most: 1s}}
   - name: t
   - expect: {}
@@ -204,7 +240,8 @@ more: 1
        {"3:13: the workflow has no task `biuld` (did you mean `build`?)", "no task `convert.x`",
         "no task `build.0`", "3:59: an attempt that fails", "the list has 0 entries",
         "4:26: a decision cannot be `aprove` (did you mean", "the action has no time",
-        "`do: restart` names a `task`", "`do: budget` adds", "unknown key `stat`", "cannot be `done`",
+        "`do: restart` names a `task`", "`do: budget` adds", "`do: signal` names",
+        "unknown key `stat`", "cannot be `done`",
         "no state `finished`", "`at_least` is more", "there is a test `t` already",
         "the test expects nothing", "the test has no `name`", "9:1: unknown key `more`"}) {
     EXPECT_THAT(all, HasSubstr(part));

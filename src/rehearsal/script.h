@@ -56,13 +56,15 @@ struct Decision {
 
 // Something that a person does to the run at a given time.
 struct Action {
-  enum class What : std::uint8_t { kPause, kResume, kCancel, kRetry, kBudget, kRestart };
+  enum class What : std::uint8_t { kPause, kResume, kCancel, kRetry, kBudget, kRestart, kSignal };
   std::int64_t at_ms = 0;  // since the run was started
   What what = What::kCancel;
   std::string task;               // kRestart
   bool redo = true;               // kRestart
   std::int64_t add_microusd = 0;  // kBudget
   std::int64_t extend_ms = 0;     // kBudget
+  std::string signal;             // kSignal: its name
+  std::string payload;            // kSignal: JSON; empty: null
   Place place;
 };
 
