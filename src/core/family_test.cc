@@ -276,6 +276,52 @@ TEST_F(FamilyTest, AChildThatCannotStartFailsTheTask) {
   EXPECT_EQ(world.state_of(run, "none"), kChild);
 }
 
+TEST_F(FamilyTest, AParentWaitsForTheRollbackOfItsChild) {
+  world.workflow(
+      "name: child\ntasks:\n  - {id: a, run: x, compensate: {run: y}}\n"
+      "  - {id: b, dependencies: [a], run: x, on_failure: rollback, retry: {max_attempts: 1}}\n");
+  world.workflow(
+      "name: parent\nbudget: {deadline: 1h}\ntasks:\n"
+      "  - {id: sub, workflow: {name: child}, retry: {max_attempts: 1}}\n");
+  const AgentId agent = world.agent("one");
+  const RunId run = world.start("parent");
+  const RunId child = child_of(run, "sub");
+  world.finish(agent, child, "a");
+  const auto lease = world.assign(agent, child, {"b"});
+  ASSERT_EQ(lease.size(), 1U);
+  world.control(run, pb::ControlRun::PAUSE);
+  EXPECT_EQ(world.run(child).state, RunState::kPaused);
+  world.report(lease[0], pb::ReportResult::FAILED);
+  // The rollback ends the pause of the child, and the parent's task waits for it.
+  EXPECT_EQ(world.state_of(child, "undo-a"), kReady);
+  world.control(run, pb::ControlRun::RESUME);
+  world.reread();
+  EXPECT_EQ(world.state_of(run, "sub"), kChild);
+  world.finish(agent, child, "undo-a");
+  EXPECT_EQ(world.run(child).state, RunState::kFailed);
+  EXPECT_EQ(world.state_of(run, "sub"), kPaused);
+  EXPECT_EQ(detail(run, "sub").error.code, "COMMAND_FAILED");
+}
+
+TEST_F(FamilyTest, AFailedParentUndoesWhatItsChildrenDid) {
+  world.workflow("name: child\ntasks:\n  - {id: a, run: x}\n");
+  world.workflow(
+      "name: parent\ntasks:\n  - {id: sub, workflow: {name: child}, compensate: undo}\n"
+      "  - {id: undo, workflow: {name: child}}\n  - {id: late, workflow: {name: child}}\n"
+      "  - {id: own, dependencies: [sub], run: x, on_failure: rollback, retry: {max_attempts: 1}}\n");
+  const AgentId agent = world.agent("one");
+  const RunId run = world.start("parent");
+  const RunId late = child_of(run, "late");
+  world.finish(agent, child_of(run, "sub"), "a");
+  world.report(world.assign(agent, run, {"own"}).at(0), pb::ReportResult::FAILED);
+  EXPECT_EQ(world.run(late).state, RunState::kCancelled);
+  EXPECT_EQ(world.state_of(run, "undo"), kChild);
+  world.reread();
+  world.finish(agent, child_of(run, "undo"), "a");
+  EXPECT_EQ(world.run(run).state, RunState::kFailed);
+  EXPECT_EQ(world.state_of(run, "undo"), kSucceeded);
+}
+
 TEST_F(FamilyTest, OneTreeOfRunsHoldsOnePlaceUnderConcurrencyKeys) {
   world.workflow("name: same\nconcurrency: {key: k}\ntasks:\n  - {id: a, run: x}\n");
   world.workflow("name: other\nconcurrency: {key: o}\ntasks:\n  - {id: a, run: x}\n");

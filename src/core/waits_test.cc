@@ -203,6 +203,31 @@ TEST(Waits, AreCancelledWithTheirRunAndMayBeDoneAgain) {
   EXPECT_TRUE(world.state.timers.empty());
 }
 
+TEST(Waits, GoAlongWhenTheRunMovesToAnotherVersion) {
+  TestWorld world;
+  const auto migrate = [&](RunId run, std::uint32_t version) {
+    pb::Command command;
+    command.mutable_migrate_run()->set_run(run.value);
+    command.mutable_migrate_run()->set_to_version(version);
+    return world.send(std::move(command));
+  };
+  world.workflow("name: w\ntasks:\n  - {id: s, wait: {signal: go}}\n");
+  const RunId run = world.start("w");
+  const RunId other = world.start("w");
+  world.workflow(
+      "name: w\ntasks:\n  - {id: first, run: x}\n  - {id: s, wait: {signal: go}}\n"
+      "  - {id: t, dependencies: [s], wait: {for: 1m}}\n");
+  EXPECT_FALSE(migrate(run, 2).error.has_value());
+  EXPECT_EQ(signal(world, run, "go").task, "s");
+  EXPECT_EQ(world.state_of(run, "t"), kTimer);
+  world.reread();
+  world.workflow("name: w\ntasks:\n  - {id: s, wait: {signal: stop}}\n");
+  EXPECT_EQ(migrate(other, 3).error->code(), Code::MigrationRefused);
+  world.workflow("name: w\ntasks:\n  - {id: s, run: x}\n");
+  EXPECT_EQ(migrate(other, 4).error->code(), Code::MigrationRefused);
+  EXPECT_EQ(world.state_of(other, "s"), kSignal);
+}
+
 TEST(Waits, OneForEachItem) {
   TestWorld world;
   world.workflow(
