@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "app/child_agent.h"
+#include "app/model_gateway.h"
 #include "app/stores.h"
 #include "base/json.h"
 #include "cli/server_file.h"
@@ -116,10 +117,14 @@ class Running {
         std::make_unique<engine::Engine>(engine::KernelOptions{}, std::move(stores_.log), *stores_.history,
                                          stores_.blobs.get(), system_clock(), system_random());
     engine_->on_failure([&signals](const Error&) { signals.wake(); });
+    EZ_ASSIGN(models_, ModelGateway::start(options, *engine_, *metrics_));
     EZ_TRY(engine_->start());
-    api_ = std::make_unique<http::api::Api>(http::api::Services{*engine_, *stores_.history, *stores_.blobs,
-                                                                *stores_.logs, *metrics_, system_clock(),
-                                                                options.version, options.data});
+    http::api::Services services{*engine_,  *stores_.history, *stores_.blobs,  *stores_.logs,
+                                 *metrics_, system_clock(),   options.version, options.data};
+    services.gateway = &models_->gateway();
+    services.lease_keys = models_->keys();
+    services.gateway_url = options.gateway_url;
+    api_ = std::make_unique<http::api::Api>(std::move(services));
     http::Router router;
     api_->add_routes(router);
     http::ServerOptions settings;
@@ -130,9 +135,10 @@ class Running {
     settings.on_access = api_->on_access();
     http::GateOptions gate{options.hosts, options.origins};
     gate.hosts.push_back(listen.address);
+    const auto authenticator = std::make_shared<security::LeaseAuthenticator>(
+        models_->keys(), std::make_shared<security::TokenAuthenticator>(token));
     EZ_ASSIGN(server_,
-              http::Server::start(std::move(settings), std::move(router),
-                                  http::Gate(std::make_shared<security::TokenAuthenticator>(token), gate)));
+              http::Server::start(std::move(settings), std::move(router), http::Gate(authenticator, gate)));
     api_->observe(server_.get());
     url_ = url_of(listen.address, server_->port());
     data_ = options.data;
@@ -153,6 +159,7 @@ class Running {
     if (!url_.empty()) cli::remove_server_file(data_, ::getpid());
     if (api_) api_->observe(nullptr);
     if (server_) server_->stop(kServerGrace);
+    if (models_) models_->stop();
     if (engine_) engine_->stop();
   }
 
@@ -160,6 +167,7 @@ class Running {
     stop();
     server_.reset();
     api_.reset();
+    models_.reset();
     engine_.reset();
   }
 
@@ -191,6 +199,7 @@ class Running {
   Stores stores_;
   std::unique_ptr<telemetry::Registry> metrics_;
   std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<ModelGateway> models_;
   std::unique_ptr<http::api::Api> api_;
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<ChildAgent> agent_;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/value.h"
 #include "cli/api_port.h"
 #include "orchestration/parse.h"
 
@@ -34,7 +35,11 @@ struct ServeOptions {
   int io_threads = 1;
   std::int64_t retain_days = 0;  // of finished runs; 0: no limit
   std::int64_t retain_runs = 0;
-  std::string log_file;  // empty: standard error
+  std::string models_file;    // absolute; empty: <data>/models.yaml when it is there
+  std::string cassette_file;  // absolute; empty: as the models file says
+  std::string cassette_mode;  // record, replay or strict; empty: replay
+  std::string gateway_url;    // what agents are told; empty: where they reached this server
+  std::string log_file;       // empty: standard error
   std::string log_level = "info";
   int report_fd = -1;   // see report() in app/serve.h
   std::string program;  // of this ez, to start the worker
@@ -52,6 +57,13 @@ struct AgentOptions {
   std::string workspaces;  // absolute folder
   std::string log_level = "info";
   std::string version;
+};
+
+// `ez bench gateway`.
+struct BenchGatewayOptions {
+  std::string program;  // of this ez, to start a server
+  std::int64_t streams = 200;
+  std::int64_t seconds = 10;
 };
 
 // One played test of `ez test`.
@@ -82,6 +94,7 @@ struct Ports {
   // Both return when a signal asked them to stop, or with the error that ended them.
   std::function<Status(const ServeOptions&)> serve;
   std::function<Status(const AgentOptions&)> work;
+  std::function<Result<Value>(const BenchGatewayOptions&)> bench_gateway;
   // Plays the tests of that file whose names contain `only`.
   std::function<Result<Rehearsal>(const orchestration::Workflow& workflow, const std::string& tests,
                                   const std::string& only)>

@@ -73,6 +73,12 @@ void apply(State& state, const pb::Command& command, LogIndex index, Effects& ef
     case pb::Command::kMigrateRun:
       apply_migrate_run(context, command.migrate_run());
       break;
+    case pb::Command::kDrawAllowance:
+      apply_draw_allowance(context, command.draw_allowance());
+      break;
+    case pb::Command::kMeterUsage:
+      apply_meter_usage(context, command.meter_usage());
+      break;
     case pb::Command::BODY_NOT_SET:
       effects.reply.error = Error(Code::RequestInvalid, "a command without a body");
       break;

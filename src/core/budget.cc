@@ -15,6 +15,50 @@ bool takes_all(const Run& run, const Task& task) {
   return !definition.budget_microusd && (definition.agent.type != "exec" || definition.workflow);
 }
 
+// A line of what it was for: who worked on which task.
+CostKey cost_key(const State& state, const Lease& lease, CostSource source) {
+  CostKey key;
+  key.task = lease.task;
+  if (const auto agent = state.agents.find(lease.agent); agent != state.agents.end())
+    key.agent = agent->second.name;
+  key.source = source;
+  return key;
+}
+
+void add_cost(Context& context, Run& run, CostKey key, CostSum sum) {
+  sum.microusd = std::clamp<std::int64_t>(sum.microusd, 0, kMaxCost - run.cost_microusd);
+  run.cost_microusd += sum.microusd;
+  if (!run.costs) run.costs = Cow<CostTable>(CostTable());
+  // What a child cost is in the totals already, by its own lines.
+  if (key.source != CostSource::kChild) {
+    CostKey total = key;
+    total.task = kNoTask;
+    total.agent.clear();
+    total.name_space = run.workflow->namespace_name;
+    add_cost_line(context.state.cost_totals, kMaxCostTotals, std::move(total), sum);
+  }
+  add_cost_line(run.costs.write(), kMaxRunCosts, std::move(key), sum);
+  if (sum.microusd > 0) warn_of_cost(context, run);
+}
+
+void set_open(State& state, Lease& lease, std::int64_t microusd) {
+  if (lease.open_microusd == 0 && microusd > 0) state.open_allowances.insert({lease.run, lease.fence});
+  if (lease.open_microusd > 0 && microusd == 0) state.open_allowances.erase({lease.run, lease.fence});
+  lease.open_microusd = microusd;
+}
+
+// So much of the lease's reserve is spent.
+void spend_reserve(Context& context, Run& run, Lease& lease, std::int64_t microusd) {
+  if (lease.reserve_microusd == kNoReserve) return;
+  EZ_CHECK(lease.reserve_microusd >= microusd, "more was spent than was set aside");
+  lease.reserve_microusd -= microusd;
+  if (run.budget_microusd == 0) return;
+  EZ_CHECK(run.reserved_microusd >= microusd, "a reserve was spent that nobody held");
+  run.reserved_microusd -= microusd;
+  // A task that takes all that is left goes once nothing is set aside any more.
+  if (microusd > 0 && run.reserved_microusd == 0) context.freed_keys.push_back(budget_key(run.id));
+}
+
 // The lease's reserve is free again.
 void free_reserve(Context& context, Run& run, const Lease& lease) {
   if (run.budget_microusd == 0 || lease.reserve_microusd <= 0) return;
@@ -25,9 +69,15 @@ void free_reserve(Context& context, Run& run, const Lease& lease) {
 
 }  // namespace
 
-void add_cost(Context& context, Run& run, std::int64_t microusd) {
-  run.cost_microusd = std::min(kMaxCost, run.cost_microusd + std::min(kMaxCost, microusd));
-  warn_of_cost(context, run);
+void add_child_cost(Context& context, Run& run, std::uint32_t task, RunId child, std::int64_t microusd) {
+  if (microusd <= 0) return;
+  CostKey key;
+  key.task = task;
+  key.model = to_text(child);
+  key.source = CostSource::kChild;
+  CostSum sum;
+  sum.microusd = microusd;
+  add_cost(context, run, std::move(key), sum);
 }
 
 bool needs_reserve(const Run& run, const Task& task) {
@@ -64,19 +114,71 @@ std::int64_t move_reserve(const Run& run, Task& task) {
   return run.definition_of(task).budget_microusd.value_or(kNoReserve);
 }
 
-std::int64_t settle_reserve(Context& context, Run& run, const Lease& lease, std::int64_t spent_microusd) {
-  const std::int64_t spent = std::max<std::int64_t>(spent_microusd, 0);
+std::int64_t draw_allowance(State& state, Lease& lease, std::int64_t need, std::int64_t want) {
+  const std::int64_t limit = lease.reserve_microusd == kNoReserve ? kMaxCost : lease.reserve_microusd;
+  const std::int64_t drawn = std::min(std::max(need, want), limit - lease.open_microusd);
+  if (need <= 0 || drawn < need) return 0;
+  set_open(state, lease, lease.open_microusd + drawn);
+  lease.metered = true;
+  return drawn;
+}
+
+void meter_usage(Context& context, Run& run, Lease& lease, CostKey key, CostSum sum) {
+  sum.microusd = std::clamp<std::int64_t>(sum.microusd, 0, lease.open_microusd);
+  set_open(context.state, lease, lease.open_microusd - sum.microusd);
+  spend_reserve(context, run, lease, sum.microusd);
+  lease.metered = true;
+  const CostKey place = cost_key(context.state, lease, CostSource::kGateway);
+  key.task = place.task;
+  key.agent = place.agent;
+  key.source = CostSource::kGateway;
+  add_cost(context, run, std::move(key), sum);
+}
+
+void return_allowance(State& state, Lease& lease, std::int64_t microusd) {
+  set_open(state, lease, lease.open_microusd - std::clamp<std::int64_t>(microusd, 0, lease.open_microusd));
+}
+
+void forfeit_allowance(Context& context, Run& run, Lease& lease) {
+  const std::int64_t open = lease.open_microusd;
+  if (open == 0) return;
+  set_open(context.state, lease, 0);
+  spend_reserve(context, run, lease, open);
+  CostSum sum;
+  sum.microusd = open;
+  add_cost(context, run, cost_key(context.state, lease, CostSource::kUnsettled), sum);
+}
+
+void forfeit_allowances(Context& context, Run& run) {
+  auto& open = context.state.open_allowances;
+  for (auto at = open.lower_bound({run.id, Fence{}}); at != open.end() && at->first == run.id;
+       at = open.lower_bound({run.id, Fence{}})) {
+    forfeit_allowance(context, run, context.state.leases.at(at->second));
+  }
+}
+
+std::int64_t settle_reserve(Context& context, Run& run, Lease lease, std::int64_t spent_microusd) {
+  forfeit_allowance(context, run, lease);
+  const std::int64_t spent = lease.metered ? 0 : std::max<std::int64_t>(spent_microusd, 0);
   const std::int64_t counted =
       lease.reserve_microusd == kNoReserve ? spent : std::min(spent, lease.reserve_microusd);
   free_reserve(context, run, lease);
-  add_cost(context, run, counted);
+  if (counted > 0) {
+    CostSum sum;
+    sum.microusd = counted;
+    add_cost(context, run, cost_key(context.state, lease, CostSource::kAgent), sum);
+  }
   return spent - counted;
 }
 
-void forfeit_reserve(Context& context, Run& run, const Lease& lease) {
+void forfeit_reserve(Context& context, Run& run, Lease lease) {
+  forfeit_allowance(context, run, lease);
   if (run.budget_microusd == 0 || lease.reserve_microusd <= 0) return;
   free_reserve(context, run, lease);
-  add_cost(context, run, lease.reserve_microusd);
+  if (lease.metered) return;  // what it spent is known
+  CostSum sum;
+  sum.microusd = lease.reserve_microusd;
+  add_cost(context, run, cost_key(context.state, lease, CostSource::kUnsettled), sum);
 }
 
 void warn_of_cost(Context& context, Run& run) {

@@ -32,14 +32,27 @@ void drop_reserve(Run& run, Task& task);
 // The task was leased: its reserve moves to the lease.
 [[nodiscard]] std::int64_t move_reserve(const Run& run, Task& task);
 
+// The model gateway takes part of the lease's reserve in advance, meters what calls cost, and gives back what
+// it does not use (commands draw_allowance and meter_usage). A metered lease's own claim is not counted.
+//
+// Takes as much of `want` as fits; nothing when `need` does not.
+[[nodiscard]] std::int64_t draw_allowance(State& state, Lease& lease, std::int64_t need, std::int64_t want);
+// `sum.microusd` is spent, at most what is open.
+void meter_usage(Context& context, Run& run, Lease& lease, CostKey key, CostSum sum);
+void return_allowance(State& state, Lease& lease, std::int64_t microusd);
+// What is open of the lease's allowance counts as spent.
+void forfeit_allowance(Context& context, Run& run, Lease& lease);
+// The same for all leases of a run that ends.
+void forfeit_allowances(Context& context, Run& run);
+
 // The attempt behind the lease is over and said what it cost. Gives what of it exceeds the lease's reserve,
 // which is not counted: a run's cost stays within its budget whatever an agent claims.
-std::int64_t settle_reserve(Context& context, Run& run, const Lease& lease, std::int64_t spent_microusd);
+std::int64_t settle_reserve(Context& context, Run& run, Lease lease, std::int64_t spent_microusd);
 // It ended without saying: what may have been spent counts as spent.
-void forfeit_reserve(Context& context, Run& run, const Lease& lease);
+void forfeit_reserve(Context& context, Run& run, Lease lease);
 
-// The run has cost so much more.
-void add_cost(Context& context, Run& run, std::int64_t microusd);
+// A run that this task had started has cost so much.
+void add_child_cost(Context& context, Run& run, std::uint32_t task, RunId child, std::int64_t microusd);
 
 // Warns once when cost has passed the run's mark.
 void warn_of_cost(Context& context, Run& run);

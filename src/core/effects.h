@@ -26,6 +26,7 @@ struct Reply {
   enum class Result : std::uint8_t { kNone, kAccepted, kDuplicate, kStale } result = Result::kNone;
   std::vector<Lease> granted;  // Assign
   std::string task;            // SendSignal: who took it; empty: it is kept
+  std::int64_t microusd = 0;   // DrawAllowance: what was drawn
 };
 
 // What a follower is told besides changes of state.

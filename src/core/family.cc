@@ -158,7 +158,7 @@ void take_back(Context& context, const Run& child) {
   if (index == UINT32_MAX || parent->tasks[index].state != TaskState::kChild) return;
   if (parent->tasks[index].get().child != child.id) return;
   // Leases that are still out may have spent all that was set aside for them.
-  add_cost(context, *parent, child.cost_microusd + child.reserved_microusd);
+  add_child_cost(context, *parent, index, child.id, child.cost_microusd + child.reserved_microusd);
   const std::string name = to_text(child.id) + " (" + child.definition().name + ")";
   if (child.state == RunState::kSucceeded) {
     Task& task = parent->tasks.write(index);
@@ -205,9 +205,10 @@ void await_child(Context& context, Run& run, std::uint32_t index) {
 
 void leave_child(Context& context, Run& run, std::uint32_t index) {
   const RunId id = run.tasks[index].get().child;
-  const Run* child = id.valid() ? context.state.find_run(id) : nullptr;
+  Run* child = id.valid() ? context.state.write_run(id) : nullptr;
   if (child == nullptr) return;
-  add_cost(context, run, child->cost_microusd + child->reserved_microusd);
+  forfeit_allowances(context, *child);  // nobody will say any more what its calls of models cost
+  add_child_cost(context, run, index, id, child->cost_microusd + child->reserved_microusd);
   context.family.stops.emplace_back(id, run.id);
 }
 

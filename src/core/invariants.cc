@@ -18,6 +18,12 @@ class Scan {
     std::size_t live = 0;
     for (const auto& [fence, lease] : state_.leases) {
       if (lease.reserve_microusd > 0) reserved_[lease.run] += lease.reserve_microusd;
+      if (lease.open_microusd > 0) ++open_;
+      expect(lease.open_microusd >= 0 &&
+                 (lease.reserve_microusd == kNoReserve || lease.open_microusd <= lease.reserve_microusd),
+             "a lease of " + to_text(lease.run) + " has more open than is set aside for it");
+      expect((lease.open_microusd > 0) == state_.open_allowances.contains({lease.run, lease.fence}),
+             "the open allowances of " + to_text(lease.run) + " are listed wrongly");
     }
     state_.each_run([&](const Cow<Run>& run) {
       ++live;
@@ -27,6 +33,7 @@ class Scan {
     });
     expect(live == state_.live_runs, "live_runs is " + std::to_string(state_.live_runs) +
                                          ", runs in pages are " + std::to_string(live));
+    expect(open_ == state_.open_allowances.size(), "there are open allowances without a lease");
     check_leases();
     check_schedules();
     check_sets();
@@ -114,6 +121,11 @@ class Scan {
   }
 
   void check_money(const Run& run, const std::string& name) {
+    std::int64_t lines = 0;
+    if (run.costs) {
+      for (const auto& [key, sum] : *run.costs) lines += sum.microusd;
+    }
+    expect(lines == run.cost_microusd, name + ": its costs do not add up");
     if (run.budget_microusd == 0) return expect(run.reserved_microusd == 0, name + " reserves of no budget");
     const auto leased = reserved_.find(run.id);
     std::int64_t reserved = leased == reserved_.end() ? 0 : leased->second;
@@ -306,6 +318,7 @@ class Scan {
   const State& state_;
   std::vector<std::string> found_;
   std::map<RunId, std::int64_t> reserved_;  // by leases
+  std::size_t open_ = 0;                    // leases with an open allowance
   std::size_t live_leases_ = 0;
   std::size_t timers_ = 0;
   std::size_t ready_ = 0;

@@ -511,6 +511,7 @@ void settle(Context& context, Run& run) {
     end_run(context, run);
   }
   if (!is_terminal(run.state)) return;
+  forfeit_allowances(context, run);  // nobody will account for it any more
   run.finished_ms = context.now_ms;
   context.state.set_timer(run.id, kRunTimer, run.deadline_ms, 0);
   context.state.set_timer(run.id, kRunWarnTimer, run.warn_ms, 0);

@@ -12,6 +12,7 @@
 #include "base/cow.h"
 #include "base/ids.h"
 #include "base/value.h"
+#include "core/cost.h"
 #include "core/signals.h"
 #include "core/transitions.h"
 #include "orchestration/definition.h"
@@ -182,6 +183,7 @@ struct Run {
   std::int64_t cost_microusd = 0;
   std::int64_t budget_microusd = 0;    // 0: no limit; the cost and what is reserved never pass it
   std::int64_t reserved_microusd = 0;  // by ready tasks and leases
+  Cow<CostTable> costs;                // what the cost is made of; empty: nothing yet
   std::uint8_t warned = 0;             // core/budget.h
   bool budget_paused = false;          // it is paused until the budget is raised
   std::string repository;              // empty: no workspaces

@@ -172,7 +172,54 @@ Cow<Mail> decode_mail(const pb::Run& in) {
   return Cow<Mail>(std::move(mail));
 }
 
+void decode_costs(const pb::Run& in, Run& run) {
+  CostTable costs;
+  std::int64_t known = 0;
+  for (const pb::CostRow& row : in.costs()) {
+    known += row.microusd();
+    costs.insert(decode_cost(row));
+  }
+  // Of a version that kept only the sum, which agents had claimed.
+  CostKey key;
+  key.source = CostSource::kAgent;
+  if (run.cost_microusd > known) costs[key].microusd += run.cost_microusd - known;
+  if (!costs.empty()) run.costs = Cow<CostTable>(std::move(costs));
+}
+
 }  // namespace
+
+void encode_cost(const CostKey& key, const CostSum& sum, pb::CostRow& out) {
+  out.set_task(key.task + 1);  // kNoTask becomes 0
+  out.set_namespace_(key.name_space);
+  out.set_agent(key.agent);
+  out.set_provider(key.provider);
+  out.set_model(key.model);
+  out.set_key(key.key);
+  out.set_source(static_cast<std::uint32_t>(key.source));
+  out.set_replayed(key.replayed);
+  out.set_calls(sum.calls);
+  out.set_failed(sum.failed);
+  out.set_input_tokens(sum.input_tokens);
+  out.set_cache_read_tokens(sum.cache_read_tokens);
+  out.set_cache_write_tokens(sum.cache_write_tokens);
+  out.set_output_tokens(sum.output_tokens);
+  out.set_microusd(sum.microusd);
+}
+
+std::pair<CostKey, CostSum> decode_cost(const pb::CostRow& in) {
+  CostKey key;
+  key.task = in.task() - 1;
+  key.name_space = in.namespace_();
+  key.agent = in.agent();
+  key.provider = in.provider();
+  key.model = in.model();
+  key.key = in.key();
+  key.source = static_cast<CostSource>(std::min<std::uint32_t>(in.source(), 3));
+  key.replayed = in.replayed();
+  return {std::move(key),
+          {in.calls(), in.failed(), in.input_tokens(), in.cache_read_tokens(), in.cache_write_tokens(),
+           in.output_tokens(), in.microusd()}};
+}
 
 void encode_run(const Run& run, pb::Run& out) {
   out.set_id(run.id.value);
@@ -219,6 +266,9 @@ void encode_run(const Run& run, pb::Run& out) {
       slot->set_at_ms(migration.at_ms);
       slot->set_principal(migration.principal);
     }
+  }
+  if (run.costs) {
+    for (const auto& [key, sum] : *run.costs) encode_cost(key, sum, *out.add_costs());
   }
   for (const std::uint32_t index : run.merge_queue) out.add_merge_queue(index);
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) encode_task(run.tasks[i], *out.add_tasks());
@@ -277,6 +327,7 @@ Result<Run> decode_run(const pb::Run& in, const State& state) {
   run.schedule = in.schedule();
   run.schedule_ms = in.schedule_ms();
   run.merge_queue.assign(in.merge_queue().begin(), in.merge_queue().end());
+  decode_costs(in, run);
   for (const pb::Task& task : in.tasks()) {
     EZ_ASSIGN(Task decoded, decode_task(task, run.definition()));
     ++run.counts[static_cast<int>(decoded.state)];

@@ -79,6 +79,8 @@ void encode(const Lease& lease, pb::Lease& out) {
   out.set_heartbeat_ms(lease.heartbeat_ms);
   out.set_task_key(lease.task_key);
   out.set_reserve(static_cast<std::uint64_t>(lease.reserve_microusd + 1));
+  out.set_open_microusd(lease.open_microusd);
+  out.set_metered(lease.metered);
 }
 
 Status decode(const pb::WorkflowVersion& in, State& state) {
@@ -116,7 +118,7 @@ void decode(const pb::Agent& in, State& state) {
 void decode(const pb::Lease& in, State& state) {
   state.add_lease({Fence{in.fence()}, RunId{in.run()}, in.task(), in.attempt(), AgentId{in.agent()},
                    in.merge(), in.cancelled(), in.granted_ms(), in.heartbeat_ms(), in.task_key(),
-                   static_cast<std::int64_t>(in.reserve()) - 1});
+                   static_cast<std::int64_t>(in.reserve()) - 1, in.open_microusd(), in.metered()});
 }
 
 class Decoder {
@@ -136,6 +138,11 @@ class Decoder {
         Namespace& owner = state_.namespaces[state_.namespace_of(in.name())];
         owner.weight = in.weight();
         owner.max_running = in.max_running();
+        break;
+      }
+      case pb::Item::kCostTotal: {
+        auto [key, sum] = decode_cost(item.cost_total());
+        state_.cost_totals.insert_or_assign(std::move(key), sum);
         break;
       }
       case pb::Item::kPause: {
@@ -223,6 +230,7 @@ Frozen freeze(const State& state) {
   frozen.rates = state.rates;
   frozen.schedules = state.schedules;
   frozen.pages = state.pages;
+  frozen.cost_totals = state.cost_totals;
   for (const auto& [name, id] : state.namespace_ids) {
     const Namespace& owner = state.namespaces[id];
     if (owner.weight != 1 || owner.max_running != 0) frozen.namespaces.push_back(owner);
@@ -280,6 +288,11 @@ Status encode_snapshot(const Frozen& frozen, const std::function<Status(std::str
   for (const auto& [key, schedule] : frozen.schedules) {
     pb::Item item;
     encode_schedule(*schedule, *item.mutable_schedule());
+    EZ_TRY(encoder.add(item));
+  }
+  for (const auto& [key, sum] : frozen.cost_totals) {
+    pb::Item item;
+    encode_cost(key, sum, *item.mutable_cost_total());
     EZ_TRY(encoder.add(item));
   }
   for (const auto& [id, agent] : frozen.agents) {

@@ -33,6 +33,7 @@ struct Frozen {
   std::map<std::string, Pause> pauses;
   std::map<std::string, std::int64_t> rates;
   std::map<std::string, Cow<Schedule>> schedules;
+  CostTable cost_totals;
   std::map<std::uint64_t, Cow<RunPage>> pages;
 };
 

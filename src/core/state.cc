@@ -140,6 +140,7 @@ void State::remove_agent(AgentId id) {
 void State::add_lease(Lease lease) {
   if (const auto agent = agents.find(lease.agent); agent != agents.end()) ++agent->second.running;
   if (lease.cancelled) cancelled_leases.insert({lease.agent, lease.fence});
+  if (lease.open_microusd > 0) open_allowances.insert({lease.run, lease.fence});
   leases.emplace(lease.fence, std::move(lease));
 }
 
@@ -153,6 +154,7 @@ void State::remove_lease(Fence fence) {
   if (found == leases.end()) return;
   if (const auto agent = agents.find(found->second.agent); agent != agents.end()) --agent->second.running;
   if (found->second.cancelled) cancelled_leases.erase({found->second.agent, fence});
+  if (found->second.open_microusd > 0) open_allowances.erase({found->second.run, fence});
   leases.erase(found);
 }
 

@@ -58,7 +58,9 @@ struct Lease {
   std::int64_t granted_ms = 0;
   std::int64_t heartbeat_ms = 0;
   std::string task_key;
-  std::int64_t reserve_microusd = -1;  // the most the attempt may cost; -1: no limit
+  std::int64_t reserve_microusd = -1;  // the most the attempt may still cost; -1: no limit
+  std::int64_t open_microusd = 0;      // of that with the model gateway, neither metered nor given back
+  bool metered = false;                // the gateway says what it costs, not the agent
 };
 
 struct TimerKey {
@@ -121,6 +123,7 @@ class State {
   std::map<std::string, Cow<Schedule>> schedules;  // by schedule_key
   // By NamespaceId, in order of appearance; a snapshot holds those whose settings are not the built-in ones.
   std::vector<Namespace> namespaces;
+  CostTable cost_totals;  // by namespace, model and key
 
   // ---- derived: rebuilt from the above ----
   std::map<std::string, NamespaceId> namespace_ids;
@@ -138,6 +141,7 @@ class State {
   std::map<std::string, Throttle> throttles;
   std::map<std::string, AgentId> agent_names;
   std::set<std::pair<AgentId, Fence>> cancelled_leases;
+  std::set<std::pair<RunId, Fence>> open_allowances;  // leases with open_microusd
   std::set<std::pair<std::int64_t, std::string>> idempotency_ages;
 
   [[nodiscard]] const Run* find_run(RunId id) const;

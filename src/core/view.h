@@ -27,5 +27,9 @@ namespace ez::core {
 [[nodiscard]] Value::List artifacts_view(const Run& run);
 // {"code", "message"} or null.
 [[nodiscard]] Value error_view(const TaskError& error);
+// What a run cost, line by line: the lines add up to cost_microusd.
+[[nodiscard]] Value costs_view(const Run& run);
+// Lines of the totals: of one namespace, or of all when it is empty.
+[[nodiscard]] Value cost_totals_view(const CostTable& totals, const std::string& name_space);
 
 }  // namespace ez::core

@@ -407,7 +407,12 @@ void Engine::blobs_referenced(const std::string& owner, const std::vector<std::s
   projector_.referenced(owner.starts_with("workflow/") ? owner : "run/" + owner, sha256s);
 }
 
+void Engine::lease_ended(Fence fence) {
+  if (on_lease_over_) on_lease_over_(fence);
+}
+
 void Engine::cancel_work(const core::Lease& lease) {
+  lease_ended(lease.fence);
   const auto [first, last] = heartbeats_.equal_range(lease.agent);
   std::vector<std::shared_ptr<HeartbeatCall>> calls;
   for (auto at = first; at != last; ++at) {

@@ -114,6 +114,9 @@ class Engine final : private KernelListener {
   // The reason why nothing is accepted any more; the process should exit with its code.
   [[nodiscard]] std::optional<Error> failure() const;
   void on_failure(std::function<void(const Error&)> callback);
+  // Called on the loop's thread for every lease whose work no longer matters: it ended, or was cancelled. Set
+  // before start(), outlives it.
+  void on_lease_over(std::function<void(Fence)> callback) { on_lease_over_ = std::move(callback); }
   // Writes a snapshot now (for tests and the operator). Blocks until it is durable.
   [[nodiscard]] Status snapshot_now();
 
@@ -134,10 +137,12 @@ class Engine final : private KernelListener {
   void finished(const Cow<core::Run>& run, LogIndex index) override;
   void blobs_referenced(const std::string& owner, const std::vector<std::string>& sha256s) override;
   void cancel_work(const core::Lease& lease) override;
+  void lease_ended(Fence fence) override;
   void leadership(Epoch epoch, bool leading) override;
   void failed(const Error& error) override;
 
   const std::unique_ptr<log::Log> log_;
+  std::function<void(Fence)> on_lease_over_;
   storage::History& history_;
   storage::BlobStore* const blobs_;
   Projector projector_;

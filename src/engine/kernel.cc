@@ -144,7 +144,10 @@ void Kernel::committed(const log::Record& record) {
     ++counters_.commands;
     const std::int64_t now_us = clock_.monotonic_us();
     for (const core::Lease& lease : effects_.reply.granted) liveness_.granted(lease, now_us);
-    for (const Fence fence : effects_.ended) liveness_.ended(fence);
+    for (const Fence fence : effects_.ended) {
+      liveness_.ended(fence);
+      listener_.lease_ended(fence);
+    }
     for (const AgentId agent : effects_.removed_agents) {
       dispatcher_.forget_agent(agent);
       liveness_.agent_removed(agent);

@@ -52,6 +52,8 @@ class KernelListener {
   virtual void blobs_referenced(const std::string& owner, const std::vector<std::string>& sha256s) = 0;
   // Tell the agent to stop this work.
   virtual void cancel_work(const core::Lease& lease) = 0;
+  // The lease is over: its agent answered, or is lost.
+  virtual void lease_ended(Fence /*fence*/) {}
   virtual void leadership(Epoch epoch, bool leading) = 0;
   // Final: the log is gone. Nothing is acknowledged after this.
   virtual void failed(const Error& error) = 0;

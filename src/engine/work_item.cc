@@ -98,7 +98,8 @@ void workspace(JsonText& json, const core::Run& run, const core::Lease& lease, W
   json.end('}');
 }
 
-Status append_item(JsonText& json, const core::Run& run, const core::Lease& lease) {
+Status append_item(JsonText& json, const core::Run& run, const core::Lease& lease,
+                   const ModelAccess* models) {
   const core::Task& task = run.tasks[lease.task];
   const orchestration::Task& definition = run.definition_of(task);
   EZ_ASSIGN(const auto verify, rendered(run, task, definition.verify, Template::Quoting::kShell, "verify"));
@@ -113,6 +114,9 @@ Status append_item(JsonText& json, const core::Run& run, const core::Lease& leas
   json.key("lease").begin('{').key("heartbeat_ms").number(lease.heartbeat_ms);
   json.key("start_to_close_ms").number(definition.timeout.start_to_close_ms).end('}');
   if (lease.reserve_microusd >= 0) json.key("budget_microusd").number(lease.reserve_microusd);
+  if (models != nullptr && !lease.merge) {
+    json.key("model_gateway").begin('{').key("url").text(models->url).key("key").text(models->key).end('}');
+  }
   json.key("agent");
   agent(json, definition.agent);
   if (!definition.output_schema.is_null()) json.key("output_schema").value(definition.output_schema);
@@ -153,10 +157,11 @@ Status append_item(JsonText& json, const core::Run& run, const core::Lease& leas
 
 }  // namespace
 
-Status append_work_item(std::string& out, const core::Run& run, const core::Lease& lease) {
+Status append_work_item(std::string& out, const core::Run& run, const core::Lease& lease,
+                        const ModelAccess* models) {
   const std::size_t before = out.size();
   JsonText json(out);
-  Status appended = append_item(json, run, lease);
+  Status appended = append_item(json, run, lease, models);
   if (!appended.ok()) out.resize(before);
   return appended;
 }

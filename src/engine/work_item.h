@@ -9,9 +9,16 @@
 
 namespace ez::engine {
 
+// Where the agent's calls of models go, and its key for them.
+struct ModelAccess {
+  std::string url;
+  std::string key;
+};
+
 // Appends it as JSON, with the task's templates rendered with the run as it was when the lease was granted. A
 // template that cannot be rendered is the task's own failure: EXPRESSION_FAILED or EXPRESSION_COST, which the
 // caller reports as a final result; nothing is appended then.
-[[nodiscard]] Status append_work_item(std::string& out, const core::Run& run, const core::Lease& lease);
+[[nodiscard]] Status append_work_item(std::string& out, const core::Run& run, const core::Lease& lease,
+                                      const ModelAccess* models = nullptr);
 
 }  // namespace ez::engine

@@ -163,8 +163,9 @@ bool Connection::receive(std::string_view bytes, std::size_t& used) {
     const Error error = *incoming.refusal;
     std::string headers = incoming.refusal_headers;
     std::string id = incoming.request.id;
+    const RefusalForm form = incoming.refusal_form();
     incoming_.reset();
-    answer_problem(error, std::move(headers), false, std::move(id));
+    answer_problem(error, std::move(headers), false, std::move(id), form);
     return false;
   }
   if (incoming.parser.done()) {
@@ -203,7 +204,7 @@ void Connection::dispatch() {
   incoming->complete();
   if (incoming->refusal) {
     answer_problem(*incoming->refusal, std::move(incoming->refusal_headers), keep_alive_,
-                   incoming->request.id);
+                   incoming->request.id, incoming->refusal_form());
     return shard_.give_back(std::move(incoming));
   }
   phase_ = Phase::kHandling;
@@ -220,9 +221,21 @@ void Connection::dispatch() {
   exchange_ready();
 }
 
-void Connection::answer_problem(const Error& error, std::string headers, bool keep_alive, std::string id) {
+void Connection::answer_problem(const Error& error, std::string headers, bool keep_alive, std::string id,
+                                RefusalForm form) {
   keep_alive_ = keep_alive;
   Answer answer;
+  if (form != nullptr) {
+    RefusalAnswer refusal = form(error);
+    answer.status = refusal.status;
+    answer.content_type = std::move(refusal.content_type);
+    answer.headers = std::move(headers);
+    append_problem_headers(answer.headers, error);
+    answer.headers += refusal.headers;
+    answer.body = std::move(refusal.body);
+    exchange_ = std::make_shared<Exchange>(shard_.loop(), this, std::move(id));
+    return write_answer(std::move(answer));
+  }
   answer.status = info(error.code()).http_status;
   answer.content_type = kProblemType;
   answer.headers = std::move(headers);

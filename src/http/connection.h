@@ -58,7 +58,8 @@ class Connection final : public Watcher, public ExchangeOwner, public DeadlineLi
   bool receive(std::string_view bytes, std::size_t& used);
   void head_complete();
   void dispatch();
-  void answer_problem(const Error& error, std::string headers, bool keep_alive, std::string id);
+  void answer_problem(const Error& error, std::string headers, bool keep_alive, std::string id,
+                      RefusalForm form = nullptr);
   void write_answer(Answer answer);
   void write_head(std::string& out, const Answer& answer, std::uint64_t body_bytes, bool chunked) const;
   void pump_source();

@@ -14,7 +14,14 @@ bool is_digits(std::string_view text) {
   return text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
-Result<std::string_view> bearer_token(const Request& request) {
+// Clients of models send their key as x-api-key (Anthropic's way) or as a bearer token.
+Result<std::string_view> credential(const Request& request, const Route& route) {
+  if (route.permission == security::Permission::kModelCall) {
+    if (request.headers.count("x-api-key") > 1) {
+      return Error(Code::Unauthenticated, "the request carries several x-api-key headers");
+    }
+    if (const auto key = request.headers.find("x-api-key")) return trimmed(*key);
+  }
   const auto header = request.headers.find("authorization");
   if (!header) return Error(Code::Unauthenticated, "the request carries no Authorization header");
   if (request.headers.count("authorization") != 1) {
@@ -97,7 +104,7 @@ Status Gate::admit(Request& request, const Route& route, std::string_view author
   }
   EZ_TRY(check_host(authority));
   EZ_TRY(check_origin(request, authority));
-  EZ_ASSIGN(const std::string_view token, bearer_token(request));
+  EZ_ASSIGN(const std::string_view token, credential(request, route));
   EZ_ASSIGN(request.principal, authenticator_->authenticate(token));
   return permit(request, *route.permission, request.name_space());
 }

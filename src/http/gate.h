@@ -2,8 +2,9 @@
 // header.
 //
 // In this order: is it addressed to us (Host, against DNS rebinding), does it come from a page of ours
-// (Origin), who is it (bearer token), may they (permission in the namespace of the request). A handler that
-// learns only from the object that another namespace is concerned asks again with permit().
+// (Origin), who is it (bearer token; for calls of models also x-api-key), may they (permission in the
+// namespace of the request). A handler that learns only from the object that another namespace is concerned
+// asks again with permit().
 //
 // Immutable and thread-safe. The Authenticator is shared with whoever changes its tokens.
 #pragma once

@@ -31,6 +31,9 @@ class Incoming final : public BodySink {
   [[nodiscard]] bool expects_continue() const { return expects_continue_; }
   // The rest of the request is too long to be read only to be dropped.
   [[nodiscard]] bool not_worth_reading() const;
+  [[nodiscard]] RefusalForm refusal_form() const {
+    return request.route == nullptr ? nullptr : request.route->refusal_form;
+  }
   [[nodiscard]] std::uint64_t received() const { return received_; }
   // The body is complete. False when it could not be kept (then refusal is set).
   void complete();

@@ -24,6 +24,15 @@ namespace ez::http {
 // Runs on an I/O thread and must not block: what takes time keeps the Responder and answers later.
 using Handler = std::function<void(Request&, Responder)>;
 
+// How an error looks that was found before the handler ran.
+struct RefusalAnswer {
+  int status = 0;
+  std::string content_type;
+  std::string headers;  // complete lines
+  std::string body;
+};
+using RefusalForm = RefusalAnswer (*)(const Error& error);
+
 enum class BodyMode : std::uint8_t { kMemory, kFile };
 
 struct Route {
@@ -36,6 +45,7 @@ struct Route {
   std::string summary;                     // one line, for /openapi.json
   std::uint64_t body_limit = 1024 * 1024;  // bytes; more is PAYLOAD_TOO_LARGE
   BodyMode body_mode = BodyMode::kMemory;
+  RefusalForm refusal_form = nullptr;  // null: a problem document
 };
 
 class Router {

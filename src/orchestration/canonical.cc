@@ -82,7 +82,7 @@ auto key_of(const Sandbox& s) {
   return std::tuple(s.network, s.memory_mb, s.processes, s.output_mb, s.disk_mb, s.cpu_s);
 }
 auto key_of(const AgentNeed& a) {
-  return std::tuple(a.type, a.capabilities, a.model, a.max_turns, a.max_tokens);
+  return std::tuple(a.type, a.capabilities, a.models, a.model, a.max_turns, a.max_tokens);
 }
 
 template <typename T>
@@ -183,6 +183,10 @@ void write_tables(ObjectWriter& o, std::string& out, const Tables& tables) {
     a.text("type", agent->type);
     write_list(a.key("capabilities"), agent->capabilities,
                [&](const std::string& c) { append_json_string(out, c); });
+    // Written only when it says something, so that older workflows keep their bytes.
+    if (!agent->models.empty()) {
+      write_list(a.key("models"), agent->models, [&](const std::string& m) { append_json_string(out, m); });
+    }
     if (!agent->model.empty()) a.text("model", agent->model);
     if (agent->max_turns > 0) a.number("max_turns", agent->max_turns);
     if (agent->max_tokens > 0) a.number("max_tokens", agent->max_tokens);
@@ -397,6 +401,11 @@ class CanonicalReader {
       agent.type = text(item, "type");
       for (const Value& c : list(item, "capabilities")) {
         if (c.is_string()) agent.capabilities.push_back(c.as_string());
+      }
+      if (item.find("models") != nullptr) {
+        for (const Value& m : list(item, "models")) {
+          if (m.is_string()) agent.models.push_back(m.as_string());
+        }
       }
       if (item.find("model") != nullptr) agent.model = text(item, "model");
       if (item.find("max_turns") != nullptr)

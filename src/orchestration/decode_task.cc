@@ -48,8 +48,9 @@ constexpr std::array<std::string_view, 4> kTimeoutKeys{"schedule_to_start", "sta
                                                        "schedule_to_close", "heartbeat"};
 constexpr std::array<std::string_view, 6> kSandboxKeys{"network",   "memory_mb", "processes",
                                                        "output_mb", "disk_mb",   "cpu_s"};
-constexpr std::array<std::string_view, 5> kAgentKeys{"type", "capabilities", "model", "max_turns",
-                                                     "max_tokens"};
+constexpr std::array<std::string_view, 6> kAgentKeys{"type",  "capabilities", "models",
+                                                     "model", "max_turns",    "max_tokens"};
+constexpr std::size_t kMaxModels = 32;
 constexpr std::array<std::string_view, 1> kTaskBudgetKeys{"cost_usd"};
 constexpr std::array<std::string_view, 2> kApprovalKeys{"role", "message"};
 constexpr std::array<std::string_view, 4> kPolicies{"pause", "fail", "continue", "rollback"};
@@ -126,6 +127,17 @@ void read_agent(Decoder& decoder, const Fields& fields, AgentNeed& out) {
   const auto agent = submap(decoder, fields, "agent", kAgentKeys, "agent: {type: exec, capabilities: [cpp]}");
   if (!agent) return;
   agent->read_name("type", out.type);
+  if (agent->get("models")) {
+    out.models.clear();
+    for (const NodeId node : agent->read_list("models", kMaxModels, "models: [claude-*]")) {
+      const std::string_view text = decoder.tree.text(node);
+      if (!decoder.tree.is_scalar(node) || text.empty() || text.size() > 128) {
+        decoder.error(node, "a model cannot be " + quoted(text), "Write names or patterns: `[claude-*]`.");
+      } else {
+        out.models.emplace_back(text);
+      }
+    }
+  }
   agent->read_text("model", out.model, 200);
   agent->read_uint("max_turns", out.max_turns, 1, 10'000);
   agent->read_uint("max_tokens", out.max_tokens, 1'000, 4'000'000'000U);

@@ -85,6 +85,7 @@ struct Sandbox {
 struct AgentNeed {
   std::string type = "exec";
   std::vector<std::string> capabilities;  // sorted; an agent must have all
+  std::vector<std::string> models;        // patterns of the models that it may use, as written; empty: all
   // For agents that ask a model; empty and 0: what the agent type says.
   std::string model;
   std::uint32_t max_turns = 0;

@@ -348,6 +348,16 @@ std::string_view workflow_json_schema() {
      "maxItems": 32,
      "description": "An agent must have all of them."
     },
+    "models": {
+     "type": "array",
+     "items": {
+      "type": "string",
+      "minLength": 1,
+      "maxLength": 128
+     },
+     "maxItems": 32,
+     "description": "Names or patterns of the models that the task may use through the model gateway."
+    },
     "model": {
      "type": "string",
      "maxLength": 200,

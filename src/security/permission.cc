@@ -10,7 +10,7 @@ namespace {
 constexpr std::string_view kPermissionNames[] = {
     "workflow.read",   "workflow.write", "run.read",       "run.start",   "run.control",
     "approval.decide", "agent.read",     "agent.register", "agent.work",  "artifact.read",
-    "artifact.write",  "metrics.read",   "admin.read",     "admin.write",
+    "artifact.write",  "metrics.read",   "admin.read",     "admin.write", "model.call",
 };
 static_assert(std::size(kPermissionNames) == kPermissionCount);
 
@@ -18,12 +18,14 @@ constexpr Permission kViewerPermissions[] = {Permission::kWorkflowRead, Permissi
                                              Permission::kAgentRead, Permission::kArtifactRead,
                                              Permission::kMetricsRead};
 constexpr Permission kOperatorPermissions[] = {Permission::kRunStart, Permission::kRunControl,
-                                               Permission::kArtifactWrite};
+                                               Permission::kArtifactWrite, Permission::kModelCall};
 constexpr Permission kMaintainerPermissions[] = {Permission::kWorkflowWrite, Permission::kApprovalDecide};
 constexpr Permission kAdminPermissions[] = {Permission::kAdminRead, Permission::kAdminWrite};
 // An agent works; it neither starts runs nor reads those of others.
 constexpr Permission kAgentPermissions[] = {Permission::kAgentRegister, Permission::kAgentWork,
                                             Permission::kArtifactRead, Permission::kArtifactWrite};
+// The key of a lease: calls of models, on the lease's account.
+constexpr Permission kTaskPermissions[] = {Permission::kModelCall};
 
 constexpr Role kOperatorInherits[] = {Role::kViewer};
 constexpr Role kMaintainerInherits[] = {Role::kOperator};
@@ -36,6 +38,7 @@ constexpr RoleInfo kRoles[] = {
     {Role::kOperator, "operator", kOperatorInherits, kOperatorPermissions},
     {Role::kViewer, "viewer", {}, kViewerPermissions},
     {Role::kAgent, "agent", {}, kAgentPermissions},
+    {Role::kTask, "task", {}, kTaskPermissions},
 };
 static_assert(std::size(kRoles) == kRoleCount);
 

@@ -29,8 +29,9 @@ enum class Permission : std::uint8_t {
   kMetricsRead,
   kAdminRead,
   kAdminWrite,
+  kModelCall,
 };
-inline constexpr std::size_t kPermissionCount = 14;
+inline constexpr std::size_t kPermissionCount = 15;
 
 struct RoleInfo {
   Role role;

@@ -40,12 +40,13 @@ TEST(Permission, EachRoleHasExactlyItsPermissions) {
                                              "metrics.read"};
   EXPECT_EQ(list(Role::kViewer), viewer);
   std::set<std::string_view> wanted = viewer;
-  wanted.insert({"run.start", "run.control", "artifact.write"});
+  wanted.insert({"run.start", "run.control", "artifact.write", "model.call"});
   EXPECT_EQ(list(Role::kOperator), wanted);
   wanted.insert({"workflow.write", "approval.decide"});
   EXPECT_EQ(list(Role::kMaintainer), wanted);
   EXPECT_EQ(list(Role::kAgent),
             (std::set<std::string_view>{"agent.register", "agent.work", "artifact.read", "artifact.write"}));
+  EXPECT_EQ(list(Role::kTask), (std::set<std::string_view>{"model.call"}));
 }
 
 TEST(Permission, GrantsHoldInTheirNamespaceOnly) {

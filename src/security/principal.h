@@ -5,12 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "base/ids.h"
+
 namespace ez::security {
 
 enum class PrincipalKind : std::uint8_t { kPerson, kAgent, kService };
 
-enum class Role : std::uint8_t { kAdmin, kMaintainer, kOperator, kViewer, kAgent };
-inline constexpr std::size_t kRoleCount = 5;
+// kTask: the holder of a lease's key (lease_keys.h).
+enum class Role : std::uint8_t { kAdmin, kMaintainer, kOperator, kViewer, kAgent, kTask };
+inline constexpr std::size_t kRoleCount = 6;
 
 // A role in one namespace, or in all of them ("*").
 struct Grant {
@@ -22,6 +25,8 @@ struct Principal {
   std::string id;  // stable and shown in the audit record, for example "token:local"
   PrincipalKind kind = PrincipalKind::kPerson;
   std::vector<Grant> roles;
+  RunId run;  // of a lease's key, like the lease itself; otherwise invalid
+  Fence lease;
 };
 
 }  // namespace ez::security

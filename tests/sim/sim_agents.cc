@@ -163,6 +163,7 @@ void World::agent_turn(SimAgent& agent, bool kind) {
     lie.set_outcome(core::pb::ReportResult::SUCCEEDED);
     send_result(agent, lie, true);
   }
+  if (random_.chance(1, 4)) call_models(agent);
   if (random_.chance(1, 2)) {
     agent_finish(agent, kind);
   } else {

@@ -65,6 +65,7 @@ TEST(Simulation, EverySeedKeepsThePromise) {
     sum.missed += world.tally().missed;
     sum.migrated += world.tally().migrated;
     sum.rolled_back += world.tally().rolled_back;
+    sum.draws += world.tally().draws;
   }
   std::printf(
       "%llu seeds: %llu runs finished, %llu crashes, %llu changes of leader, %llu snapshots, %llu stale and "
@@ -81,6 +82,7 @@ TEST(Simulation, EverySeedKeepsThePromise) {
   if (count >= 100) {
     // A world in which nothing goes wrong proves nothing.
     EXPECT_GT(sum.crashes, count);
+    EXPECT_GT(sum.draws, count);
     EXPECT_GT(sum.takeovers, count);
     EXPECT_GT(sum.snapshots, count / 2);
     EXPECT_GT(sum.stale, count / 4);

@@ -79,6 +79,7 @@ class World final : public engine::KernelListener {
                   limited = 0, pauses = 0, queued = 0, repeated = 0, slow = 0, full = 0, shares = 0;
     std::uint64_t signals = 0, timers = 0, children = 0;
     std::uint64_t ticks = 0, missed = 0, migrated = 0, rolled_back = 0;
+    std::uint64_t draws = 0;
   };
   [[nodiscard]] const Tally& tally() const { return tally_; }
 
@@ -119,6 +120,7 @@ class World final : public engine::KernelListener {
   void agent_turn(SimAgent& agent, bool kind);
   void agent_register(SimAgent& agent);
   void agent_offer(SimAgent& agent);
+  void call_models(const SimAgent& agent);
   void agent_finish(SimAgent& agent, bool kind);
   void send_result(SimAgent& agent, const core::pb::ReportResult& result, bool kind);
   [[nodiscard]] std::string check();

@@ -19,6 +19,7 @@ const std::vector<Command>& all_commands() {
                                              resume_command(),
                                              retry_command(),
                                              budget_command(),
+                                             cost_command(),
                                              signal_command(),
                                              query_command(),
                                              batch_command(),
@@ -45,6 +46,7 @@ const std::vector<Command>& all_commands() {
                                              doctor_command(),
                                              bench_api_command(),
                                              bench_flow_command(),
+                                             bench_gateway_command(),
                                              completion_command(),
                                              version_command()};
   return commands;

@@ -21,6 +21,7 @@ namespace ez::cli {
 [[nodiscard]] Command resume_command();
 [[nodiscard]] Command retry_command();
 [[nodiscard]] Command budget_command();
+[[nodiscard]] Command cost_command();
 [[nodiscard]] Command batch_command();
 [[nodiscard]] Command signal_command();
 [[nodiscard]] Command query_command();
@@ -45,6 +46,7 @@ namespace ez::cli {
 [[nodiscard]] Command doctor_command();
 [[nodiscard]] Command bench_api_command();
 [[nodiscard]] Command bench_flow_command();
+[[nodiscard]] Command bench_gateway_command();
 [[nodiscard]] Command version_command();
 [[nodiscard]] Command completion_command();
 

@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "cli/commands/commands.h"
 #include "cli/embedded_server.h"
 #include "orchestration/definition.h"
@@ -6,6 +8,10 @@ namespace ez::cli {
 namespace {
 
 constexpr std::int64_t kMaxAgents = 1024;
+
+std::string absolute(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).string();
+}
 
 Result<int> run(Session& session, const Arguments& arguments) {
   ServeOptions options;
@@ -17,6 +23,10 @@ Result<int> run(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(options.retain_runs, arguments.number("retain-runs", 0, 1, orchestration::kMaxRetainRuns));
   EZ_ASSIGN(const std::int64_t report_fd, arguments.number("report-fd", -1, 3, 1'000'000));
   options.listen = arguments.text("listen", options.listen);
+  options.models_file = absolute(arguments.text("models"));
+  options.cassette_file = absolute(arguments.text("cassette"));
+  options.cassette_mode = arguments.text("cassette-mode");
+  options.gateway_url = arguments.text("gateway-url");
   options.hosts = arguments.list("host");
   options.origins = arguments.list("origin");
   options.capabilities = arguments.list("capabilities");
@@ -51,6 +61,10 @@ Command up_command() {
        {"--io-threads", "N", "threads that serve connections (1)"},
        {"--retain-days", "N", "finished runs leave history so many days after their end (no limit)"},
        {"--retain-runs", "N", "only the newest so many finished runs stay (no limit)"},
+       {"--models", "FILE", "providers and models (DIR/models.yaml when it is there)"},
+       {"--cassette", "FILE", "record calls of models there, or answer them from it"},
+       {"--cassette-mode", "MODE", "record, replay or strict (replay)"},
+       {"--gateway-url", "URL", "where agents call models (where they reach this server)"},
        {"--log-file", "FILE", "write the log there instead of standard error"},
        {"--log-level", "LEVEL", "debug, info, warning, error or off (info)"},
        {"--report-fd", "FD", "write one line there when it is ready or has failed"}},

@@ -27,6 +27,8 @@ void apply_control_schedule(Context& context, const pb::ControlSchedule& command
 void apply_backfill_schedule(Context& context, const pb::BackfillSchedule& command);
 void apply_migrate_run(Context& context, const pb::MigrateRun& command);
 void apply_plan_schedules(Context& context, const pb::PlanSchedules& command);
+void apply_draw_allowance(Context& context, const pb::DrawAllowance& command);
+void apply_meter_usage(Context& context, const pb::MeterUsage& command);
 
 // The lease is over without a result: its task tries again (or ends), unless the lease was cancelled before.
 // `undelivered`: the agent never had the work, so it cannot have cost anything.

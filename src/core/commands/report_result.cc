@@ -114,7 +114,8 @@ void apply_report_result(Context& context, const pb::ReportResult& command) {
   }
   const Lease lease = found->second;
   reply.run = lease.run;
-  const bool over = lease.reserve_microusd != kNoReserve && command.cost_microusd() > lease.reserve_microusd;
+  const bool over = !lease.metered && lease.reserve_microusd != kNoReserve &&
+                    command.cost_microusd() > lease.reserve_microusd;
   if (const auto agent = state.agents.find(lease.agent); agent != state.agents.end()) {
     ++(!over && command.outcome() == pb::ReportResult::SUCCEEDED ? agent->second.completed
                                                                  : agent->second.failed);

@@ -12,6 +12,7 @@ Api::~Api() {
   context_->timers.stop();
   context_->renders.stop();
   context_->transfers.stop();
+  context_->model_calls.stop();
 }
 
 void Api::add_routes(Router& router) {
@@ -21,6 +22,8 @@ void Api::add_routes(Router& router) {
   add_run_routes(router, context);
   add_batch_routes(router, context);
   add_budget_routes(router, context);
+  add_cost_routes(router, context);
+  add_model_routes(router, context);
   add_signal_routes(router, context);
   add_query_routes(router, context);
   add_task_routes(router, context);

@@ -29,6 +29,13 @@
 #include "storage/history.h"
 #include "telemetry/metrics.h"
 
+namespace ez::models {
+class Gateway;
+}
+namespace ez::security {
+class LeaseKeys;
+}
+
 namespace ez::http::api {
 
 struct Services {
@@ -42,6 +49,10 @@ struct Services {
   std::filesystem::path data_dir;  // watched for free space by /readyz; shown by /v1/status
   // /readyz says LOG_DISK_FULL below this; the log's own reserve.
   std::uint64_t reserve_bytes = 256ULL << 20;
+  // Calls of models; null: those endpoints do not exist here.
+  models::Gateway* gateway = nullptr;
+  std::shared_ptr<const security::LeaseKeys> lease_keys = nullptr;  // with a gateway
+  std::string gateway_url = {};  // what agents are told; empty: the address at which they asked for work
 };
 
 struct Context;

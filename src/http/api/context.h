@@ -44,7 +44,8 @@ struct Context {
         started_ms(services.clock.now_ms()),
         timers(services.clock, kMaxTimers),
         renders("ez-render", 1, kRenderQueue, 64),
-        transfers("ez-transfer", 2, kTransferQueue, 1) {}
+        transfers("ez-transfer", 2, kTransferQueue, 1),
+        model_calls("ez-models", 1, kModelQueue, 1) {}
 
   Services services;
   const std::int64_t started_ms;
@@ -57,8 +58,9 @@ struct Context {
   std::shared_ptr<Batches> batches;
   // Last, so that their threads end before the rest goes.
   Timers timers;
-  Background renders;    // views as JSON: short tasks
-  Background transfers;  // blobs and logs: wait for the disk
+  Background renders;      // views as JSON: short tasks
+  Background transfers;    // blobs and logs: wait for the disk
+  Background model_calls;  // large requests to models that have to be read
 };
 
 // The right to answer, shared by the callbacks on the way to the answer. When all of them are dropped,
@@ -151,6 +153,8 @@ void add_work_routes(Router& router, Context& context);
 void add_artifact_routes(Router& router, Context& context);
 void add_log_routes(Router& router, Context& context);
 void add_event_routes(Router& router, Context& context);
+void add_model_routes(Router& router, Context& context);
+void add_cost_routes(Router& router, Context& context);
 void add_status_routes(Router& router, Context& context);
 void add_openapi_routes(Router& router, Context& context);
 

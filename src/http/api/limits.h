@@ -30,6 +30,7 @@ inline constexpr std::uint64_t kMaxArtifactBytes = 1ULL << 30;
 
 inline constexpr std::size_t kRenderQueue = 20'000;   // answers that wait to be written as JSON
 inline constexpr std::size_t kTransferQueue = 2'000;  // blobs and logs that wait for the disk
+inline constexpr std::size_t kModelQueue = 2'000;     // calls of models that wait to be read
 inline constexpr std::size_t kMaxTimers = 200'000;
 inline constexpr std::size_t kOpenLogs = 8'192;  // attempts whose log is closed when their result comes
 inline constexpr std::size_t kFollowerEvents = 10'000;  // changes that wait for one slow follower

@@ -8,6 +8,7 @@
 #include "http/api/repository_check.h"
 #include "http/api/run_list.h"
 #include "http/api/task_control.h"
+#include "models/gateway/gateway.h"
 
 namespace ez::http::api {
 namespace {
@@ -119,6 +120,10 @@ void answer_summary(Context& context, const DeferredPtr& answer, RunId run) {
 
 void propose_control(Context& context, const DeferredPtr& answer, RunId run, ControlRun::Action action,
                      const std::string& comment) {
+  // What its calls of models do not need just now would count as spent with the end of the run.
+  if (action == ControlRun::CANCEL && context.services.gateway != nullptr) {
+    context.services.gateway->ledger().give_back(run);
+  }
   core::pb::Command command;
   ControlRun& control = *command.mutable_control_run();
   control.set_run(run.value);

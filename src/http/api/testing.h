@@ -18,8 +18,11 @@
 #include "base/random.h"
 #include "http/api/api.h"
 #include "http/client.h"
+#include "http/gateway/engine_bank.h"
 #include "log/disk_posix.h"
 #include "log/local_log.h"
+#include "models/gateway/gateway.h"
+#include "security/lease_keys.h"
 
 namespace ez::http::api {
 
@@ -66,7 +69,9 @@ class TestPrincipals final : public security::Authenticator {
 
 class World {
  public:
-  explicit World(std::uint64_t reserve_bytes = 0) : reserve_bytes_(reserve_bytes) {
+  // With `models` it has a gateway to them.
+  explicit World(std::uint64_t reserve_bytes = 0, std::function<models::ModelsConfig()> models = nullptr)
+      : reserve_bytes_(reserve_bytes), models_(std::move(models)) {
     std::string pattern = (std::filesystem::temp_directory_path() / "ez-api-XXXXXX").string();
     EZ_CHECK(::mkdtemp(pattern.data()) != nullptr, "no temporary folder");
     folder_ = pattern;
@@ -77,6 +82,7 @@ class World {
     principals_->add("viewer", {{security::Role::kViewer, "*"}});
     principals_->add("the-token", {{security::Role::kAdmin, "*"}});  // of http/testing.h
     principals_->add("elsewhere", {{security::Role::kAdmin, "other"}});
+    authenticator_ = std::make_shared<security::LeaseAuthenticator>(lease_keys_, principals_);
     start();
   }
   ~World() {
@@ -97,27 +103,34 @@ class World {
     auto log = must(log::open_local_log(log::posix_disk(), (folder_ / "log").string(), options));
     engine_ = std::make_unique<engine::Engine>(engine::KernelOptions{}, std::move(log), *history_,
                                                blobs_.get(), system_clock(), system_random());
-    must(engine_->start());
     metrics_ = std::make_unique<telemetry::Registry>();
-    api_ = std::make_unique<Api>(Services{*engine_, *history_, *blobs_, *logs_, *metrics_, system_clock(),
-                                          "0.0-test", folder_, reserve_bytes_});
+    if (models_) start_gateway();
+    must(engine_->start());
+    Services services{*engine_,       *history_,  *blobs_, *logs_,        *metrics_,
+                      system_clock(), "0.0-test", folder_, reserve_bytes_};
+    services.gateway = gateway_.get();
+    services.lease_keys = lease_keys_;
+    api_ = std::make_unique<Api>(std::move(services));
     Router router;
     api_->add_routes(router);
     ServerOptions server;
     server.port = port_;
     server.upload_dir = folder_ / "uploads";
     server.on_access = api_->on_access();
-    server_ = must(Server::start(std::move(server), std::move(router), Gate(principals_, {})));
+    server_ = must(Server::start(std::move(server), std::move(router), Gate(authenticator_, {})));
     api_->observe(server_.get());
   }
   void stop() {
     if (!server_) return;
     api_->observe(nullptr);
     server_->stop(std::chrono::milliseconds(200));
+    if (gateway_) gateway_->stop();
     engine_->stop();
     api_.reset();
     server_.reset();
+    gateway_.reset();
     engine_.reset();
+    bank_.reset();
     logs_.reset();
     blobs_.reset();
     history_.reset();
@@ -192,7 +205,22 @@ class World {
   [[nodiscard]] const Router& router() const { return server_->router(); }
 
  private:
+  void start_gateway() {
+    bank_ = std::make_unique<EngineBank>(*engine_);
+    models::GatewayOptions options;
+    options.config = models_();
+    gateway_ = must(models::Gateway::start(std::move(options), *bank_, system_clock(), system_random(),
+                                           *metrics_, nullptr));
+    engine_->on_lease_over([this](Fence fence) { gateway_->ledger().close(fence); });
+  }
+
   const std::uint64_t reserve_bytes_;
+  const std::function<models::ModelsConfig()> models_;
+  const std::shared_ptr<const security::LeaseKeys> lease_keys_ =
+      std::make_shared<const security::LeaseKeys>(std::string(43, 's'));
+  std::shared_ptr<const security::Authenticator> authenticator_;
+  std::unique_ptr<EngineBank> bank_;
+  std::unique_ptr<models::Gateway> gateway_;
   std::filesystem::path folder_;
   std::uint16_t port_ = 0;
   std::shared_ptr<TestPrincipals> principals_;
@@ -208,10 +236,12 @@ class World {
 // An agent that works through the API.
 class TestAgent {
  public:
-  explicit TestAgent(World& world, const std::string& name = "tester", int capacity = 8) : world_(world) {
+  explicit TestAgent(World& world, const std::string& name = "tester", int capacity = 8,
+                     const std::string& type = "exec")
+      : world_(world) {
     const Answer answer = world.post(
         "/v1/agents",
-        Value(Value::Map{{"name", Value(name)}, {"type", Value("exec")}, {"capacity", Value(capacity)}}));
+        Value(Value::Map{{"name", Value(name)}, {"type", Value(type)}, {"capacity", Value(capacity)}}));
     EXPECT_EQ(answer.status, 201) << answer.text;
     id = answer.text_of("agent");
   }

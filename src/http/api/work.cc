@@ -6,6 +6,8 @@
 #include "http/api/context.h"
 #include "http/api/long_poll.h"
 #include "http/api/work_request.h"
+#include "models/gateway/gateway.h"
+#include "security/lease_keys.h"
 
 namespace ez::http::api {
 namespace {
@@ -37,7 +39,7 @@ void report_unrenderable(Context& context, const core::Lease& lease, const Error
   context.services.engine.propose(std::move(command), [](const Result<Reply>&) {});
 }
 
-std::string render_work(Context& context, const engine::WorkAnswer& work) {
+std::string render_work(Context& context, const engine::WorkAnswer& work, const std::string& gateway_url) {
   std::string out;
   out.reserve(64 + work.accepted.size() * 40 + work.tasks.size() * 1'500);
   out += "{\"accepted\":[";
@@ -51,7 +53,13 @@ std::string render_work(Context& context, const engine::WorkAnswer& work) {
   for (const engine::WorkTask& task : work.tasks) {
     const std::size_t before = out.size();
     if (out.back() != '[') out.push_back(',');
-    if (const Status item = engine::append_work_item(out, *task.run, task.lease); !item.ok()) {
+    engine::ModelAccess models;
+    if (context.services.gateway != nullptr) {
+      models = {gateway_url, context.services.lease_keys->make(task.lease.run, task.lease.fence)};
+    }
+    const Status item = engine::append_work_item(out, *task.run, task.lease,
+                                                 context.services.gateway != nullptr ? &models : nullptr);
+    if (!item.ok()) {
       out.resize(before);
       report_unrenderable(context, task.lease, item.error());
     }
@@ -75,20 +83,33 @@ void close_logs(Context& context, const std::vector<WorkBody::Ending>& endings,
   }
 }
 
+// The agent reaches the gateway where it reached us.
+std::string gateway_url(const Context& context, const Request& request) {
+  if (!context.services.gateway_url.empty()) return context.services.gateway_url;
+  return "http://" + std::string(request.headers.find("host").value_or("127.0.0.1"));
+}
+
 Status work(Context& context, Request& request, const DeferredPtr& answer) {
   EZ_ASSIGN(const Value body, request.json_object());
   EZ_ASSIGN(WorkBody read, read_work(body, context.services.blobs));
+  if (context.services.gateway != nullptr) {
+    // What the work cost is in the log before its result is.
+    for (const auto& result : read.request.results) {
+      context.services.gateway->ledger().close(Fence{result.fence()});
+    }
+  }
   const auto poll = std::make_shared<LongPoll>(context);
   answer->responder().on_disconnect(poll->abandoner());
   auto waiting = context.services.engine.work(
-      std::move(read.request),
-      [&context, answer, poll, endings = std::move(read.endings)](Result<engine::WorkAnswer> result) {
+      std::move(read.request), [&context, answer, poll, url = gateway_url(context, request),
+                                endings = std::move(read.endings)](Result<engine::WorkAnswer> result) {
         // What was accepted is so, whether the agent still listens or not.
         if (result.ok()) close_logs(context, endings, *result);
         if (!poll->answered()) return false;
         if (!result.ok()) return answer->problem(result.error());
         const auto held = std::make_shared<engine::WorkAnswer>(std::move(result).value());
-        return answer->responder().json_later(200, [&context, held] { return render_work(context, *held); });
+        return answer->responder().json_later(
+            200, [&context, held, url] { return render_work(context, *held, url); });
       });
   poll->begin(std::move(waiting), std::chrono::milliseconds(read.wait_ms));
   return {};

@@ -1,0 +1,214 @@
+// Calls of models by agents (docs/guide/models.md): POST /v1/messages, /v1/messages/count_tokens,
+// /v1/chat/completions, /v1/responses, /v1/embeddings, and GET /v1/models. The gateway does the work; here is
+// its client: an answer or a stream of this server, and who is asking.
+#include <mutex>
+
+#include "http/api/context.h"
+#include "models/dialect/provider_error.h"
+#include "models/gateway/gateway.h"
+
+namespace ez::http::api {
+namespace {
+
+using ModelEndpoint = models::Endpoint;
+using security::Permission;
+
+constexpr std::size_t kReadHereBytes = 32 * 1024;  // larger requests are read on a thread of their own
+// Of agents: the folder of the attempt, which is another one each time. For recordings.
+constexpr std::string_view kWorkspaceHeader = "ez-workspace";
+constexpr std::size_t kStreamBytes = 256 * 1024;
+
+// Ties a call to its client's connection, whichever goes first.
+class Link {
+ public:
+  void gone() {
+    const auto call = take(true);
+    if (call) call->cancel();
+  }
+  void drained() {
+    const auto call = take(false);
+    if (call) call->drained();
+  }
+  void set(const std::shared_ptr<models::CallHandle>& call) {
+    {
+      std::lock_guard lock(mutex_);
+      call_ = call;
+      if (!gone_) return;
+    }
+    call->cancel();
+  }
+
+ private:
+  std::shared_ptr<models::CallHandle> take(bool gone) {
+    std::lock_guard lock(mutex_);
+    gone_ = gone_ || gone;
+    return call_.lock();
+  }
+  std::mutex mutex_;
+  std::weak_ptr<models::CallHandle> call_;
+  bool gone_ = false;
+};
+
+class ModelClient final : public models::CallClient {
+ public:
+  explicit ModelClient(Responder responder) : responder_(std::move(responder)) {
+    responder_.on_disconnect([link = link_] { link->gone(); });
+  }
+  [[nodiscard]] Link& link() { return *link_; }
+
+  void answer(int status, models::Headers headers, std::string body) override {
+    const std::string type = take_headers(headers);
+    responder_.bytes(status, type, std::move(body));
+  }
+  void begin_stream(models::Headers headers) override {
+    const std::string type = take_headers(headers);
+    StreamOptions options;
+    options.buffer_bytes = kStreamBytes;
+    stream_ = responder_.begin_stream(type, options);
+    stream_.on_closed([link = link_] { link->gone(); });
+    stream_.on_drained([link = link_] { link->drained(); });
+  }
+  [[nodiscard]] bool send(std::string_view bytes) override {
+    // To a client that has gone everything can be sent: its call is about to be told.
+    return stream_.send(bytes) || !stream_.open();
+  }
+  void end_stream() override { stream_.close(); }
+
+ private:
+  // The content type; the others become headers of the answer.
+  std::string take_headers(const models::Headers& headers) {
+    std::string type = "application/json";
+    for (const auto& [name, value] : headers) {
+      if (models::same_header_name(name, "content-type")) {
+        type = value;
+      } else {
+        responder_.header(name, value);
+      }
+    }
+    return type;
+  }
+  const std::shared_ptr<Link> link_ = std::make_shared<Link>();
+  Responder responder_;
+  Stream stream_;
+};
+
+void start_call(Context& context, models::CallRequest request, const std::shared_ptr<ModelClient>& client) {
+  client->link().set(context.services.gateway->start(std::move(request), client));
+}
+
+// On the thread for large requests; `request` is shared because a task is copyable.
+void start_later(Context& context, const std::shared_ptr<models::CallRequest>& request,
+                 const std::shared_ptr<ModelClient>& client) {
+  const bool taken = context.model_calls.post(
+      [&context, request, client] { start_call(context, std::move(*request), client); });
+  if (!taken) {
+    models::Gateway::refuse(request->endpoint, overloaded("too many calls of models wait to be read"),
+                            *client);
+  }
+}
+
+void call_model(Context& context, ModelEndpoint endpoint, Request& request, Responder responder) {
+  models::CallRequest call;
+  call.endpoint = endpoint;
+  call.id = request.id;
+  call.body = std::move(request.body);
+  for (std::size_t i = 0; i < request.headers.size(); ++i) {
+    const auto [name, value] = request.headers.at(i);
+    if (models::forwarded_header(name)) call.headers.emplace_back(name, value);
+    if (models::same_header_name(name, kWorkspaceHeader) && !value.empty()) {
+      call.substitutions = {{std::string(value), "{{workspace}}"}};
+    }
+  }
+  auto client = std::make_shared<ModelClient>(std::move(responder));
+  models::Ledger& ledger = context.services.gateway->ledger();
+  const security::Principal& principal = *request.principal;
+  call.account = principal.lease.valid() ? ledger.known(principal.lease)
+                                         : ledger.open_free(principal.id, std::string(request.name_space()));
+  if (call.account && call.body.size() <= kReadHereBytes) return start_call(context, std::move(call), client);
+  auto held = std::make_shared<models::CallRequest>(std::move(call));
+  if (held->account) return start_later(context, held, client);
+  ledger.open(principal.lease, [&context, held, client](Result<models::AccountPtr> opened) {
+    if (!opened.ok()) return models::Gateway::refuse(held->endpoint, opened.error(), *client);
+    held->account = std::move(opened).value();
+    start_later(context, held, client);
+  });
+}
+
+void list_models(Context& context, const Request& request, Responder responder) {
+  models::Ledger& ledger = context.services.gateway->ledger();
+  const security::Principal& principal = *request.principal;
+  auto client = std::make_shared<ModelClient>(std::move(responder));
+  const auto answer = [&context, client](const models::AccountPtr& account) {
+    client->answer(200, {}, context.services.gateway->list_models(*account));
+  };
+  if (!principal.lease.valid())
+    return answer(ledger.open_free(principal.id, std::string(request.name_space())));
+  ledger.open(principal.lease, [client, answer](Result<models::AccountPtr> opened) {
+    if (!opened.ok()) return models::Gateway::refuse(ModelEndpoint::kChat, opened.error(), *client);
+    answer(*opened);
+  });
+}
+
+template <ModelEndpoint endpoint>
+RefusalAnswer refusal(const Error& error) {
+  models::RenderedError rendered =
+      models::render_error(models::dialect_of(endpoint), models::Gateway::error_of(error));
+  RefusalAnswer out;
+  out.status = rendered.status;
+  out.content_type = "application/json";
+  for (const auto& [name, value] : rendered.headers) {
+    if (models::same_header_name(name, "content-type")) {
+      out.content_type = value;
+    } else {
+      append_header(out.headers, name, value);
+    }
+  }
+  out.body = std::move(rendered.body);
+  return out;
+}
+
+template <ModelEndpoint endpoint>
+void add(Router& router, Context& context, std::string_view summary) {
+  Route route;
+  route.method = Method::kPost;
+  route.pattern = models::path_of(endpoint);
+  route.permission = Permission::kModelCall;
+  route.summary = summary;
+  route.body_limit = models::kBodyLimits.max_bytes;
+  route.refusal_form = &refusal<endpoint>;
+  route.handler = [&context](Request& request, Responder responder) {
+    if (context.services.gateway == nullptr) {
+      ModelClient client(std::move(responder));
+      return models::Gateway::refuse(
+          endpoint, Error(Code::ModelNotFound, "this server has no gateway to models"), client);
+    }
+    call_model(context, endpoint, request, std::move(responder));
+  };
+  router.add(std::move(route));
+}
+
+}  // namespace
+
+void add_model_routes(Router& router, Context& context) {
+  add<ModelEndpoint::kMessages>(router, context, "Call a model in Anthropic's way");
+  add<ModelEndpoint::kCountTokens>(router, context, "Count the tokens of such a call");
+  add<ModelEndpoint::kChat>(router, context, "Call a model in the way of OpenAI's chat completions");
+  add<ModelEndpoint::kResponses>(router, context, "Call a model in the way of OpenAI's responses");
+  add<ModelEndpoint::kEmbeddings>(router, context, "Make embeddings");
+  Route list;
+  list.method = Method::kGet;
+  list.pattern = "/v1/models";
+  list.permission = Permission::kModelCall;
+  list.summary = "List the models that may be called";
+  list.refusal_form = &refusal<ModelEndpoint::kChat>;
+  list.handler = [&context](Request& request, Responder responder) {
+    if (context.services.gateway == nullptr) {
+      responder.json(200, R"({"object":"list","data":[],"has_more":false,"first_id":null,"last_id":null})");
+      return;
+    }
+    list_models(context, request, std::move(responder));
+  };
+  router.add(std::move(list));
+}
+
+}  // namespace ez::http::api
