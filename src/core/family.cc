@@ -71,9 +71,9 @@ Status prepare_child(Context& context, const Run& parent, std::uint32_t index, R
   EZ_ASSIGN(const Value inputs, inputs_of(parent, task));
   Lineage lineage{parent.id, parent.key_of(task), parent.lineage ? parent.lineage->depth + 1 : 1};
   child.lineage = std::make_shared<const Lineage>(std::move(lineage));
-  EZ_TRY(prepare_run(context, {parent.workflow->namespace_name, definition.workflow->name,
-                               definition.workflow->version},
-                     inputs, child));
+  EZ_TRY(prepare_run(
+      context, {parent.workflow->namespace_name, definition.workflow->name, definition.workflow->version},
+      inputs, child));
   EZ_TRY(check_lineage(context.state, parent, child));
   child.priority = definition.priority.value_or(parent.priority);
   child.principal = parent.principal;
@@ -171,8 +171,8 @@ void take_back(Context& context, const Run& child) {
     attempt_failed(context, *parent, index, {"TASK_CANCELLED", name + ": " + child.error.message}, 0, true,
                    false);
   } else {
-    attempt_failed(context, *parent, index,
-                   {child.error.code, name + " failed: " + child.error.message}, 0, false, false);
+    attempt_failed(context, *parent, index, {child.error.code, name + " failed: " + child.error.message}, 0,
+                   false, false);
   }
   settle(context, *parent);
 }
@@ -180,9 +180,9 @@ void take_back(Context& context, const Run& child) {
 void set_child_timer(Context& context, Run& run, std::uint32_t index) {
   const orchestration::Timeouts& timeout = run.definition_of(run.tasks[index]).timeout;
   Task& task = run.tasks.write(index);
-  const std::int64_t due = smaller_limit(
-      timeout.start_to_close_ms == 0 ? 0 : context.now_ms + timeout.start_to_close_ms,
-      timeout.schedule_to_close_ms == 0 ? 0 : task.scheduled_ms + timeout.schedule_to_close_ms);
+  const std::int64_t due =
+      smaller_limit(timeout.start_to_close_ms == 0 ? 0 : context.now_ms + timeout.start_to_close_ms,
+                    timeout.schedule_to_close_ms == 0 ? 0 : task.scheduled_ms + timeout.schedule_to_close_ms);
   if (due != 0) context.state.set_timer(run.id, index, task.due_ms, due);
 }
 
