@@ -208,9 +208,10 @@ void parse_anthropic_request(ReadContext& context, const Value& body, ChatReques
   out.top_p = fields.number("top_p");
   out.top_k = fields.integer("top_k", 0, std::numeric_limits<std::int64_t>::max());
   if (const Value* stops = fields.list("stop_sequences")) {
+    const Path path = root.at("stop_sequences");
     for (std::size_t i = 0; i < stops->as_list().size(); ++i) {
       if (!stops->as_list()[i].is_string()) {
-        context.fail(root.at("stop_sequences").at(i), "a string is wanted");
+        context.fail(path.at(i), "a string is wanted");
         break;
       }
       out.stop.push_back(stops->as_list()[i].as_string());

@@ -16,9 +16,9 @@ void parse_chat_answer(ReadContext& context, const Value& body, ChatAnswer& out)
   const Value* choices = fields.need_list("choices");
   out.has_usage = read_openai_usage(fields.any("usage"), out.usage);
   if (choices == nullptr) return;
-  const Path first = root.at("choices").at(std::size_t{0});
+  const Path choices_path = root.at("choices"), first = choices_path.at(std::size_t{0});
   if (choices->as_list().empty()) {
-    context.fail(root.at("choices"), "an answer is wanted");
+    context.fail(choices_path, "an answer is wanted");
     return;
   }
   Fields choice(context, choices->as_list().front(), first);

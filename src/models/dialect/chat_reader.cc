@@ -103,7 +103,7 @@ class ChatReader final : public ReaderBase {
   Status on_call(const Value& value, std::int64_t place) {
     if (!value.is_map()) return wrong("a tool call is no object");
     const std::int64_t index = value.int_or("index", place);
-    const bool custom = value.string_or("type", "") == "custom";
+    const bool custom = value.find("custom") != nullptr;  // pieces after the first have no type
     const Value* body = value.find(custom ? "custom" : "function");
     const std::string_view name = body == nullptr ? "" : body->string_or("name", "");
     std::string pieces;

@@ -100,10 +100,10 @@ Result<std::string> edit_object(std::string_view json,
     first = false;
     out += bytes;
   };
+  std::size_t start = walker.at();
   walker.skip_space();
   bool closed = walker.take('}');
   while (!closed) {
-    const std::size_t start = walker.at();
     walker.skip_space();
     const std::size_t key_start = walker.at();
     if (!walker.skip_string()) return wrong("the name of a member is wanted");
@@ -129,6 +129,7 @@ Result<std::string> edit_object(std::string_view json,
     walker.skip_space();
     closed = walker.take('}');
     if (!closed && !walker.take(',')) return wrong("a comma or the end of the object is wanted");
+    start = walker.at();
   }
   for (std::size_t i = 0; i < edits.size(); ++i) {
     if (seen[i] || edits[i].second.empty()) continue;

@@ -21,8 +21,11 @@ struct Path {
   std::size_t index = 0;
   bool is_index = false;
 
-  [[nodiscard]] Path at(std::string_view member) const { return {this, member, 0, false}; }
-  [[nodiscard]] Path at(std::size_t element) const { return {this, {}, element, true}; }
+  [[nodiscard]] Path at(std::string_view member) const& { return {this, member, 0, false}; }
+  [[nodiscard]] Path at(std::size_t element) const& { return {this, {}, element, true}; }
+  // The parent is only pointed to, so it has to have a name.
+  Path at(std::string_view member) const&& = delete;
+  Path at(std::size_t element) const&& = delete;
   [[nodiscard]] std::string text() const;  // "messages[2].content", "" at the root
 };
 
