@@ -137,6 +137,7 @@ Status Attempt::prepare_and_run(Body& body) {
 
 Status Attempt::check(Body& body) {
   if (item_.verify.empty()) return {};
+  const std::optional<std::int64_t> before = result_.exit_code;
   while (true) {
     log_.note("verify: " + first_line(item_.verify));
     std::string text;
@@ -144,6 +145,7 @@ Status Attempt::check(Body& body) {
     if (checked.ok() || checked.error().code() != Code::VerifyFailed) return checked;
     EZ_ASSIGN(const bool again, body.mend(*this, checked.error(), text));
     if (!again) return checked;
+    result_.exit_code = before;
     if (given_output_) EZ_TRY(keep_output(*given_output_));
   }
 }

@@ -44,6 +44,13 @@ bool EventStream::line(std::string_view text) {
   std::string_view value = text.substr(std::min(colon + 1, text.size()));
   if (!value.empty() && value[0] == ' ') value.remove_prefix(1);
   if (field == "event") event_ = value;
+  if (field == "id" && value.size() <= kMaxIdBytes && value.find('\0') == std::string_view::npos)
+    last_id_ = value;
+  if (field == "retry" && !value.empty() && value.size() <= 6 &&
+      value.find_first_not_of("0123456789") == std::string_view::npos) {
+    retry_ms_ = 0;
+    for (const char digit : value) retry_ms_ = retry_ms_ * 10 + (digit - '0');
+  }
   if (field == "data") {
     if (has_data_) data_ += '\n';
     data_ += value;

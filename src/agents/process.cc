@@ -146,7 +146,10 @@ class Run {
     EZ_ASSIGN(Pipe err, make_pipe());
     EZ_ASSIGN(Pipe failure, make_pipe());
     UniqueFd input;
-    if (spec_.input.empty()) {
+    if (spec_.input_fd >= 0) {
+      input = UniqueFd(::fcntl(spec_.input_fd, F_DUPFD_CLOEXEC, 0));
+      if (!input.valid()) return io_error("the command's input");
+    } else if (spec_.input.empty()) {
       input = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
       if (!input.valid()) return io_error("open /dev/null");
     } else {
@@ -208,8 +211,8 @@ class Run {
         wait_ms = static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
       }
       if (::poll(fds.data(), fds.size(), wait_ms) < 0) continue;  // EINTR
-      if (fds[1].revents != 0) pump(out_, outcome_.out);
-      if (fds[2].revents != 0) pump(err_, outcome_.err);
+      if (fds[1].revents != 0) pump(out_, outcome_.out, false);
+      if (fds[2].revents != 0) pump(err_, outcome_.err, true);
       if (fds[0].revents != 0) break;
       const auto now = Steady::now();
       if (kill_at_ && now >= *kill_at_) {
@@ -244,7 +247,7 @@ class Run {
   }
 
   // One read of at most 64 KiB. Closes the descriptor at the end of the stream.
-  void pump(UniqueFd& fd, std::string& captured) {
+  void pump(UniqueFd& fd, std::string& captured, bool is_error) {
     if (!fd.valid()) return;
     const ssize_t got = ::read(fd.get(), buffer_.data(), buffer_.size());
     if (got < 0 && errno == EINTR) return;
@@ -265,7 +268,8 @@ class Run {
       }
     }
     outcome_.output_bytes += bytes.size();
-    if (bytes.empty() || (hooks_ != nullptr && hooks_->output(bytes))) return;
+    if (bytes.empty()) return;
+    if (hooks_ != nullptr && (is_error ? hooks_->error_output(bytes) : hooks_->output(bytes))) return;
     const std::size_t keep = spec_.max_capture_bytes - std::min(spec_.max_capture_bytes, captured.size());
     if (bytes.size() > keep) outcome_.cut = true;
     captured.append(bytes.substr(0, keep));
@@ -278,8 +282,8 @@ class Run {
       if (left <= 0) return;
       std::array<pollfd, 2> fds{{{out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}}};
       if (::poll(fds.data(), fds.size(), static_cast<int>(left)) <= 0) continue;
-      if (fds[0].revents != 0) pump(out_, outcome_.out);
-      if (fds[1].revents != 0) pump(err_, outcome_.err);
+      if (fds[0].revents != 0) pump(out_, outcome_.out, false);
+      if (fds[1].revents != 0) pump(err_, outcome_.err, true);
     }
   }
 

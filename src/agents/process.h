@@ -72,6 +72,7 @@ struct ProcessSpec {
   std::vector<std::string> environment;  // complete, NAME=value; nothing is inherited
   std::string directory = "/";
   std::string input;                             // standard input; empty means /dev/null
+  int input_fd = -1;                             // standard input instead of `input`; stays the caller's
   std::vector<std::pair<int, int>> descriptors;  // {ours, number in the child}; all others are closed
   std::vector<std::pair<int, rlim_t>> limits;    // setrlimit in the child, soft and hard
   std::chrono::milliseconds timeout{0};          // 0: none
@@ -98,6 +99,8 @@ class ProcessHooks {
   virtual bool terminate() { return false; }
   // Output as it comes, at most 64 KiB a call; when absent (returns false) it is captured in the outcome.
   virtual bool output(std::string_view) { return false; }
+  // The same for standard error, where the streams are not joined; by default it is output like any other.
+  virtual bool error_output(std::string_view bytes) { return output(bytes); }
 };
 
 struct ProcessOutcome {

@@ -110,6 +110,13 @@ class Warden final : public ProcessHooks {
     return true;
   }
 
+  bool error_output(std::string_view bytes) override {
+    if (!spec_.errors) return output(bytes);
+    if (setup_text_.size() < kSetupText) setup_text_.append(bytes.substr(0, kSetupText - setup_text_.size()));
+    spec_.errors(bytes);
+    return true;
+  }
+
   // After bwrap has ended: nothing may be alive any more when the caller goes on to look at the files.
   Status finish() {
     close_child_ends();
@@ -297,7 +304,8 @@ Result<SandboxOutcome> Sandbox::run(const SandboxSpec& spec, const Sink& sink,
   process.timeout = spec.timeout;
   process.grace = spec.grace;
   process.tick = kWatchTick;
-  process.join_streams = true;
+  process.join_streams = !spec.errors;
+  process.input_fd = spec.input;
   process.max_output_bytes =
       static_cast<std::uint64_t>(std::max<std::int64_t>(1, spec.limits.output_mb)) * kMiB;
 

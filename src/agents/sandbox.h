@@ -58,7 +58,9 @@ struct SandboxSpec {
   std::vector<std::string> measured;  // folders on the machine that count for disk_mb
   SandboxLimits limits;
   std::chrono::milliseconds timeout{0};
-  std::chrono::milliseconds grace{2000};  // after SIGTERM to all processes inside
+  std::chrono::milliseconds grace{2000};         // after SIGTERM to all processes inside
+  int input = -1;                                // descriptor that becomes standard input; -1: empty
+  std::function<void(std::string_view)> errors;  // standard error apart from the sink; empty: joined
 };
 
 struct SandboxOutcome {

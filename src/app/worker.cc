@@ -104,7 +104,7 @@ Status work(const cli::AgentOptions& options) {
     EZ_LOG(kInfo, "agent", "sandboxes of a killed worker were ended", {"count", killed});
   clear_left_behind(workspaces);
 
-  const agents::Sandbox sandbox;
+  const agents::Sandbox sandbox(agents::Sandbox::Options{"", options.shown});
   if (const Status probe = sandbox.probe(); !probe.ok()) {
     EZ_LOG(kError, "agent", "no sandbox here: every task will fail with this error",
            {"error", probe.error().to_string()});

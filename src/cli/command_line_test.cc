@@ -207,6 +207,9 @@ TEST_F(CommandLine, UpAndAgentPassTheirOptionsOn) {
   EXPECT_EQ(worked_.agents_file, "");
   EXPECT_EQ(remote({"agent", "--name", "a/b"}), 2);
   EXPECT_EQ(remote({"agent", "--type", "exec,exec"}), 2);
+  EXPECT_EQ(remote({"agent", "--show", "/"}), 2);
+  EXPECT_EQ(remote({"agent", "--show", folder_}), 0);
+  EXPECT_EQ(worked_.shown, (std::vector<std::string>{folder_}));
   write("agents.yaml", "version: 1\ntypes:\n  reviewer: {runner: llm, models: [m7]}\n");
   EXPECT_EQ(remote({"agent", "--type", "exec,reviewer"}), 0);
   EXPECT_EQ(worked_.types, (std::vector<std::string>{"exec", "reviewer"}));

@@ -52,6 +52,7 @@ struct AgentOptions {
   std::string name;
   std::vector<std::string> types{"exec"};  // not empty, each once
   std::string agents_file;                 // agent types over the built-in ones; empty: none
+  std::vector<std::string> shown;          // more folders that sandboxes see, read-only; absolute
   std::int64_t capacity = 1;               // of each type
   std::vector<std::string> capabilities;
   std::string workspaces;  // absolute folder

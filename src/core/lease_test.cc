@@ -21,6 +21,34 @@ TEST(Lease, OneResultIsAcceptedAndRepeatsAreRecognised) {
   EXPECT_EQ(world.report(lie, pb::ReportResult::SUCCEEDED), Reply::Result::kStale);
 }
 
+TEST(Lease, AFailedAttemptsArtifactsStayUntilTheNextResult) {
+  TestWorld world;
+  world.workflow("name: w\ntasks:\n  - {id: a, run: x, retry: {max_attempts: 3, backoff: 1s}}\n");
+  const AgentId agent = world.agent("one");
+  const RunId run = world.start("w");
+  const auto names = [&] {
+    std::vector<std::string> out;
+    for (const Artifact& artifact : world.run(run).tasks[0].get().artifacts) out.push_back(artifact.name);
+    return out;
+  };
+  const auto fail = [&](const std::string& name, bool keep) {
+    pb::ReportResult result;
+    result.set_outcome(pb::ReportResult::FAILED);
+    result.set_error_code("COMMAND_FAILED");
+    result.add_artifacts()->set_name(name);
+    result.set_keep_artifacts(keep);
+    EXPECT_EQ(world.report(world.assign(agent, run, {"a"}).at(0), std::move(result)),
+              Reply::Result::kAccepted);
+    world.pass(10'000);
+  };
+  fail("first", true);
+  EXPECT_EQ(names(), std::vector<std::string>{"first"});
+  fail("second", false);  // as agents before reported: nothing changes
+  EXPECT_EQ(names(), std::vector<std::string>{"first"});
+  world.finish(agent, run, "a");
+  EXPECT_TRUE(names().empty());
+}
+
 TEST(Lease, AnAgentThatStartsAgainLosesItsOldLeases) {
   TestWorld world;
   world.workflow("name: w\ntasks:\n  - {id: a, run: x, retry: {max_attempts: 1, backoff: 1s}}\n");

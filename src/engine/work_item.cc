@@ -120,6 +120,7 @@ Status append_item(JsonText& json, const core::Run& run, const core::Lease& leas
   json.key("agent");
   agent(json, definition.agent);
   if (!definition.output_schema.is_null()) json.key("output_schema").value(definition.output_schema);
+  if (!definition.mcp.is_null()) json.key("mcp").value(definition.mcp);
   json.key("workspace");
   workspace(json, run, lease, definition.workspace);
   json.key("sandbox");

@@ -174,6 +174,7 @@ void write_task(std::string& out, const Task& task, Tables& tables) {
     if (task.wait->timeout_ms != 0) w.number("timeout_ms", task.wait->timeout_ms);
   }
   if (!task.output_schema.is_null()) append_json(o.key("output_schema"), task.output_schema);
+  if (!task.mcp.is_null()) append_json(o.key("mcp"), task.mcp);
   if (task.compensate) o.number("compensate", *task.compensate);
 }
 
@@ -508,6 +509,7 @@ class CanonicalReader {
     if (item.find("compensate") != nullptr)
       out.compensate = number<std::uint32_t>(item, "compensate", static_cast<std::int64_t>(kMaxTasks));
     if (const Value* schema = item.find("output_schema")) out.output_schema = *schema;
+    if (const Value* mcp = item.find("mcp")) out.mcp = *mcp;
     if (const Value* wait = item.find("wait")) out.wait = a_wait(*wait);
     if (const Value* child = item.find("workflow")) {
       out.workflow = SubWorkflow{text(*child, "name"), number<std::uint32_t>(*child, "version", UINT32_MAX),

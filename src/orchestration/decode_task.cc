@@ -12,32 +12,32 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 
-constexpr std::array<std::string_view, 24> kTaskKeys{
-    "id",        "name",        "dependencies", "when",    "for_each",      "max_parallel",
-    "agent",     "run",         "prompt",       "env",     "verify",        "workspace",
-    "artifacts", "concurrency", "retry",        "timeout", "on_failure",    "checkpoint",
-    "priority",  "sandbox",     "budget",       "rate",    "output_schema", "compensate"};
-constexpr std::array<std::string_view, 27> kAllTaskKeys = [] {
-  std::array<std::string_view, 27> keys{};
+constexpr std::array<std::string_view, 25> kTaskKeys{
+    "id",    "name",          "dependencies", "when",       "for_each",  "max_parallel", "agent",
+    "run",   "prompt",        "env",          "verify",     "workspace", "artifacts",    "concurrency",
+    "retry", "timeout",       "on_failure",   "checkpoint", "priority",  "sandbox",      "budget",
+    "rate",  "output_schema", "compensate",   "mcp"};
+constexpr std::array<std::string_view, 28> kAllTaskKeys = [] {
+  std::array<std::string_view, 28> keys{};
   std::copy(kTaskKeys.begin(), kTaskKeys.end(), keys.begin());
-  keys[24] = "approval";
-  keys[25] = "wait";
-  keys[26] = "workflow";
+  keys[25] = "approval";
+  keys[26] = "wait";
+  keys[27] = "workflow";
   return keys;
 }();
 // What a task that only waits for a person has no use for.
-constexpr std::array<std::string_view, 15> kRunOnlyKeys{
-    "for_each", "max_parallel", "agent",   "env",    "verify", "workspace",     "artifacts", "concurrency",
-    "retry",    "priority",     "sandbox", "budget", "rate",   "output_schema", "compensate"};
+constexpr std::array<std::string_view, 16> kRunOnlyKeys{
+    "for_each", "max_parallel", "agent",   "env",    "verify", "workspace",     "artifacts",  "concurrency",
+    "retry",    "priority",     "sandbox", "budget", "rate",   "output_schema", "compensate", "mcp"};
 // What a task that waits for time or a signal has no use for.
-constexpr std::array<std::string_view, 19> kNoWaitKeys{
+constexpr std::array<std::string_view, 20> kNoWaitKeys{
     "run",     "prompt",    "approval",  "workflow",      "max_parallel", "agent", "env",
     "verify",  "workspace", "artifacts", "timeout",       "concurrency",  "retry", "priority",
-    "sandbox", "budget",    "rate",      "output_schema", "compensate"};
+    "sandbox", "budget",    "rate",      "output_schema", "compensate",   "mcp"};
 // What a task that starts another workflow has no use for.
-constexpr std::array<std::string_view, 10> kNoChildKeys{"run",     "prompt",       "agent",     "env",
-                                                        "verify",  "workspace",    "artifacts", "concurrency",
-                                                        "sandbox", "output_schema"};
+constexpr std::array<std::string_view, 11> kNoChildKeys{
+    "run",       "prompt",      "agent",   "env",           "verify", "workspace",
+    "artifacts", "concurrency", "sandbox", "output_schema", "mcp"};
 // Of a compensation that stands inside its task.
 constexpr std::array<std::string_view, 10> kCompensateKeys{
     "name", "run", "prompt", "env", "agent", "retry", "timeout", "sandbox", "when", "workspace"};
@@ -226,6 +226,7 @@ class TaskReader {
     task.rate = read_rate(decoder_, fields_, scope("`rate.key`", has_item));
     read_budget();
     read_output_schema(decoder_, fields_, task);
+    read_mcp(decoder_, fields_, task);
     if (const auto word = fields_.read_word("priority", kPriorities))
       task.priority = static_cast<Priority>(*word);
     return std::move(task);

@@ -143,6 +143,7 @@ void refuse_keys(Decoder& decoder, const Fields& fields, std::span<const std::st
                                                       std::string_view key);
 // decode_llm.cc: what only tasks for a model have.
 void read_output_schema(Decoder& decoder, const Fields& fields, Task& task);
+void read_mcp(Decoder& decoder, const Fields& fields, Task& task);
 
 // decode_task.cc: the tasks of `list`, with `defaults` (may be absent) under each. False when dependencies
 // were wrong.

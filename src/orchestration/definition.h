@@ -146,7 +146,8 @@ struct Task {
   std::optional<std::int64_t> budget_microusd;  // the most that one attempt may cost
   std::optional<Wait> wait;                     // then it has no run and no prompt
   std::optional<SubWorkflow> workflow;          // likewise
-  Value output_schema;                          // JSON Schema of what a model has to give; null: none
+  Value mcp;            // MCP servers by name, as decode_llm.cc makes them; null: none
+  Value output_schema;  // JSON Schema of what a model has to give; null: none
   // What undoes it, an index into Workflow::tasks. That task has `compensates` and depends on this one; it is
   // nobody's dependent and runs in a rollback only.
   std::optional<std::uint32_t> compensate;

@@ -422,6 +422,23 @@ std::string_view workflow_json_schema() {
      "type": "object",
      "description": "JSON Schema of the output that the model has to give."
     },
+    "mcp": {
+     "type": "object",
+     "description": "MCP servers whose tools the model gets; each has `command` or `url`.",
+     "additionalProperties": {
+      "type": "object",
+      "properties": {
+       "command": {"type": "array", "items": {"$ref": "#/$defs/text"}},
+       "env": {"type": "object", "additionalProperties": {"$ref": "#/$defs/text"}},
+       "url": {"type": "string", "pattern": "^http://"},
+       "headers": {"type": "object", "additionalProperties": {"$ref": "#/$defs/text"}},
+       "tools": {"type": "array", "items": {"$ref": "#/$defs/text"}},
+       "timeout": {"$ref": "#/$defs/duration"}
+      },
+      "additionalProperties": false
+     },
+     "maxProperties": 16
+    },
     "env": {
      "type": "object",
      "propertyNames": {

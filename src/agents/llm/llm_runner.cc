@@ -15,6 +15,7 @@
 #include "agents/llm/model_client.h"
 #include "agents/llm/prompts.h"
 #include "agents/llm/transcript.h"
+#include "agents/mcp/mcp_tools.h"
 #include "base/json.h"
 
 namespace ez::agents {
@@ -78,6 +79,7 @@ class LlmRunner::Body final : public Attempt::Body {
   }
 
   void finish(Attempt& attempt) override {
+    if (mcp_) mcp_->close();
     if (transcript_ == nullptr || !transcript_->written()) return;
     Value line{Value::Map{}};
     if (loop_) {
@@ -117,6 +119,8 @@ class LlmRunner::Body final : public Attempt::Body {
     EZ_TRY(add_file_tools(tools_, TreeFiles(attempt.workspace().tree()), limits,
                           [&cancel] { return cancel.cancelled(); }));
     EZ_TRY(add_command_tool(tools_, attempt, *log_, milliseconds(type_.limits.command_timeout_ms)));
+    mcp_ = std::make_unique<McpTools>(attempt, web_);
+    EZ_TRY(mcp_->add_to(tools_, item.mcp));
 
     const std::string system = system_prompt(types_, type_);
     const std::string task = task_prompt(item);
@@ -150,6 +154,7 @@ class LlmRunner::Body final : public Attempt::Body {
         transcript_->add("note", Value::Map{{"text", note}});
       }
     }
+    mcp_->close();  // whoever is alive could still change what is checked and committed
     EZ_TRY(loop_->status());
     log_->note("done after " + std::to_string(loop_->turns()) + " turns: " + loop_->summary());
     if (loop_->output()) {
@@ -224,6 +229,7 @@ class LlmRunner::Body final : public Attempt::Body {
   std::unique_ptr<Transcript> transcript_;
   std::unique_ptr<AttemptLog> log_;
   std::unique_ptr<ModelClient> client_;
+  std::unique_ptr<McpTools> mcp_;
   ToolBox tools_;
   std::optional<Loop> loop_;
   std::uint32_t checks_left_ = 0;

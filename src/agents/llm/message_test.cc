@@ -141,6 +141,12 @@ TEST(EventStream, FollowsTheStandard) {
   EXPECT_TRUE(*events.feed("\n"));
   EXPECT_FALSE(*events.feed("data: last\n\ndata: never\n\n"));
   EXPECT_EQ(seen, (std::vector<std::string>{"message=a\nb", "message= c", "x=", "message=last"}));
+  EXPECT_EQ(events.last_id(), "1");
+  EXPECT_EQ(events.retry_ms(), -1);
+  EventStream again([](const std::string&, const std::string&) { return true; }, 100);
+  EXPECT_TRUE(*again.feed("retry: 500\nid: e7\ndata: \n\nretry: soon\nid: e8\n\n"));
+  EXPECT_EQ(again.retry_ms(), 500);
+  EXPECT_EQ(again.last_id(), "e8");
   EXPECT_EQ(events.feed("data: " + std::string(200, 'x')).error().code(), Code::PayloadTooLarge);
 }
 

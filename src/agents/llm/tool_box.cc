@@ -34,20 +34,27 @@ ToolAnswer tool_failure(const Error& error) {
 }
 
 Status ToolBox::add(const std::string& name, const std::string& description, const Value& schema, Run run) {
+  auto compiled = JsonSchema::compile(schema);
+  if (!compiled.ok()) return compiled.error().in(name);
+  EZ_TRY(add_unchecked(name, description, schema, std::move(run)));
+  tools_.at(name).check = std::move(*compiled);
+  return {};
+}
+
+Status ToolBox::add_unchecked(const std::string& name, const std::string& description, const Value& schema,
+                              Run run) {
   if (!is_tool_name(name))
     return Error(Code::InvalidArgument, "a tool cannot be named " + name.substr(0, 100));
   if (tools_.contains(name)) return Error(Code::InvalidArgument, "there are two tools named " + name);
-  auto compiled = JsonSchema::compile(schema);
-  if (!compiled.ok()) return compiled.error().in(name);
-  tools_.emplace(name, Tool{description, std::move(*compiled), std::move(run)});
+  tools_.emplace(name, Tool{description, schema, std::nullopt, std::move(run)});
   return {};
 }
 
 Value ToolBox::definitions() const {
   Value::List list;
   for (const auto& [name, tool] : tools_) {
-    list.push_back(Value::Map{
-        {"name", name}, {"description", tool.description}, {"input_schema", tool.schema.source()}});
+    list.push_back(
+        Value::Map{{"name", name}, {"description", tool.description}, {"input_schema", tool.schema}});
   }
   return list;
 }
@@ -61,7 +68,8 @@ ToolAnswer ToolBox::run(const ToolCall& call) const {
                       names.substr(0, 4000));
   }
   if (!call.bad_input.empty()) return tool_error("the input of the call cannot be read: " + call.bad_input);
-  const std::vector<std::string> wrong = found->second.schema.check(call.input);
+  std::vector<std::string> wrong;
+  if (found->second.check) wrong = found->second.check->check(call.input);
   if (wrong.empty()) return found->second.run(call.input);
   std::string text = "the input does not fit the tool's schema:";
   for (const std::string& each : wrong) text += "\n" + each;

@@ -40,6 +40,9 @@ class ToolBox {
   // schema).
   [[nodiscard]] Status add(const std::string& name, const std::string& description, const Value& schema,
                            Run run);
+  // The same for a schema that somebody else made and checks: it is shown to the model and nothing more.
+  [[nodiscard]] Status add_unchecked(const std::string& name, const std::string& description,
+                                     const Value& schema, Run run);
   [[nodiscard]] bool contains(const std::string& name) const { return tools_.contains(name); }
   [[nodiscard]] std::size_t size() const { return tools_.size(); }
 
@@ -50,7 +53,8 @@ class ToolBox {
  private:
   struct Tool {
     std::string description;
-    JsonSchema schema;
+    Value schema;
+    std::optional<JsonSchema> check;
     Run run;
   };
   std::map<std::string, Tool> tools_;

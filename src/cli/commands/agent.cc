@@ -63,6 +63,12 @@ Result<int> run(Session& session, const Arguments& arguments) {
     return Error(Code::InvalidArgument,
                  "--workspaces and --name do not give a folder: " + options.workspaces);
   }
+  options.shown = arguments.list("show");
+  for (const std::string& folder : options.shown) {
+    std::error_code absent;
+    if (folder[0] != '/' || folder == "/" || !std::filesystem::is_directory(folder, absent))
+      return Error(Code::InvalidArgument, "--show: " + folder + " is not the absolute path of a folder");
+  }
   options.log_level = arguments.text("log-level", options.log_level);
   options.version = session.ports.version;
   EZ_TRY(session.ports.work(options));
@@ -83,6 +89,7 @@ Command agent_command() {
            {"--agents-file", "FILE", "agent types over the built-in ones (<data>/agents.yaml)"},
            {"--capacity", "N", "tasks at once of each type (one a core)"},
            {"--capabilities", "A,B", "what it can do; tasks ask for it", true},
+           {"--show", "A,B", "more folders that tasks see, read-only (tool chains)", true},
            {"--workspaces", "DIR", "where tasks work (<data>/agents/<name>)"},
            {"--log-level", "LEVEL", "debug, info, warning, error or off (info)"}},
           {},

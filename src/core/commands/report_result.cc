@@ -9,14 +9,18 @@ std::string bounded(const std::string& text, std::size_t limit) {
   return text.size() <= limit ? text : text.substr(0, limit);
 }
 
-void take_output(TaskDetail& detail, const pb::ReportResult& command) {
-  detail.output = command.output();
-  detail.output_blob = command.output_blob();
-  detail.error = {};
+void take_artifacts(TaskDetail& detail, const pb::ReportResult& command) {
   detail.artifacts.clear();
   for (const pb::Artifact& artifact : command.artifacts()) {
     detail.artifacts.push_back({artifact.name(), artifact.sha256(), artifact.size()});
   }
+}
+
+void take_output(TaskDetail& detail, const pb::ReportResult& command) {
+  detail.output = command.output();
+  detail.output_blob = command.output_blob();
+  detail.error = {};
+  take_artifacts(detail, command);
   detail.branch = command.branch();
   detail.commit = command.commit();
   detail.base = command.base();
@@ -36,6 +40,12 @@ bool lost(const pb::ReportResult& command) {
 
 void executed(Context& context, Run& run, std::uint32_t index, const pb::ReportResult& command) {
   if (command.outcome() != pb::ReportResult::SUCCEEDED) {
+    if (command.keep_artifacts()) {
+      Task& task = run.tasks.write(index);
+      auto detail = task.edit();
+      take_artifacts(*detail, command);
+      task.detail = std::move(detail);
+    }
     return attempt_failed(context, run, index, error_of(command), command.exit_code(), command.final(),
                           lost(command));
   }

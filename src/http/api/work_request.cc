@@ -129,6 +129,7 @@ Status read_result(const Value& value, const std::string& where, const storage::
   result.set_final(fields.flag("final", false));
   result.set_exit_code(static_cast<std::int32_t>(fields.number("exit_code", 0, INT32_MIN, INT32_MAX)));
   if (const Status status = read_artifacts(fields, where, result); !status.ok()) fields.fail(status.error());
+  result.set_keep_artifacts(result.outcome() != ReportResult::SUCCEEDED && result.artifacts_size() > 0);
   result.set_branch(fields.line("branch", kMaxRefBytes));
   result.set_commit(object_name(fields, "commit"));
   result.set_base(object_name(fields, "base"));
