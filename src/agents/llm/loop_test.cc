@@ -213,6 +213,7 @@ TEST_F(LoopTest, TurnsAndTokensAreLimited) {
 
   LoopSettings poor = settings();
   poor.max_tokens = 5'000;
+  poor.context_tokens = 10'000'000;
   Loop spender = loop(poor);
   for (int i = 0; i < 3 && spender.next() != Loop::Next::kDone; ++i) {
     ModelReply costly = reply({read_call("a" + std::to_string(i), std::to_string(i))}, "tool_use", 2'000);
