@@ -12,7 +12,6 @@ constexpr char kWorkflow[] = R"(name: w
 inputs:
   items: {type: list, default: [a, b]}
 repository: /srv/repo
-budget: {cost_usd: 1, deadline: 10h}
 tasks:
   - id: build
     run: make
@@ -29,21 +28,22 @@ tasks:
     on_failure: fail
 )";
 
-std::shared_ptr<const orchestration::Workflow> workflow() {
-  const auto parsed = orchestration::parse_workflow(kWorkflow);
+// `more` is further keys at its top.
+std::shared_ptr<const orchestration::Workflow> workflow(const std::string& more = "") {
+  const auto parsed = orchestration::parse_workflow(kWorkflow + more);
   EXPECT_TRUE(parsed.ok()) << (parsed.diagnostics.empty() ? "" : parsed.diagnostics[0].to_string());
   return parsed.workflow;
 }
 
-Report play(const std::string& tests, const std::string& only = "") {
-  auto report = rehearse(*workflow(), tests, only);
+Report play(const std::string& tests, const std::string& only = "", const std::string& more = "") {
+  auto report = rehearse(*workflow(more), tests, only);
   EXPECT_TRUE(report.ok()) << report.error().to_string();
   return report.ok() ? std::move(report).value() : Report();
 }
 
 // The mismatches of the only test, one a line: "LINE:COLUMN what".
-std::string mismatches(const std::string& test) {
-  const Report report = play("tests:\n" + test);
+std::string mismatches(const std::string& test, const std::string& more = "") {
+  const Report report = play("tests:\n" + test, "", more);
   std::string out;
   for (const auto& mistake : report.mistakes) out += "mistake " + mistake.to_string() + "\n";
   for (const TestReport& played : report.tests) {
@@ -112,7 +112,8 @@ TEST(Rehearsal, TimeoutsDeadlinesAndCancellationsHitWorkThatGoesOn) {
     tasks: {build: {takes: 59m}}
     decisions: {release: {do: approve, after: 20h}}
     expect: {state: failed, takes: 10h, notices: [deadline_warning], tasks: {release: cancelled}}
-)"),
+)",
+                       "budget: {deadline: 10h}\n"),
             "");
 }
 
@@ -120,7 +121,7 @@ TEST(Rehearsal, ConflictsRejectionsPausesAndRestarts) {
   EXPECT_EQ(mismatches(R"(
   - name: all of them
     tasks:
-      convert.0: [{conflict: both changed it}]
+      convert.0: [{conflict: both changed it}, {}]
       build: {takes: 1m}
     decisions:
       convert.0: {do: retry, after: 1h}
@@ -194,12 +195,12 @@ TEST(Rehearsal, MismatchesNameTheirPlace) {
             "8:14 state: expected failed, it is running\n"
             "9:14 takes: expected at least 2h, it is 1h\n"
             "10:26 order: build started before convert.1\n"
-            "12:26 tasks.build.attempts: expected 2, it is 1\n"
-            "12:37 tasks.build.output.list.1: expected 3, it is 2\n"
+            "12:27 tasks.build.attempts: expected 2, it is 1\n"
+            "12:38 tasks.build.output.list.1: expected 3, it is 2\n"
             "13:9 tasks.convert.7: the run has no such instance\n"
             "14:18 tasks.release.state: expected succeeded, it is approval\n"
             "16:11 that: tasks.build.output.n: expected true, it is 1\n"
-            "17:11 that: tasks.build.output.missing.x == 1: no such key: missing\n");
+            "17:11 that: tasks.build.output.missing.x == 1: column 20: no such key \"missing\"\n");
 }
 
 TEST(Rehearsal, AStartThatIsRefused) {
@@ -207,7 +208,7 @@ TEST(Rehearsal, AStartThatIsRefused) {
   - {name: refused, inputs: {items: 3}, expect: {refused: INPUT_INVALID}}
   - {name: not refused, expect: {refused: INPUT_INVALID}}
 )"),
-            "4:42 refused: expected INPUT_INVALID, the run was started\n");
+            "4:43 refused: expected INPUT_INVALID, the run was started\n");
   EXPECT_THAT(mismatches("  - {name: bad, inputs: {none: 3}, expect: {state: succeeded}}\n"),
               HasSubstr("2:5 the run was refused: INPUT_INVALID: "));
 }
