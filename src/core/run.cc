@@ -22,6 +22,11 @@ std::uint32_t TaskTable::add(Task task) {
   return size_++;
 }
 
+const orchestration::Labels& Run::get_labels() const {
+  static const orchestration::Labels kNone;
+  return labels ? *labels : kNone;
+}
+
 std::string Run::key_of(const Task& task) const {
   const std::string& id = definition_of(task).id;
   return task.instance == kNoInstance ? id : id + "." + std::to_string(task.instance);

@@ -16,6 +16,7 @@
 #include "core/signals.h"
 #include "core/transitions.h"
 #include "orchestration/definition.h"
+#include "orchestration/labels.h"
 
 namespace ez::core {
 
@@ -192,6 +193,7 @@ struct Run {
   std::string head;                    // after the last merge
   TaskError error;
   std::string principal;
+  std::shared_ptr<const orchestration::Labels> labels;  // null: none
   RunId resumed_from;
   std::string schedule;                                      // that started it; empty: none
   std::int64_t schedule_ms = 0;                              // the instant that it is for
@@ -213,6 +215,7 @@ struct Run {
   [[nodiscard]] const orchestration::Task& definition_of(const Task& task) const {
     return definition().tasks[task.definition];
   }
+  [[nodiscard]] const orchestration::Labels& get_labels() const;
   // "build", or "convert.3" for an instance.
   [[nodiscard]] std::string key_of(const Task& task) const;
   // Index of the task with that key, or UINT32_MAX.

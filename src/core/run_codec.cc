@@ -270,6 +270,11 @@ void encode_run(const Run& run, pb::Run& out) {
   if (run.costs) {
     for (const auto& [key, sum] : *run.costs) encode_cost(key, sum, *out.add_costs());
   }
+  for (const auto& [name, value] : run.get_labels()) {
+    pb::Label* label = out.add_labels();
+    label->set_name(name);
+    label->set_value(value);
+  }
   for (const std::uint32_t index : run.merge_queue) out.add_merge_queue(index);
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) encode_task(run.tasks[i], *out.add_tasks());
   if (run.mail) encode_mail(*run.mail, out);
@@ -326,6 +331,11 @@ Result<Run> decode_run(const pb::Run& in, const State& state) {
   run.admitted = run.concurrency_key.empty() || in.admitted();
   run.schedule = in.schedule();
   run.schedule_ms = in.schedule_ms();
+  if (!in.labels().empty()) {
+    auto labels = std::make_shared<orchestration::Labels>();
+    for (const pb::Label& label : in.labels()) labels->emplace_back(label.name(), label.value());
+    run.labels = std::move(labels);
+  }
   run.merge_queue.assign(in.merge_queue().begin(), in.merge_queue().end());
   decode_costs(in, run);
   for (const pb::Task& task : in.tasks()) {

@@ -53,6 +53,12 @@ Value counts_view(const Run& run) {
   return Value(std::move(map));
 }
 
+Value labels_view(const Run& run) {
+  Value::Map map;
+  for (const auto& [name, value] : run.get_labels()) map.emplace_back(name, Value(value));
+  return Value(std::move(map));
+}
+
 Value warnings_view(const Run& run) {
   Value::List out;
   if ((run.warned & kCostWarned) != 0) out.emplace_back("cost");
@@ -129,6 +135,7 @@ Value run_summary(const Run& run) {
                  {"rollback", rollback_view(run)},
                  {"migrations", migrations_view(run)},
                  {"started_by", Value(run.principal)},
+                 {"labels", labels_view(run)},
                  {"schedule", run.schedule.empty() ? Value() : Value(run.schedule)},
                  {"scheduled_at", time_view(run.schedule_ms)},
                  {"resumed_from", run.resumed_from.valid() ? Value(to_text(run.resumed_from)) : Value()},

@@ -24,6 +24,9 @@ storage::HistoryRow history_row(const core::Run& run) {
   row.created_ms = run.created_ms;
   row.finished_ms = run.finished_ms;
   row.cost_microusd = run.cost_microusd;
+  row.started_by = run.principal;
+  row.error_code = run.error.code;
+  row.labels = run.get_labels();
   for (std::uint32_t i = 0; i < run.tasks.size(); ++i) {
     const std::int64_t started = run.tasks[i].started_ms;
     if (started != 0 && (row.started_ms == 0 || started < row.started_ms)) row.started_ms = started;

@@ -23,6 +23,11 @@ core::pb::StartRun new_run(const core::Run& run, const Kept& keep) {
   command.set_inputs(to_json(run.inputs));
   command.set_priority(static_cast<std::uint32_t>(run.priority) + 1);
   command.set_resumed_from(run.id.value);
+  for (const auto& [name, value] : run.get_labels()) {
+    core::pb::Label* label = command.add_labels();
+    label->set_name(name);
+    label->set_value(value);
+  }
   std::string base = run.base;
   std::uint64_t base_index = 0;
   // What was rolled back is undone: the new run begins at the beginning.

@@ -259,6 +259,10 @@ std::string to_canonical(const Workflow& workflow) {
     }
     if (!workflow.outputs.empty()) write_named(o.key("outputs"), workflow.outputs);
     if (!workflow.queries.empty()) write_named(o.key("queries"), workflow.queries);
+    if (!workflow.labels.empty()) {
+      ObjectWriter l(o.key("labels"));
+      for (const auto& [name, value] : workflow.labels) l.text(name, value.source());
+    }
     Tables tables;
     write_list(o.key("tasks"), workflow.tasks, [&](const Task& task) { write_task(out, task, tables); });
     write_tables(o, out, tables);
@@ -297,6 +301,10 @@ class CanonicalReader {
     workflow->concurrency = concurrency(root);
     workflow->outputs = named<Expression>(root, "outputs");
     workflow->queries = named<Expression>(root, "queries");
+    if (const Value* labels = root.find("labels"); labels != nullptr && labels->is_map()) {
+      for (const auto& [name, value] : labels->as_map())
+        workflow->labels.emplace_back(name, a_template(text(*labels, name), "labels"));
+    }
     read_tables(root);
     const Value::List& items = list(root, "tasks");
     if (items.empty() || items.size() > kMaxTasks) fail("tasks");

@@ -176,6 +176,7 @@ struct Workflow {
   std::string description;
   std::string namespace_name = "default";
   std::vector<Input> inputs;
+  std::vector<std::pair<std::string, Template>> labels;  // of each run; sorted by name
   std::optional<Template> repository;
   std::optional<Template> branch;
   std::optional<Template> base;

@@ -5,14 +5,15 @@
 
 #include "base/json.h"
 #include "orchestration/decoder.h"
+#include "orchestration/labels.h"
 #include "orchestration/text.h"
 
 namespace ez::orchestration {
 namespace {
 
-constexpr std::array<std::string_view, 16> kTopKeys{
-    "name",   "description", "namespace", "inputs",   "repository", "branch",      "base",    "files",
-    "budget", "priority",    "retention", "defaults", "tasks",      "concurrency", "outputs", "queries"};
+constexpr std::array<std::string_view, 17> kTopKeys{
+    "name",     "description", "namespace", "inputs", "repository",  "branch",  "base",    "files", "budget",
+    "priority", "retention",   "defaults",  "tasks",  "concurrency", "outputs", "queries", "labels"};
 constexpr std::array<std::string_view, 2> kRetentionKeys{"days", "runs"};
 constexpr std::array<std::string_view, 3> kInputKeys{"type", "description", "default"};
 constexpr std::array<std::string_view, 4> kBudgetKeys{"cost_usd", "deadline", "warn_at", "when_exceeded"};
@@ -40,6 +41,7 @@ class WorkflowReader {
     fields_.read_text("description", workflow_.description, kMaxDescription);
     fields_.read_name("namespace", workflow_.namespace_name);
     read_inputs();
+    read_labels();
     read_repository();
     read_files();
     workflow_.concurrency =
@@ -71,6 +73,41 @@ class WorkflowReader {
     }
     for (std::size_t i = 0; i < tree.size(*node); i += 2)
       read_input(tree.child(*node, i), tree.child(*node, i + 1));
+  }
+
+  void read_labels() {
+    const auto node = fields_.get("labels");
+    if (!node) return;
+    const SourceTree& tree = decoder_.tree;
+    if (tree.kind(*node) != SourceTree::Kind::kMap) {
+      decoder_.error(*node, "`labels` must be a map", "Write `labels: {team: storage}`.");
+      return;
+    }
+    if (tree.size(*node) / 2 > kMaxLabels) {
+      decoder_.error(*node, "there are more than " + std::to_string(kMaxLabels) + " labels");
+      return;
+    }
+    for (std::size_t i = 0; i < tree.size(*node); i += 2) {
+      const NodeId key = tree.child(*node, i);
+      const NodeId value = tree.child(*node, i + 1);
+      const std::string_view name = tree.text(key);
+      if (!is_label_name(name)) {
+        decoder_.error(key, "the name of a label cannot be " + quoted(name),
+                       "a-z, 0-9, `.`, `_`, `/` and `-`, for example `team`.");
+      } else if (!tree.is_scalar(value) || tree.text(value).empty()) {
+        decoder_.error(value, "the value of the label " + quoted(name) + " must be a text",
+                       "Write `" + std::string(name) + ": storage`.");
+      } else if (auto read = decoder_.read_template(value, Scope{Scope::kNoTask, false, "`labels`"})) {
+        // Only what holds no `${{ }}` can be judged before there is a run.
+        if (read->expressions().empty() && !is_label_value(tree.text(value))) {
+          decoder_.error(value, "the value of the label " + quoted(name) + " has more than " +
+                                    std::to_string(kMaxLabelValueBytes) + " bytes or control characters");
+        }
+        workflow_.labels.emplace_back(std::string(name), std::move(*read));
+      }
+    }
+    std::sort(workflow_.labels.begin(), workflow_.labels.end(),
+              [](const auto& a, const auto& b) { return a.first < b.first; });
   }
 
   void read_input(NodeId key, NodeId node) {

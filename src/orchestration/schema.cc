@@ -92,6 +92,19 @@ std::string_view workflow_json_schema() {
    },
    "additionalProperties": false
   },
+  "labels": {
+   "type": "object",
+   "description": "Texts that each run of the workflow is found by; whoever starts a run may add more.",
+   "maxProperties": 16,
+   "propertyNames": {
+    "pattern": "^[a-z0-9][a-z0-9._/-]{0,62}$"
+   },
+   "additionalProperties": {
+    "type": "string",
+    "minLength": 1,
+    "description": "May contain `${{ }}`; at most 128 bytes."
+   }
+  },
   "retention": {
    "type": "object",
    "description": "How long finished runs stay in history; the rule of the server when absent.",

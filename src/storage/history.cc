@@ -7,13 +7,14 @@
 
 #include "base/json.h"
 #include "storage/files.h"
+#include "storage/history_rows.h"
 #include "storage/sqlite.h"
 #include "storage/zstd_stream.h"
 
 namespace ez::storage {
 namespace {
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 constexpr char kSchema[] = R"sql(
   CREATE TABLE runs(
     id INTEGER PRIMARY KEY,
@@ -31,10 +32,17 @@ constexpr char kSchema[] = R"sql(
   CREATE TABLE position(one INTEGER PRIMARY KEY CHECK(one = 1), applied INTEGER NOT NULL) STRICT;
   INSERT INTO position VALUES(1, 0);
 )sql";
+// What schema 2 adds.
+constexpr char kSearchSchema[] = R"sql(
+  CREATE INDEX runs_by_workflow_state ON runs(workflow, state, created_ms, id);
+  CREATE TABLE facets(
+    id INTEGER PRIMARY KEY, started_by TEXT NOT NULL, error_code TEXT NOT NULL, labels TEXT NOT NULL) STRICT;
+  CREATE TABLE terms(
+    term TEXT NOT NULL, state TEXT NOT NULL, created_ms INTEGER NOT NULL, id INTEGER NOT NULL,
+    namespace TEXT NOT NULL, workflow TEXT NOT NULL,
+    PRIMARY KEY(term, state, created_ms, id)) STRICT, WITHOUT ROWID;
+)sql";
 
-constexpr std::string_view kColumns =
-    "id, namespace, workflow, version, state, priority, created_ms, started_ms, finished_ms, cost_microusd,"
-    " tasks, tasks_succeeded, tasks_failed, tasks_skipped, tasks_cancelled";
 constexpr std::size_t kPackAbove = 512;
 constexpr std::int64_t kRaw = 0;
 constexpr std::int64_t kZstd = 1;
@@ -43,14 +51,12 @@ constexpr std::string_view kRebuildHint =
     "history.db-shm away: "
     "it is rebuilt from the log.";
 
-// SQLite has signed integers; ids and indexes keep their bits.
-std::int64_t to_sql(std::uint64_t value) { return static_cast<std::int64_t>(value); }
-std::uint64_t from_sql(std::int64_t value) { return static_cast<std::uint64_t>(value); }
-
 Error advise(const Error& error) {
   if (error.code() != Code::HistoryFailed || error.hint() != info(Code::HistoryFailed).hint) return error;
   return Error(error.code(), error.message(), std::string(kRebuildHint));
 }
+
+}  // namespace
 
 HistoryRow read_row(const Statement& from) {
   HistoryRow row;
@@ -73,8 +79,13 @@ HistoryRow read_row(const Statement& from) {
   row.tasks.failed = small();
   row.tasks.skipped = small();
   row.tasks.cancelled = small();
+  row.started_by = text();
+  row.error_code = text();
+  row.labels = read_labels(from.text(column));
   return row;
 }
+
+namespace {
 
 Result<std::string> unpack_record(std::int64_t encoding, std::string_view bytes, RunId id) {
   if (encoding == kRaw) return std::string(bytes);
@@ -86,11 +97,6 @@ Result<std::string> unpack_record(std::int64_t encoding, std::string_view bytes,
   return Error(Code::HistoryFailed,
                "the record of run " + to_text(id) + " has the unknown encoding " + std::to_string(encoding));
 }
-
-struct Place {
-  std::int64_t created_ms = 0;
-  std::int64_t id = 0;
-};
 
 // "1" and the two numbers in 16 hexadecimal digits each.
 std::string encode_cursor(const Place& place) {
@@ -115,14 +121,13 @@ Result<Place> decode_cursor(std::string_view cursor) {
   return Place{to_sql(numbers[0]), to_sql(numbers[1])};
 }
 
-std::string where(const HistoryFilter& filter, bool after_place) {
+std::string where(const HistoryFilter& filter) {
   std::string sql = " WHERE 1";
   if (!filter.namespace_name.empty()) sql += " AND namespace=?1";
   if (!filter.workflow.empty()) sql += " AND workflow=?2";
   if (!filter.state.empty()) sql += " AND state=?3";
   if (filter.created_from_ms.has_value()) sql += " AND created_ms>=?4";
   if (filter.created_before_ms.has_value()) sql += " AND created_ms<?5";
-  if (after_place) sql += " AND (created_ms, id)<(?6, ?7)";
   return sql;
 }
 
@@ -141,12 +146,50 @@ struct History::State {
 
   std::mutex write_mutex;
   std::unique_ptr<Database> writer;
-  Statement insert, move_position, erase;
+  Statement insert, insert_facets, insert_term, find, move_position, erase, erase_facets, erase_term;
   std::atomic<std::uint64_t> position{0};
 
   std::mutex readers_mutex;
   std::condition_variable reader_free;
   std::vector<std::unique_ptr<Database>> readers;
+
+  // Takes a run out of `terms` and `facets`; false: there is no such run.
+  [[nodiscard]] Result<bool> forget(RunId id) {
+    EZ_ASSIGN(const bool found, this->find.bind(1, to_sql(id.value)).step());
+    if (!found) {
+      this->find.reset();
+      return false;
+    }
+    const HistoryRow row = read_row(this->find);
+    this->find.reset();
+    for (const std::string& term : terms_of(row)) {
+      EZ_TRY(erase_term.bind(1, std::string_view(term))
+                 .bind(2, std::string_view(row.state))
+                 .bind(3, row.created_ms)
+                 .bind(4, to_sql(id.value))
+                 .run());
+    }
+    EZ_TRY(erase_facets.bind(1, to_sql(id.value)).run());
+    return true;
+  }
+  [[nodiscard]] Status index(const HistoryRow& row) {
+    const std::string labels = labels_text(row.labels);
+    EZ_TRY(insert_facets.bind(1, to_sql(row.id.value))
+               .bind(2, std::string_view(row.started_by))
+               .bind(3, std::string_view(row.error_code))
+               .bind(4, std::string_view(labels))
+               .run());
+    for (const std::string& term : terms_of(row)) {
+      EZ_TRY(insert_term.bind(1, std::string_view(term))
+                 .bind(2, std::string_view(row.state))
+                 .bind(3, row.created_ms)
+                 .bind(4, to_sql(row.id.value))
+                 .bind(5, std::string_view(row.namespace_name))
+                 .bind(6, std::string_view(row.workflow))
+                 .run());
+    }
+    return {};
+  }
 
   // A connection of its own for one read; goes back at the end.
   class Reader {
@@ -184,9 +227,19 @@ Result<std::unique_ptr<History>> History::open(const std::string& folder) {
     auto state = std::make_unique<State>();
     state->path = folder + "/history.db";
     EZ_ASSIGN(state->writer, Database::open(state->path, Database::Mode::kReadWrite, Code::HistoryFailed));
-    EZ_TRY(state->writer->ensure_schema(kSchemaVersion, kSchema));
+    const std::string whole = std::string(kSchema) + kSearchSchema;
+    const char* const steps[] = {kSearchSchema};
+    EZ_TRY(state->writer->ensure_schema(kSchemaVersion, whole.c_str(), steps));
     EZ_ASSIGN(state->insert, state->writer->prepare(
                                  "INSERT OR REPLACE INTO runs VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
+    EZ_ASSIGN(state->insert_facets, state->writer->prepare("INSERT OR REPLACE INTO facets VALUES(?,?,?,?)"));
+    EZ_ASSIGN(state->insert_term, state->writer->prepare("INSERT OR REPLACE INTO terms VALUES(?,?,?,?,?,?)"));
+    EZ_ASSIGN(state->find,
+              state->writer->prepare("SELECT " + std::string(kRowColumns) +
+                                     " FROM runs r LEFT JOIN facets f ON f.id=r.id WHERE r.id=?"));
+    EZ_ASSIGN(state->erase_facets, state->writer->prepare("DELETE FROM facets WHERE id=?"));
+    EZ_ASSIGN(state->erase_term,
+              state->writer->prepare("DELETE FROM terms WHERE term=? AND state=? AND created_ms=? AND id=?"));
     EZ_ASSIGN(state->move_position, state->writer->prepare("UPDATE position SET applied=max(applied, ?)"));
     EZ_ASSIGN(state->erase, state->writer->prepare("DELETE FROM runs WHERE id=?"));
     EZ_ASSIGN(Statement position, state->writer->prepare("SELECT applied FROM position"));
@@ -216,6 +269,8 @@ Status History::append(std::span<const HistoryRow> rows, LogIndex applied) {
   const Status status = [&]() -> Status {
     EZ_ASSIGN(Transaction transaction, Transaction::begin(*s.writer));
     for (const HistoryRow& row : rows) {
+      EZ_TRY(s.forget(row.id));
+      EZ_TRY(s.index(row));
       std::string packed;
       if (row.record.size() > kPackAbove) packed = zstd_pack(row.record);
       const bool smaller = !packed.empty() && packed.size() < row.record.size();
@@ -254,12 +309,15 @@ LogIndex History::position() const { return LogIndex{state_->position.load()}; }
 Result<HistoryRow> History::get(RunId id) const {
   auto got = [&]() -> Result<HistoryRow> {
     const State::Reader reader(*state_);
-    EZ_ASSIGN(Statement select,
-              reader->prepare("SELECT " + std::string(kColumns) + ", encoding, record FROM runs WHERE id=?"));
+    EZ_ASSIGN(
+        Statement select,
+        reader->prepare("SELECT " + std::string(kRowColumns) +
+                        ", r.encoding, r.record FROM runs r LEFT JOIN facets f ON f.id=r.id WHERE r.id=?"));
     EZ_ASSIGN(const bool found, select.bind(1, to_sql(id.value)).step());
     if (!found) return Error(Code::RunNotFound, "no run " + to_text(id) + " in the history");
     HistoryRow row = read_row(select);
-    EZ_ASSIGN(row.record, unpack_record(select.integer(15), select.blob(16), id));
+    EZ_ASSIGN(row.record,
+              unpack_record(select.integer(kRowColumnCount), select.blob(kRowColumnCount + 1), id));
     return row;
   }();
   if (!got.ok()) return advise(got.error());
@@ -275,21 +333,11 @@ Result<HistoryPage> History::list(const HistoryFilter& filter, std::size_t limit
   limit = std::clamp<std::size_t>(limit, 1, kMaxListLimit);
   auto listed = [&]() -> Result<HistoryPage> {
     const State::Reader reader(*state_);
-    EZ_ASSIGN(Statement select, reader->prepare("SELECT " + std::string(kColumns) + " FROM runs" +
-                                                where(filter, !cursor.empty()) +
-                                                " ORDER BY created_ms DESC, id DESC LIMIT ?8"));
-    bind(select, filter);
-    if (!cursor.empty()) select.bind(6, after.created_ms).bind(7, after.id);
-    select.bind(8, static_cast<std::int64_t>(limit) + 1);  // one more tells whether there is a next page
     HistoryPage page;
-    for (;;) {
-      EZ_ASSIGN(const bool row, select.step());
-      if (!row) break;
-      if (page.rows.size() == limit) {
-        page.next_cursor = encode_cursor({page.rows.back().created_ms, to_sql(page.rows.back().id.value)});
-        break;
-      }
-      page.rows.push_back(read_row(select));
+    EZ_ASSIGN(page.rows, search_history(*reader, filter, limit, cursor.empty() ? nullptr : &after));
+    if (page.rows.size() > limit) {  // one more tells whether there is a next page
+      page.rows.resize(limit);
+      page.next_cursor = encode_cursor({page.rows.back().created_ms, to_sql(page.rows.back().id.value)});
     }
     return page;
   }();
@@ -299,7 +347,7 @@ Result<HistoryPage> History::list(const HistoryFilter& filter, std::size_t limit
 
 Result<std::uint64_t> History::count(const HistoryFilter& filter) const {
   const State::Reader reader(*state_);
-  auto select = reader->prepare("SELECT count(*) FROM runs" + where(filter, false));
+  auto select = reader->prepare("SELECT count(*) FROM runs" + where(filter));
   if (!select.ok()) return advise(select.error());
   bind(*select, filter);
   const auto row = select->step();
@@ -391,6 +439,7 @@ Result<std::uint64_t> History::remove(std::span<const RunId> ids) {
     EZ_ASSIGN(Transaction transaction, Transaction::begin(*s.writer));
     std::uint64_t count = 0;
     for (const RunId id : ids) {
+      EZ_TRY(s.forget(id));
       EZ_TRY(s.erase.bind(1, to_sql(id.value)).run());
       count += from_sql(s.writer->changes());
     }

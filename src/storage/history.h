@@ -20,6 +20,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
@@ -52,7 +53,11 @@ struct HistoryRow {
   std::int64_t finished_ms = 0;
   std::int64_t cost_microusd = 0;
   TaskCounts tasks;
-  std::string record;  // the full run record: opaque bytes, at most kMaxRecordBytes; packed on disk
+  using Labels = std::vector<std::pair<std::string, std::string>>;
+  std::string started_by;  // empty in rows that ez wrote before it kept this; likewise the next two
+  std::string error_code;  // empty: none
+  Labels labels;           // sorted by name
+  std::string record;      // the full run record: opaque bytes, at most kMaxRecordBytes; packed on disk
   bool operator==(const HistoryRow&) const = default;
 };
 
@@ -63,6 +68,14 @@ struct HistoryFilter {
   std::string state;
   std::optional<std::int64_t> created_from_ms;    // inclusive
   std::optional<std::int64_t> created_before_ms;  // exclusive
+  std::optional<std::int64_t> finished_from_ms{};
+  std::optional<std::int64_t> finished_before_ms{};
+  HistoryRow::Labels labels{};  // all of these
+  std::string started_by{};
+  std::string error_code{};
+  // The id of a run, or a part of its workflow's name, of who started it or of its error's code; upper and
+  // lower case of a-z are one.
+  std::string text{};
 };
 
 // Which runs a rule of retention is about.
@@ -93,9 +106,10 @@ class History {
   [[nodiscard]] Result<HistoryRow> get(RunId id) const;
   // Newest first by creation, then by id; at most `limit` (1 to kMaxListLimit). `cursor` is a next_cursor of
   // a list with the same filter, or empty. Runs that are added meanwhile neither repeat nor hide others.
-  // REQUEST_INVALID: not a cursor.
+  // REQUEST_INVALID: not a cursor, or a text that far too many names contain.
   [[nodiscard]] Result<HistoryPage> list(const HistoryFilter& filter, std::size_t limit,
                                          std::string_view cursor) const;
+  // By the first five members of the filter.
   [[nodiscard]] Result<std::uint64_t> count(const HistoryFilter& filter) const;
   // For retention: the ids of up to `limit` runs that were created before that time, oldest first.
   [[nodiscard]] Result<std::vector<RunId>> oldest(std::int64_t created_before_ms, std::size_t limit) const;

@@ -103,7 +103,7 @@ Result<Statement> Database::prepare(std::string_view sql) {
 
 std::int64_t Database::changes() const { return sqlite3_changes64(handle_); }
 
-Status Database::ensure_schema(int version, const char* create_sql) {
+Status Database::ensure_schema(int version, const char* create_sql, std::span<const char* const> steps) {
   EZ_ASSIGN(Transaction transaction, Transaction::begin(*this));
   EZ_ASSIGN(Statement tables, prepare("SELECT count(*), sum(name = 'schema_version') FROM sqlite_schema"));
   EZ_TRY([&]() -> Status {
@@ -134,6 +134,12 @@ Status Database::ensure_schema(int version, const char* create_sql) {
         "Start the newer ez that wrote this data directory.");
   }
   if (found < 1) return Error(failure_, path_ + " has the impossible schema " + std::to_string(found));
+  for (std::int64_t at = found; at < version && at <= static_cast<std::int64_t>(steps.size()); ++at)
+    EZ_TRY(execute(steps[static_cast<std::size_t>(at - 1)]));
+  if (found < version) {
+    EZ_ASSIGN(Statement update, prepare("UPDATE schema_version SET version=?"));
+    EZ_TRY(update.bind(1, std::int64_t{version}).run());
+  }
   return transaction.commit();
 }
 

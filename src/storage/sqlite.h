@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -65,7 +66,9 @@ class Database {
 
   // The schema version that a table `schema_version` of the file holds: creates schema (`create_sql`, in one
   // transaction) when the file has no tables, refuses a version above `version`, or tables without a version.
-  [[nodiscard]] Status ensure_schema(int version, const char* create_sql);
+  // An older file is brought up to date in that transaction: steps[0] leads from version 1 to 2, and so on.
+  [[nodiscard]] Status ensure_schema(int version, const char* create_sql,
+                                     std::span<const char* const> steps = {});
 
   // SQLite's own check of pages and indexes; reads the whole file. The error says what it found.
   [[nodiscard]] Status check();

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "cli/commands/commands.h"
 #include "cli/payload.h"
+#include "cli/run_filter.h"
 #include "cli/signals.h"
 #include "cli/text.h"
 
@@ -70,11 +71,16 @@ Result<Value> follow(Session& session, Api& api, Value view, bool quiet) {
 
 Result<int> run(Session& session, const Arguments& arguments) {
   const std::string action = arguments.text("ACTION");
-  if (!arguments.has("filter"))
-    return Error(Code::InvalidArgument, "--filter is required", "--filter true is every live run.");
+  EZ_ASSIGN(const Value where, read_run_filter(arguments));
+  if (!arguments.has("filter") && where.as_map().empty()) {
+    return Error(Code::InvalidArgument, "--filter, or another option that says which runs, is required",
+                 "--filter true is every live run.");
+  }
   const bool json = arguments.has("json");
   EZ_ASSIGN(const auto api, session.connect(arguments));
-  Value body(Value::Map{{"action", Value(action)}, {"filter", Value(arguments.text("filter"))}});
+  Value body(Value::Map{{"action", Value(action)}});
+  if (arguments.has("filter")) body.set("filter", Value(arguments.text("filter")));
+  if (!where.as_map().empty()) body.set("where", where);
   if (arguments.has("comment")) body.set("comment", Value(arguments.text("comment")));
   for (const char* member : {"signal", "id"}) {
     if (arguments.has(member)) body.set(member, Value(arguments.text(member)));
@@ -113,18 +119,18 @@ Result<int> run(Session& session, const Arguments& arguments) {
 Command batch_command() {
   return {"batch",
           "Cancel, pause, resume, retry or signal every live run that a filter matches",
-          "  ez batch pause --filter 'workflow == \"nightly\"'\n"
+          "  ez batch pause --workflow nightly --label team=storage\n"
           "  ez batch retry --filter 'waiting_for_person > 0 && workflow == \"convert\"' --yes\n"
           "  ez batch cancel --filter 'state == \"paused\" && created_at < \"2026-11-01\"' --yes\n"
           "  ez batch signal --filter 'workflow == \"deploy\"' --signal open --payload '{\"by\": \"ops\"}'\n",
-          {{"--filter", "EXPRESSION",
-            "which runs: an expression over the members of a run's view and its inputs"},
-           {"-y,--yes", "", "do it without asking"},
-           {"-m,--comment", "TEXT", "why, for the record"},
-           {"--signal", "NAME", "of the action signal: which one"},
-           {"--payload", "JSON|@FILE", "of the signal"},
-           {"--id", "ID", "of the signal: each run counts it once"},
-           {"--json", "", "the preview, or with --yes the batch at its end, as JSON"}},
+          run_filter_options({{"--filter", "EXPRESSION",
+                               "which runs: an expression over the members of a run's view and its inputs"},
+                              {"-y,--yes", "", "do it without asking"},
+                              {"-m,--comment", "TEXT", "why, for the record"},
+                              {"--signal", "NAME", "of the action signal: which one"},
+                              {"--payload", "JSON|@FILE", "of the signal"},
+                              {"--id", "ID", "of the signal: each run counts it once"},
+                              {"--json", "", "the preview, or with --yes the batch at its end, as JSON"}}),
           {{"ACTION", "cancel, pause, resume, retry or signal"}},
           true,
           run};

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "cli/commands/commands.h"
+#include "cli/run_filter.h"
 #include "cli/text.h"
 
 namespace ez::cli {
@@ -13,20 +14,27 @@ bool is_held(const Value& view) {
   return held != nullptr && held->is_map();
 }
 
+std::string labels_text(const Value& view) {
+  const Value* labels = view.find("labels");
+  std::string out;
+  if (labels == nullptr || !labels->is_map()) return out;
+  for (const auto& [name, value] : labels->as_map()) {
+    out += (out.empty() ? "" : " ") + printable(name) + "=";
+    if (value.is_string()) out += printable(value.as_string());
+  }
+  return out;
+}
+
 Result<int> run(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const std::int64_t most, arguments.number("limit", 100, 1, 100'000));
   EZ_ASSIGN(const auto api, session.connect(arguments));
-  std::string target = "/v1/runs";
-  std::string separator = "?";
-  if (!arguments.has("all") && !arguments.has("state")) {
-    target += "?state=live";
-    separator = "&";
-  }
-  if (arguments.has("state")) {
-    target += separator + "state=" + encode(arguments.text("state"));
-    separator = "&";
-  }
-  if (arguments.has("workflow")) target += separator + "workflow=" + encode(arguments.text("workflow"));
+  // Who asks for a time of ending, or for what only finished runs have, means them too.
+  const bool finished =
+      arguments.has("finished-from") || arguments.has("finished-before") || arguments.has("error");
+  EZ_ASSIGN(const Value filter, read_run_filter(arguments));
+  std::string target = "/v1/runs" + run_filter_query(filter);
+  if (!arguments.has("all") && !arguments.has("state") && !finished)
+    target += std::string(target == "/v1/runs" ? "?" : "&") + "state=live";
   EZ_ASSIGN(const Value::List runs, list_all(*api, target, static_cast<std::size_t>(most)));
   if (arguments.has("json")) {
     session.out << to_json(Value(Value::Map{{"items", Value(runs)}})) << "\n";
@@ -56,8 +64,10 @@ Result<int> run(Session& session, const Arguments& arguments) {
                     std::to_string(of.int_or("failed", 0)),
                     std::to_string(view.int_or("waiting_for_person", 0)), duration_text(duration),
                     money_text(view.int_or("cost_microusd", 0))});
+    if (arguments.has("labels")) rows.back().push_back(labels_text(view));
     if (mixed) rows.back().insert(rows.back().begin() + 1, printable(view.string_or("namespace", "")));
   }
+  if (arguments.has("labels")) rows.front().emplace_back("LABELS");
   if (mixed) rows.front().insert(rows.front().begin() + 1, "NAMESPACE");
   session.out << table_text(rows);
   return kExitOk;
@@ -68,13 +78,12 @@ Result<int> run(Session& session, const Arguments& arguments) {
 Command ps_command() {
   return {"ps",
           "List runs",
-          "  ez ps\n  ez ps --all --workflow nightly\n  ez ps --state failed --json\n",
-          {{"-a,--all", "", "finished runs too"},
-           {"--state", "STATE",
-            "only runs in that state: live, finished, running, paused, queued, succeeded, failed, cancelled"},
-           {"--workflow", "NAME", "only runs of that workflow"},
-           {"--limit", "N", "at most so many (100)"},
-           {"--json", "", "as JSON"}},
+          "  ez ps\n  ez ps --all --workflow nightly --label team=storage\n"
+          "  ez ps --state failed --finished-from 2026-11-22 --json\n  ez ps --all --text VERIFY\n",
+          run_filter_options({{"-a,--all", "", "finished runs too"},
+                              {"--limit", "N", "at most so many (100)"},
+                              {"--labels", "", "show the labels"},
+                              {"--json", "", "as JSON"}}),
           {},
           true,
           run};

@@ -5,6 +5,7 @@
 #include "cli/commands/commands.h"
 #include "cli/embedded_server.h"
 #include "cli/follow.h"
+#include "cli/run_filter.h"
 #include "cli/server_file.h"
 #include "cli/text.h"
 #include "cli/workflow_file.h"
@@ -43,6 +44,8 @@ Result<std::string> start_run(Session& session, Api& api, const WorkflowFile& fi
                         {"version", Value(registered.int_or("version", 0))},
                         {"namespace", Value(registered.string_or("namespace", "default"))},
                         {"inputs", std::move(inputs)}});
+  EZ_ASSIGN(Value labels, read_labels(arguments.all("label")));
+  if (!labels.as_map().empty()) body.set("labels", std::move(labels));
   if (arguments.has("priority")) body.set("priority", Value(arguments.text("priority")));
   if (arguments.has("idempotency-key")) body.set("idempotency_key", Value(arguments.text("idempotency-key")));
   EZ_ASSIGN(const Value answer, api.post("/v1/runs", body));
@@ -87,8 +90,8 @@ Status check_from(const Arguments& arguments) {
   if (!from && (arguments.has("task") || arguments.has("keep") || arguments.has("redo")))
     return Error(Code::InvalidArgument, "--task, --keep and --redo go together with --from RUN");
   if (!from) return {};
-  if (arguments.has("FILE") || arguments.has("input") || arguments.has("priority"))
-    return Error(Code::InvalidArgument, "--from takes workflow, inputs and priority of that run");
+  if (arguments.has("FILE") || arguments.has("input") || arguments.has("priority") || arguments.has("label"))
+    return Error(Code::InvalidArgument, "--from takes workflow, inputs, labels and priority of that run");
   if (arguments.list("task").empty()) return Error(Code::InvalidArgument, "--from needs at least one --task");
   if (arguments.has("keep") && arguments.has("redo"))
     return Error(Code::InvalidArgument, "--keep and --redo exclude each other");
@@ -159,6 +162,7 @@ Command run_command() {
            {"-f,--follow", "", "watch it until it is over; a server that was started for it is then stopped"},
            {"--approve", "", "answer its approvals with yes, without asking (follows it)"},
            {"--plain", "", "one line a change instead of the live view"},
+           {"--label", "NAME=VALUE", "a label that the run is found by", true},
            {"--priority", "PRIORITY", "critical, high, normal, low or deferred"},
            {"--idempotency-key", "KEY", "the same key again gives the same run"},
            {"--from", "RUN", "instead of a FILE: do tasks of that finished run again, in a new run"},

@@ -11,9 +11,11 @@ namespace {
 
 // What must be equal for two requests with one idempotency key to be the same request.
 std::string request_hash(const pb::StartRun& command) {
+  std::string labels;
+  for (const pb::Label& label : command.labels()) labels += "\n" + label.name() + "=" + label.value();
   return sha256_hex(command.workflow() + "\n" + std::to_string(command.version()) + "\n" + command.inputs() +
                     "\n" + std::to_string(command.priority()) + "\n" +
-                    std::to_string(command.resumed_from()));
+                    std::to_string(command.resumed_from()) + labels);
 }
 
 void forget_old_keys(Context& context) {
@@ -22,6 +24,29 @@ void forget_old_keys(Context& context) {
     context.state.idempotency.erase(ages.begin()->second);
     ages.erase(ages.begin());
   }
+}
+
+// The labels that the workflow gives to its runs.
+Status render_labels(Run& run) {
+  const auto& declared = run.definition().labels;
+  if (declared.empty()) return {};
+  auto labels = std::make_shared<orchestration::Labels>();
+  for (const auto& [name, value] : declared) {
+    EZ_ASSIGN(const std::string text, render(run, nullptr, value, Template::Quoting::kPlain));
+    EZ_TRY(orchestration::set_label(*labels, name, text));
+  }
+  run.labels = std::move(labels);
+  return {};
+}
+
+// Those of the start come over them.
+Status take_labels(const pb::StartRun& command, Run& run) {
+  if (command.labels().empty()) return {};
+  auto labels = std::make_shared<orchestration::Labels>(run.get_labels());
+  for (const pb::Label& label : command.labels())
+    EZ_TRY(orchestration::set_label(*labels, label.name(), label.value()));
+  run.labels = std::move(labels);
+  return {};
 }
 
 Status render_repository(Run& run) {
@@ -81,6 +106,7 @@ Status prepare(Context& context, const pb::StartRun& command, Run& run) {
   run.resumed_from = RunId{command.resumed_from()};
   run.schedule = command.schedule();
   run.schedule_ms = command.schedule_ms();
+  EZ_TRY(take_labels(command, run));
   if (!command.resume_base().empty()) run.base = command.resume_base();
   return admit(context.state, run);
 }
@@ -119,6 +145,7 @@ Status prepare_run(Context& context, const WorkflowName& workflow, const Value& 
   run.priority = run.definition().priority;
   run.created_ms = context.now_ms;
   run.budget_microusd = run.definition().budget_microusd;
+  EZ_TRY(render_labels(run));
   return render_repository(run);
 }
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "core/view.h"
 #include "http/api/fields.h"
+#include "http/api/run_filter.h"
 #include "http/api/signals.h"
 #include "orchestration/text.h"
 
@@ -48,6 +49,7 @@ Value batch_view(Batch& batch) {
   if (batch.id != 0) map.emplace_back("batch", Value("b" + std::to_string(batch.id)));
   map.emplace_back("action", Value(batch.action));
   map.emplace_back("filter", Value(batch.filter_text));
+  map.emplace_back("where", batch.where_given);
   map.emplace_back("namespace", Value(batch.name_space));
   if (batch.id != 0) map.emplace_back("state", Value(state));
   map.emplace_back("examined", number(batch.examined));
@@ -146,7 +148,8 @@ void look_at(Context& context, const BatchPtr& batch, const std::vector<Cow<core
     for (const Cow<core::Run>& run : runs) {
       ++batch->examined;
       const Value view = core::run_summary(*run);
-      const Result<bool> match = matches(batch->filter.front(), *run, view);
+      const Result<bool> match =
+          batch->filter.empty() ? Result<bool>(true) : matches(batch->filter.front(), *run, view);
       if (!match.ok()) {
         ++batch->not_evaluated;
         note_failure(*batch, to_text(run->id), match.error());
@@ -165,10 +168,7 @@ void look_at(Context& context, const BatchPtr& batch, const std::vector<Cow<core
 
 void walk(Context& context, const BatchPtr& batch, RunId before) {
   scan_live(
-      context, before, kBatchPiece,
-      [batch](const core::Run& run) {
-        return batch->name_space == "*" || run.workflow->namespace_name == batch->name_space;
-      },
+      context, before, kBatchPiece, [batch](const core::Run& run) { return batch->where.matches(run); },
       [&context, batch](std::vector<Cow<core::Run>> runs) {
         auto piece = std::make_shared<std::vector<Cow<core::Run>>>(std::move(runs));
         if (!context.renders.post([&context, batch, piece] { look_at(context, batch, *piece); }))
@@ -193,8 +193,7 @@ void read_signal(const Request& request, Fields& fields, Batch& batch) {
   if (sends && !orchestration::is_name(batch.signal.name())) fields.fail("signal", "must name a signal");
   const bool given =
       !batch.signal.name().empty() || !batch.signal.payload().empty() || !batch.signal.id().empty();
-  if (!sends && given)
-    fields.fail("signal", "goes together with the action signal, as payload and id do");
+  if (!sends && given) fields.fail("signal", "goes together with the action signal, as payload and id do");
 }
 
 Status start_batch(Context& context, Request& request, const DeferredPtr& answer) {
@@ -206,14 +205,19 @@ Status start_batch(Context& context, Request& request, const DeferredPtr& answer
   batch->comment = fields.text("comment", kMaxCommentBytes);
   const bool preview = fields.flag("preview", false);
   read_signal(request, fields, *batch);
+  const Value where = fields.map("where");
   EZ_TRY(fields.done());
   EZ_ASSIGN(batch->command, action_of(batch->action));
-  if (batch->filter_text.empty()) {
-    return Error(Code::RequestInvalid, "filter: is missing",
-                 "`true` matches every live run of the namespace.");
+  EZ_ASSIGN(batch->where, read_run_filter(where, request.name_space()));
+  batch->where_given = where;
+  if (batch->filter_text.empty() && batch->where.is_empty()) {
+    return Error(Code::RequestInvalid, "filter: is missing, and so is where",
+                 "The filter `true` matches every live run of the namespace.");
   }
-  EZ_ASSIGN(Expression filter, Expression::parse(batch->filter_text));
-  batch->filter.push_back(std::move(filter));
+  if (!batch->filter_text.empty()) {
+    EZ_ASSIGN(Expression filter, Expression::parse(batch->filter_text));
+    batch->filter.push_back(std::move(filter));
+  }
   batch->name_space = request.name_space();
   batch->principal = answer->principal();
   batch->started_ms = context.services.clock.now_ms();

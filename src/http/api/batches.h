@@ -1,4 +1,5 @@
-// Batches: one action on every live run that a filter matches. Internal to http/api/.
+// Batches: one action on every live run that a filter (and the words of a list) matches. Internal to
+// http/api/.
 //
 // A batch walks over the live runs in pieces of kBatchPiece: the loop only hands out the piece, the filter is
 // evaluated on the render thread, the actions go through the log like any other command, and the next piece
@@ -18,6 +19,7 @@
 
 #include "base/expression.h"
 #include "http/api/context.h"
+#include "http/api/run_filter.h"
 
 namespace ez::http::api {
 
@@ -41,7 +43,9 @@ struct Batch {
   std::string name_space;
   std::string principal;
   std::string comment;
-  std::vector<Expression> filter;  // one
+  std::vector<Expression> filter;  // one, or none
+  RunFilter where;                 // what a run has to match besides
+  Value where_given;
   std::int64_t started_ms = 0;
   DeferredPtr preview;  // who waits for the count; empty: do it
 

@@ -1,31 +1,29 @@
-// The list of runs, live ones and finished ones as one: newest first, in pages that neither repeat nor skip a
-// run that was there when the first page was read, while runs start, finish and move to history. Internal to
-// http/api/.
+// The list of runs, live ones and finished ones as one: newest first (by creation, then by id), in pages that
+// neither repeat nor skip a run that was there when the first page was read, while runs start, finish and
+// move to history. Internal to http/api/.
 #pragma once
 
 #include <string>
 
 #include "http/api/context.h"
+#include "http/api/run_filter.h"
 
 namespace ez::http::api {
 
-struct RunFilter {
-  std::string name_space;  // "*": all
-  std::string workflow;    // empty: any
-  std::string state;       // empty: any; also "live" and "finished"
-  RunId before;            // only older ones; not valid: from the newest
+struct RunListRequest {
+  RunFilter filter;
+  RunId before;  // only older ones; not valid: from the newest
   std::int64_t before_created_ms = 0;
   std::size_t limit = 0;
 
-  [[nodiscard]] bool wants_live() const;
-  [[nodiscard]] bool wants_finished() const;
-  [[nodiscard]] bool matches(const core::Run& run) const;
+  // Comes behind the cursor.
+  [[nodiscard]] bool is_older(std::int64_t created_ms, RunId id) const;
 };
 
 // Errors: REQUEST_INVALID (a parameter).
-[[nodiscard]] Result<RunFilter> read_run_filter(const Request& request);
+[[nodiscard]] Result<RunListRequest> read_run_list(const Request& request);
 
 // Answers with the page.
-void list_runs(Context& context, const DeferredPtr& answer, RunFilter filter);
+void list_runs(Context& context, const DeferredPtr& answer, RunListRequest request);
 
 }  // namespace ez::http::api

@@ -31,6 +31,21 @@ void read_idempotency_key(const Request& request, Fields& fields, core::pb::Star
   start.set_idempotency_key(key);
 }
 
+Status read_start_labels(Fields& fields, core::pb::StartRun& start) {
+  const Value given = fields.map("labels");
+  orchestration::Labels labels;
+  for (const auto& [name, value] : given.as_map()) {
+    if (!value.is_string()) return Error(Code::RequestInvalid, "labels: the values are texts");
+    EZ_TRY(orchestration::set_label(labels, name, value.as_string()));
+  }
+  for (const auto& [name, value] : labels) {
+    core::pb::Label* label = start.add_labels();
+    label->set_name(name);
+    label->set_value(value);
+  }
+  return {};
+}
+
 void propose_start(Context& context, const DeferredPtr& answer, core::pb::StartRun start) {
   core::pb::Command command;
   *command.mutable_start_run() = std::move(start);
@@ -56,6 +71,7 @@ Status start_run(Context& context, Request& request, const DeferredPtr& answer) 
     if (!parsed) fields.fail("priority", "must be critical, high, normal, low or deferred");
     if (parsed) start.set_priority(static_cast<std::uint32_t>(*parsed) + 1);
   }
+  EZ_TRY(read_start_labels(fields, start));
   const Value inputs = fields.map("inputs");
   start.set_inputs(
       to_json(inputs));  // the same inputs give the same bytes: that is what an idempotency key compares
@@ -88,8 +104,8 @@ Status start_run(Context& context, Request& request, const DeferredPtr& answer) 
 }
 
 Status list(Context& context, Request& request, const DeferredPtr& answer) {
-  EZ_ASSIGN(RunFilter filter, read_run_filter(request));
-  list_runs(context, answer, std::move(filter));
+  EZ_ASSIGN(RunListRequest list, read_run_list(request));
+  list_runs(context, answer, std::move(list));
   return {};
 }
 
