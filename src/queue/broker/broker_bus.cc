@@ -1,0 +1,317 @@
+#include "queue/broker/broker_bus.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <map>
+#include <mutex>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "queue/broker/control.h"
+#include "queue/broker/group_reader.h"
+#include "queue/broker/publisher.h"
+#include "queue/topic.h"
+
+namespace ez::queue::broker {
+namespace {
+
+using std::chrono::milliseconds;
+
+class BrokerBus final : public Bus {
+ public:
+  BrokerBus(std::unique_ptr<Driver> driver, BrokerOptions options)
+      : driver_(std::move(driver)),
+        options_(std::move(options)),
+        control_(std::make_unique<Control>(*driver_, [this] { registry_changed(); })),
+        publisher_(std::make_unique<Publisher>(*driver_, *control_, options_)) {
+    control_->start();
+  }
+
+  ~BrokerBus() override {
+    publisher_.reset();
+    readers_.clear();
+    control_.reset();
+  }
+
+  void publish(std::vector<Message> messages, PublishCallback done) override {
+    publisher_->publish(std::move(messages), std::move(done));
+  }
+  Result<std::unique_ptr<Consumer>> subscribe(SubscribeOptions options, milliseconds wait) override;
+  void drop_group(std::string pattern, std::string group, Callback<bool> done) override;
+  void peek(std::string topic, std::size_t max, Callback<std::vector<Delivery>> done) override;
+  void purge(std::string topic, Callback<std::uint64_t> done) override;
+  void counts(std::string pattern, Callback<std::vector<TopicCounts>> done) override;
+  void check_health(milliseconds wait, Callback<std::int64_t> done) override;
+  Capabilities capabilities() const override { return driver_->capabilities(); }
+
+  void closed(const GroupName& group);
+
+ private:
+  using Readers = std::map<GroupName, std::shared_ptr<GroupReader>>;
+
+  [[nodiscard]] milliseconds patience() const { return milliseconds(options_.request_timeout_ms); }
+  [[nodiscard]] std::vector<std::shared_ptr<GroupReader>> readers() const {
+    std::lock_guard lock(mutex_);
+    std::vector<std::shared_ptr<GroupReader>> out;
+    for (const auto& [name, reader] : readers_) out.push_back(reader);
+    return out;
+  }
+  void registry_changed();
+  // The queues of a topic after a look at the registry as it is now.
+  Result<std::vector<TopicQueue>> find_queues(ControlSession& session, const std::string& topic);
+  Result<TopicCounts> count(ControlSession& session, const std::string& topic);
+
+  const std::unique_ptr<Driver> driver_;
+  const BrokerOptions options_;
+  mutable std::mutex mutex_;
+  Readers readers_;
+  std::unique_ptr<Control> control_;
+  std::unique_ptr<Publisher> publisher_;
+};
+
+class BrokerConsumer final : public Consumer {
+ public:
+  BrokerConsumer(BrokerBus& bus, std::shared_ptr<GroupReader> reader, ConsumerId id)
+      : bus_(bus), reader_(std::move(reader)), id_(id) {}
+  ~BrokerConsumer() override {
+    reader_->remove_consumer(id_);
+    const GroupName group = reader_->group();
+    reader_.reset();
+    bus_.closed(group);
+  }
+  void take(std::size_t max, std::size_t max_bytes, milliseconds wait,
+            Callback<std::vector<Delivery>> done) override {
+    reader_->take(id_, max, max_bytes, wait, std::move(done));
+  }
+  void ack(std::vector<DeliveryTag> tags, SettleCallback done) override {
+    reader_->acknowledge(id_, std::move(tags), std::move(done));
+  }
+  void nack(std::vector<DeliveryTag> tags, milliseconds delay, SettleCallback done) override {
+    reader_->give_back(id_, tags, delay, std::move(done));
+  }
+  void extend(std::vector<DeliveryTag> tags, milliseconds lease, SettleCallback done) override {
+    reader_->extend(id_, tags, lease, std::move(done));
+  }
+
+ private:
+  BrokerBus& bus_;
+  std::shared_ptr<GroupReader> reader_;
+  const ConsumerId id_;
+};
+
+Status check_subscription(const SubscribeOptions& options) {
+  EZ_TRY(check_pattern(options.pattern));
+  if (!options.group.empty()) EZ_TRY(check_group(options.group));
+  if (options.max_in_flight < 1 || options.max_in_flight > 100'000) {
+    return Error(Code::InvalidArgument, "max_in_flight is 1 to 100,000");
+  }
+  if (options.lease_ms < 100 || options.lease_ms > 12LL * 3600 * 1000) {
+    return Error(Code::InvalidArgument, "a lease lasts 100 ms to 12 h");
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Consumer>> BrokerBus::subscribe(SubscribeOptions options, milliseconds wait) {
+  EZ_TRY(check_subscription(options));
+  GroupName group{options.pattern, options.group};
+  const bool broadcast = options.group.empty();
+  if (broadcast) {
+    std::array<char, 24> text{};
+    std::snprintf(text.data(), text.size(), "~%016llx", static_cast<unsigned long long>(system_random().next()));
+    group.group = text.data();
+    control_->own_broadcast(group);
+  }
+  std::vector<TopicQueue> queues;
+  const Status made = control_->run(
+      [&](ControlSession& session) -> Status {
+        if (broadcast) {
+          auto alive = session.keep_alive({group}, {});
+          if (!alive.ok()) return alive.error();
+        }
+        EZ_TRY(control_->make_group(session, group));
+        queues = control_->with_registry([&](const Registry& registry) { return registry.queues_of(group); });
+        return {};
+      },
+      wait);
+  if (!made.ok()) {
+    if (broadcast) control_->disown_broadcast(group);
+    return made.error();
+  }
+  std::lock_guard lock(mutex_);
+  std::shared_ptr<GroupReader>& reader = readers_[group];
+  if (!reader) {
+    reader = std::make_shared<GroupReader>(*driver_, group, options_);
+    reader->set_queues(queues);
+  }
+  const ConsumerId id = reader->add_consumer(options);
+  return std::unique_ptr<Consumer>(std::make_unique<BrokerConsumer>(*this, reader, id));
+}
+
+void BrokerBus::closed(const GroupName& group) {
+  std::shared_ptr<GroupReader> last;
+  {
+    std::lock_guard lock(mutex_);
+    const auto found = readers_.find(group);
+    if (found == readers_.end() || found->second->consumers() > 0) return;
+    last = std::move(found->second);
+    readers_.erase(found);
+  }
+  last.reset();
+  if (!is_broadcast(group)) return;
+  control_->disown_broadcast(group);
+  control_->submit(
+      [this, group](ControlSession& session) -> Status {
+        auto dropped = control_->drop_group(session, group);
+        return dropped.ok() ? Status{} : Status(dropped.error());
+      },
+      patience(), [](const Status&) {});
+}
+
+void BrokerBus::registry_changed() {
+  for (const auto& reader : readers()) {
+    const GroupName& group = reader->group();
+    const bool there = control_->with_registry([&](const Registry& registry) { return registry.has_group(group); });
+    if (!there) {
+      reader->mark_dropped();
+      continue;
+    }
+    reader->set_queues(
+        control_->with_registry([&](const Registry& registry) { return registry.queues_of(group); }));
+  }
+}
+
+void BrokerBus::drop_group(std::string pattern, std::string group, Callback<bool> done) {
+  const GroupName name{std::move(pattern), std::move(group)};
+  auto there = std::make_shared<bool>(false);
+  control_->submit(
+      [this, name, there](ControlSession& session) -> Status {
+        EZ_ASSIGN(const bool dropped, control_->drop_group(session, name));
+        *there = *there || dropped;
+        return {};
+      },
+      patience(), [there, done = std::move(done)](const Status& status) {
+        status.ok() ? done(*there) : done(status.error());
+      });
+}
+
+Result<std::vector<TopicQueue>> BrokerBus::find_queues(ControlSession& session, const std::string& topic) {
+  EZ_TRY(check_topic(topic));
+  EZ_TRY(control_->sync(session));
+  std::vector<TopicQueue> out;
+  for (const QueueNumber number :
+       control_->with_registry([&](const Registry& registry) { return registry.queues_of(topic); })) {
+    out.push_back({topic, number});
+  }
+  if (out.empty()) return Error(Code::TopicNotFound, "there is no topic " + topic);
+  return out;
+}
+
+void BrokerBus::peek(std::string topic, std::size_t max, Callback<std::vector<Delivery>> done) {
+  auto found = std::make_shared<std::vector<Delivery>>();
+  const std::size_t most = std::min<std::size_t>(max, 1000);
+  control_->submit(
+      [this, topic, most, found](ControlSession& session) -> Status {
+        EZ_ASSIGN(const std::vector<TopicQueue> queues, find_queues(session, topic));
+        // Of the oldest group: what its readers here hold, then what lies at the broker.
+        const auto name = control_->with_registry(
+            [&](const Registry& registry) { return registry.reader_of(topic, queues.front().queue); });
+        found->clear();
+        for (const auto& reader : readers()) {
+          if (name && reader->group() == *name) *found = reader->idle(topic, most);
+        }
+        EZ_ASSIGN(std::vector<Entry> entries, session.peek(queues.front(), most - found->size()));
+        for (Entry& entry : entries) {
+          found->push_back({std::move(entry.message), {}, 1, entry.published_ms});
+        }
+        return {};
+      },
+      patience(), [found, done = std::move(done)](const Status& status) {
+        status.ok() ? done(std::move(*found)) : done(status.error());
+      });
+}
+
+void BrokerBus::purge(std::string topic, Callback<std::uint64_t> done) {
+  auto removed = std::make_shared<std::uint64_t>(0);
+  control_->submit(
+      [this, topic, removed](ControlSession& session) -> Status {
+        EZ_ASSIGN(const std::vector<TopicQueue> queues, find_queues(session, topic));
+        EZ_ASSIGN(const std::uint64_t at_broker, session.purge(topic, queues));
+        *removed += at_broker;
+        for (const auto& reader : readers()) *removed += reader->purge(topic);
+        return {};
+      },
+      patience(), [removed, done = std::move(done)](const Status& status) {
+        status.ok() ? done(*removed) : done(status.error());
+      });
+}
+
+Result<TopicCounts> BrokerBus::count(ControlSession& session, const std::string& topic) {
+  TopicCounts out;
+  out.topic = topic;
+  std::vector<TopicQueue> queues;
+  std::vector<std::optional<GroupName>> names;
+  control_->with_registry([&](const Registry& registry) {
+    for (const QueueNumber number : registry.queues_of(topic)) {
+      queues.push_back({topic, number});
+      names.push_back(registry.reader_of(topic, number));
+    }
+  });
+  EZ_ASSIGN(const std::vector<QueueCounts> all, session.counts(topic, queues));
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    Held held;
+    for (const auto& reader : readers()) {
+      if (names[i] && reader->group() == *names[i]) held = reader->held(topic);
+    }
+    // Fetched by a reader and not given to a consumer is still waiting, as far as anybody cares.
+    const std::uint64_t idle = std::min<std::uint64_t>(held.ready, all[i].fetched);
+    out.ready = std::max(out.ready, all[i].waiting + idle);
+    out.in_flight += all[i].fetched - idle;
+    out.delayed = std::max(out.delayed, all[i].delayed);
+    out.bytes = std::max(out.bytes, all[i].bytes);
+    out.published = std::max(out.published, all[i].published);
+  }
+  return out;
+}
+
+void BrokerBus::counts(std::string pattern, Callback<std::vector<TopicCounts>> done) {
+  auto found = std::make_shared<std::vector<TopicCounts>>();
+  control_->submit(
+      [this, pattern, found](ControlSession& session) -> Status {
+        EZ_TRY(check_pattern(pattern));
+        EZ_TRY(control_->sync(session));
+        found->clear();
+        const auto topics =
+            control_->with_registry([&](const Registry& registry) { return registry.topics(pattern); });
+        for (const std::string& topic : topics) {
+          EZ_ASSIGN(TopicCounts one, count(session, topic));
+          found->push_back(std::move(one));
+        }
+        return {};
+      },
+      patience(), [found, done = std::move(done)](const Status& status) {
+        status.ok() ? done(std::move(*found)) : done(status.error());
+      });
+}
+
+void BrokerBus::check_health(milliseconds wait, Callback<std::int64_t> done) {
+  auto taken = std::make_shared<std::int64_t>(0);
+  control_->submit(
+      [taken](ControlSession& session) -> Status {
+        const std::int64_t began = system_clock().monotonic_us();
+        EZ_TRY(session.round_trip());
+        *taken = std::max<std::int64_t>(1, system_clock().monotonic_us() - began);
+        return {};
+      },
+      wait, [taken, done = std::move(done)](const Status& status) {
+        status.ok() ? done(*taken) : done(status.error());
+      });
+}
+
+}  // namespace
+
+std::unique_ptr<Bus> make_broker_bus(std::unique_ptr<Driver> driver, BrokerOptions options) {
+  return std::make_unique<BrokerBus>(std::move(driver), std::move(options));
+}
+
+}  // namespace ez::queue::broker

@@ -1,0 +1,220 @@
+#include "queue/broker/control.h"
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/thread_name.h"
+#include "telemetry/log.h"
+
+namespace ez::queue::broker {
+namespace {
+
+constexpr std::chrono::milliseconds kTick{200};  // how late the topics of other handles are noticed
+constexpr std::int64_t kAliveUs = 5'000'000;
+constexpr std::int64_t kMaxPauseMs = 500;
+
+std::int64_t now_us() { return system_clock().monotonic_us(); }
+
+// Says something of the request, not of the connection: the session is as good as before.
+bool harmless(Code code) {
+  return code == Code::TopicNotFound || code == Code::InvalidArgument || code == Code::QueueFull;
+}
+
+}  // namespace
+
+Control::Control(Driver& driver, std::function<void()> changed)
+    : driver_(driver), changed_(std::move(changed)) {}
+
+void Control::start() {
+  thread_ = std::thread([this] { loop(); });
+}
+
+Control::~Control() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  ready_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  for (Job& job : jobs_) job.done(Error(Code::ShuttingDown, "the queue is being closed"));
+}
+
+void Control::submit(Work work, std::chrono::milliseconds limit, std::function<void(Status)> done) {
+  {
+    std::lock_guard lock(mutex_);
+    jobs_.push_back({std::move(work), std::move(done), now_us() + limit.count() * 1000});
+  }
+  ready_.notify_all();
+}
+
+Status Control::run(Work work, std::chrono::milliseconds limit) {
+  std::mutex mutex;
+  std::condition_variable answered;
+  std::optional<Status> answer;
+  submit(std::move(work), limit, [&](Status status) {
+    std::lock_guard lock(mutex);
+    answer = std::move(status);
+    answered.notify_all();
+  });
+  std::unique_lock lock(mutex);
+  answered.wait(lock, [&] { return answer.has_value(); });
+  return *answer;
+}
+
+Status Control::attempt(const Work& work) {
+  if (!session_) {
+    auto opened = driver_.open_control();
+    if (!opened.ok()) return opened.error();
+    session_ = std::move(*opened);
+    {
+      // A new session reads the whole log again.
+      std::lock_guard lock(registry_mutex_);
+      registry_ = Registry{};
+    }
+    const Status status = sync(*session_);
+    if (!status.ok()) {
+      session_.reset();
+      return status;
+    }
+  }
+  Status status = work(*session_);
+  if (!status.ok() && !harmless(status.error().code())) session_.reset();
+  return status;
+}
+
+void Control::loop() {
+  name_thread("queue-control");
+  std::unique_lock lock(mutex_);
+  while (!stop_) {
+    if (jobs_.empty()) {
+      ready_.wait_for(lock, kTick, [&] { return stop_ || !jobs_.empty(); });
+      if (stop_) break;
+      if (jobs_.empty()) {
+        lock.unlock();
+        tick();
+        lock.lock();
+        continue;
+      }
+    }
+    Job job = std::move(jobs_.front());
+    jobs_.pop_front();
+    while (true) {
+      lock.unlock();
+      Status status = attempt(job.work);
+      const std::int64_t left_us = job.deadline_us - now_us();
+      const bool again = !status.ok() && status.error().retry() && !harmless(status.error().code());
+      if (!again || left_us <= 0) {
+        pause_ms_ = 0;
+        job.done(std::move(status));
+        lock.lock();
+        break;
+      }
+      lock.lock();
+      pause_ms_ = std::clamp<std::int64_t>(pause_ms_ * 2, 20, kMaxPauseMs);
+      const std::int64_t pause_us = std::min(left_us, pause_ms_ * 1000);
+      ready_.wait_for(lock, std::chrono::microseconds(pause_us), [&] { return stop_; });
+      if (stop_) {
+        lock.unlock();
+        job.done(Error(Code::ShuttingDown, "the queue is being closed"));
+        lock.lock();
+        break;
+      }
+    }
+  }
+  lock.unlock();
+  session_.reset();
+}
+
+void Control::tick() {
+  if (now_us() < next_try_us_) return;
+  std::vector<GroupName> mine;
+  {
+    std::lock_guard lock(mutex_);
+    mine.assign(broadcasts_.begin(), broadcasts_.end());
+  }
+  const Status status = attempt([&](ControlSession& session) -> Status {
+    EZ_TRY(sync(session));
+    if (now_us() < next_alive_us_) return {};
+    next_alive_us_ = now_us() + kAliveUs;
+    std::vector<GroupName> known = with_registry([](const Registry& registry) { return registry.groups(); });
+    std::erase_if(known, [](const GroupName& group) { return !is_broadcast(group); });
+    if (mine.empty() && known.empty()) return {};
+    EZ_ASSIGN(const std::vector<GroupName> gone, session.keep_alive(mine, known));
+    for (const GroupName& group : gone) {
+      auto dropped = drop_group(session, group);
+      if (!dropped.ok()) return dropped.error();
+    }
+    return {};
+  });
+  if (status.ok()) {
+    pause_ms_ = 0;
+    return;
+  }
+  pause_ms_ = std::clamp<std::int64_t>(pause_ms_ * 2, 100, kMaxPauseMs);
+  next_try_us_ = now_us() + pause_ms_ * 1000;
+  EZ_LOG(kDebug, "queue", "the broker cannot be reached", {"error", status.error().to_string()});
+}
+
+Status Control::sync(ControlSession& session) {
+  EZ_ASSIGN(const std::vector<std::string> events, session.read_registry());
+  if (events.empty()) return {};
+  {
+    std::lock_guard lock(registry_mutex_);
+    for (const std::string& event : events) registry_.apply(event);
+  }
+  changed_();
+  return {};
+}
+
+Status Control::make_topics(ControlSession& session, const std::vector<std::string>& topics) {
+  for (const std::string& topic : topics) {
+    if (!with_registry([&](const Registry& registry) { return registry.has_topic(topic); })) {
+      EZ_TRY(session.append_registry(topic_event(topic)));
+      EZ_TRY(sync(session));
+    }
+    const auto queues = with_registry([&](const Registry& registry) {
+      std::vector<std::pair<QueueNumber, std::optional<GroupName>>> out;
+      for (const QueueNumber number : registry.queues_of(topic)) {
+        out.emplace_back(number, registry.reader_of(topic, number));
+      }
+      return out;
+    });
+    for (const auto& [number, reader] : queues) EZ_TRY(session.make_queue({topic, number}, reader));
+  }
+  return {};
+}
+
+Status Control::make_group(ControlSession& session, const GroupName& group) {
+  EZ_TRY(sync(session));
+  if (!with_registry([&](const Registry& registry) { return registry.has_group(group); })) {
+    EZ_TRY(session.append_registry(group_event(group)));
+    EZ_TRY(sync(session));
+  }
+  const auto queues = with_registry([&](const Registry& registry) { return registry.queues_of(group); });
+  for (const TopicQueue& queue : queues) EZ_TRY(session.make_queue(queue, group));
+  return {};
+}
+
+Result<bool> Control::drop_group(ControlSession& session, const GroupName& group) {
+  EZ_TRY(sync(session));
+  if (!with_registry([&](const Registry& registry) { return registry.has_group(group); })) return false;
+  const auto queues = with_registry([&](const Registry& registry) { return registry.queues_of(group); });
+  for (const TopicQueue& queue : queues) EZ_TRY(session.drop_queue(queue, group));
+  EZ_TRY(session.append_registry(drop_event(group)));
+  EZ_TRY(sync(session));
+  // A topic that nobody reads any more keeps its messages again.
+  for (const TopicQueue& queue : queues) EZ_TRY(make_topics(session, {queue.topic}));
+  return true;
+}
+
+void Control::own_broadcast(const GroupName& group) {
+  std::lock_guard lock(mutex_);
+  broadcasts_.insert(group);
+}
+
+void Control::disown_broadcast(const GroupName& group) {
+  std::lock_guard lock(mutex_);
+  broadcasts_.erase(group);
+}
+
+}  // namespace ez::queue::broker

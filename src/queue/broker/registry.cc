@@ -1,0 +1,126 @@
+#include "queue/broker/registry.h"
+
+#include <algorithm>
+
+#include "queue/topic.h"
+
+namespace ez::queue::broker {
+namespace {
+
+constexpr char kSeparator = '\x1f';
+
+std::string join(std::string_view kind, std::string_view first, std::string_view second = {}) {
+  std::string out(kind);
+  out.push_back(kSeparator);
+  out += first;
+  out.push_back(kSeparator);
+  out += second;
+  return out;
+}
+
+}  // namespace
+
+std::string topic_event(std::string_view topic) { return join("topic", topic); }
+std::string group_event(const GroupName& group) { return join("group", group.pattern, group.group); }
+std::string drop_event(const GroupName& group) { return join("drop", group.pattern, group.group); }
+
+bool is_broadcast(const GroupName& group) { return !group.group.empty() && group.group.front() == '~'; }
+
+void Registry::apply(std::string_view event) {
+  ++events_;
+  const std::size_t one = event.find(kSeparator);
+  const std::size_t two = one == std::string_view::npos ? one : event.find(kSeparator, one + 1);
+  if (two == std::string_view::npos) return;
+  const std::string_view kind = event.substr(0, one);
+  const std::string first(event.substr(one + 1, two - one - 1));
+  const std::string second(event.substr(two + 1));
+  if (kind == "topic" && check_topic(first).ok()) {
+    const auto [place, fresh] = topics_.try_emplace(first);
+    if (!fresh) return;
+    Topic& topic = place->second;
+    topic.made = events_;
+    std::vector<std::pair<QueueNumber, GroupName>> matching;
+    for (const auto& [group, number] : groups_) {
+      if (matches(group.pattern, first)) matching.emplace_back(number, group);
+    }
+    std::sort(matching.begin(), matching.end());
+    for (const auto& [number, group] : matching) add_reader(topic, group, number);
+  } else if (kind == "group" && check_pattern(first).ok() && !second.empty()) {
+    make_group({first, second});
+  } else if (kind == "drop") {
+    drop_group({first, second});
+  }
+}
+
+void Registry::make_group(const GroupName& group) {
+  if (!groups_.emplace(group, events_).second) return;
+  for (auto& [name, topic] : topics_) {
+    if (matches(group.pattern, name)) add_reader(topic, group, events_);
+  }
+}
+
+void Registry::add_reader(Topic& topic, const GroupName& group, QueueNumber number) {
+  // What was kept belongs to the first group that stays, never to one that listens only to what comes.
+  const bool adopts = !is_broadcast(group) && std::ranges::all_of(topic.readers, [](const auto& reader) {
+    return is_broadcast(reader.second);
+  });
+  topic.readers.emplace(adopts ? 0 : number, group);
+}
+
+void Registry::drop_group(const GroupName& group) {
+  if (groups_.erase(group) == 0) return;
+  for (auto& [name, topic] : topics_) {
+    std::erase_if(topic.readers, [&](const auto& reader) { return reader.second == group; });
+  }
+}
+
+std::vector<GroupName> Registry::groups() const {
+  std::vector<GroupName> out;
+  for (const auto& [group, number] : groups_) out.push_back(group);
+  return out;
+}
+
+std::vector<QueueNumber> Registry::queues_of(const std::string& topic) const {
+  const auto found = topics_.find(topic);
+  if (found == topics_.end()) return {};
+  std::vector<QueueNumber> out;
+  bool kept = false;
+  for (const auto& [number, group] : found->second.readers) {
+    if (!is_broadcast(group)) kept = true;
+    out.push_back(number);
+  }
+  // Nobody who stays: queue 0 keeps the messages for the first group.
+  if (!kept && (out.empty() || out.front() != 0)) out.insert(out.begin(), 0);
+  return out;
+}
+
+std::vector<TopicQueue> Registry::queues_of(const GroupName& group) const {
+  std::vector<std::pair<std::uint64_t, TopicQueue>> found;
+  for (const auto& [name, topic] : topics_) {
+    for (const auto& [number, reader] : topic.readers) {
+      if (reader == group) found.push_back({topic.made, {name, number}});
+    }
+  }
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<TopicQueue> out;
+  for (auto& [made, queue] : found) out.push_back(std::move(queue));
+  return out;
+}
+
+std::optional<GroupName> Registry::reader_of(const std::string& topic, QueueNumber queue) const {
+  const auto found = topics_.find(topic);
+  if (found == topics_.end()) return std::nullopt;
+  const auto reader = found->second.readers.find(queue);
+  if (reader == found->second.readers.end()) return std::nullopt;
+  return reader->second;
+}
+
+std::vector<std::string> Registry::topics(std::string_view pattern) const {
+  std::vector<std::string> out;
+  for (const auto& [name, topic] : topics_) {
+    if (matches(pattern, name)) out.push_back(name);
+  }
+  return out;
+}
+
+}  // namespace ez::queue::broker

@@ -1,0 +1,73 @@
+// Registry: which topics and groups a broker has, as every handle of it sees them. Its events lie in one
+// totally ordered log at the broker, so all handles come to the same picture: a pure state machine.
+//
+// Queues. Each group has a queue of its own for every topic that its pattern matches; a publisher's message
+// goes into all of them. Queue 0 of a topic belongs to the first group that matches it; while there is no
+// group, it keeps what is published. Other queues have the number of the event that made their group. A group
+// that comes again after it was dropped has a new number, so nothing of its former life comes back.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ez::queue::broker {
+
+struct GroupName {
+  std::string pattern;
+  std::string group;
+  auto operator<=>(const GroupName&) const = default;
+};
+
+using QueueNumber = std::uint64_t;
+
+// Events as text; the parts never contain the separator.
+[[nodiscard]] std::string topic_event(std::string_view topic);
+[[nodiscard]] std::string group_event(const GroupName& group);
+[[nodiscard]] std::string drop_event(const GroupName& group);
+
+// A broadcast consumer's group; its name begins with '~', which no other may.
+[[nodiscard]] bool is_broadcast(const GroupName& group);
+
+struct TopicQueue {
+  std::string topic;
+  QueueNumber queue = 0;
+};
+
+class Registry {
+ public:
+  // The next event of the log. Repetitions and text that is not understood change nothing.
+  void apply(std::string_view event);
+
+  [[nodiscard]] std::uint64_t events() const { return events_; }
+  [[nodiscard]] bool has_topic(const std::string& topic) const { return topics_.contains(topic); }
+  [[nodiscard]] bool has_group(const GroupName& group) const { return groups_.contains(group); }
+  [[nodiscard]] std::vector<GroupName> groups() const;
+
+  // The queues that a message of this topic goes into.
+  [[nodiscard]] std::vector<QueueNumber> queues_of(const std::string& topic) const;
+  // The queues that a group reads, by age of the topics.
+  [[nodiscard]] std::vector<TopicQueue> queues_of(const GroupName& group) const;
+  // The group that reads this queue, when there is one.
+  [[nodiscard]] std::optional<GroupName> reader_of(const std::string& topic, QueueNumber queue) const;
+  // By name.
+  [[nodiscard]] std::vector<std::string> topics(std::string_view pattern) const;
+
+ private:
+  struct Topic {
+    std::uint64_t made = 0;
+    std::map<QueueNumber, GroupName> readers;
+  };
+  static void add_reader(Topic& topic, const GroupName& group, QueueNumber number);
+  void make_group(const GroupName& group);
+  void drop_group(const GroupName& group);
+
+  std::uint64_t events_ = 0;
+  std::map<std::string, Topic> topics_;
+  std::map<GroupName, QueueNumber> groups_;
+};
+
+}  // namespace ez::queue::broker

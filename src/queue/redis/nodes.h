@@ -1,0 +1,44 @@
+// Nodes: the connections of one session to the server that is responsible for a topic. Standalone: the first
+// address that answers. Sentinel: the primary that the Sentinels name. Cluster: by hash slot, following MOVED
+// and ASK.
+//
+// Threads: one at a time. An error of Nodes ends the session that uses it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "queue/redis/connection.h"
+
+namespace ez::queue::redis {
+
+// Of a key without braces in its tag (or of the tag itself): CRC16/XMODEM modulo 16384.
+[[nodiscard]] std::uint16_t slot_of(std::string_view tag);
+
+class Nodes {
+ public:
+  explicit Nodes(const RedisOptions& options) : options_(options) {}
+
+  // Where commands for this tag go; connects when there is no connection yet.
+  [[nodiscard]] Result<Connection*> of(std::string_view tag);
+  // A server's refusal of a command for this tag: when it names another server, asks that one. Everything else
+  // is given back as it is.
+  [[nodiscard]] Result<Reply> redirect(std::string_view tag, Reply refusal, const Words& words);
+  // One command and its reply; refusals are errors.
+  [[nodiscard]] Result<Reply> ask(std::string_view tag, const Words& words);
+
+ private:
+  [[nodiscard]] Result<Connection*> connect(const std::string& address);
+  [[nodiscard]] Result<std::string> primary_by_sentinel() const;
+  [[nodiscard]] Status read_slots();
+
+  const RedisOptions& options_;
+  std::map<std::string, std::unique_ptr<Connection>> connections_;  // by address
+  std::string only_;                                                // address; not for a cluster
+  std::map<std::uint16_t, std::string> slots_;                      // by the last slot of a range
+};
+
+}  // namespace ez::queue::redis

@@ -1,0 +1,247 @@
+#include "queue/redis/scripts.h"
+
+namespace ez::queue::redis {
+
+// A window of ids has two generations, so that forgetting costs nothing: when the younger one is full it
+// replaces the older.
+const std::string_view kPublishScript = R"lua(
+local base = KEYS[1]
+local window, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+local queues = redis.call('SMEMBERS', base .. 'queues')
+if #queues == 0 then return redis.error_reply('NOTOPIC the topic has no queue') end
+for _, q in ipairs(queues) do
+  local waiting = 0
+  for lane = 0, 5 do waiting = waiting + redis.call('XLEN', base .. q .. ':' .. lane) end
+  if waiting >= limit then return redis.error_reply('FULL ' .. waiting .. ' messages wait') end
+end
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local ids, before = base .. 'ids', base .. 'ids-before'
+local out, count, bytes = {}, 0, 0
+for i = 3, #ARGV, 5 do
+  local id = ARGV[i]
+  if redis.call('SADD', ids, id) == 0 or redis.call('SISMEMBER', before, id) == 1 then
+    out[#out + 1] = '0'
+  else
+    out[#out + 1] = '1'
+    count = count + 1
+    bytes = bytes + #ARGV[i + 4]
+    local delay = tonumber(ARGV[i + 2])
+    if delay > 0 then
+      local seq = redis.call('INCR', base .. 'seq')
+      redis.call('HSET', base .. 'delayed', seq, cmsgpack.pack({ARGV[i + 1], id, ARGV[i + 3], ARGV[i + 4]}))
+      redis.call('ZADD', base .. 'delay', now + delay, seq)
+    else
+      for _, q in ipairs(queues) do
+        redis.call('XADD', base .. q .. ':' .. ARGV[i + 1], '*', 'id', id, 'meta', ARGV[i + 3], 'data', ARGV[i + 4])
+      end
+    end
+  end
+end
+if redis.call('SCARD', ids) > window then redis.call('RENAME', ids, before) end
+redis.call('HINCRBY', base .. 'stats', 'published', count)
+for _, q in ipairs(queues) do redis.call('HINCRBY', base .. 'stats', 'bytes:' .. q, bytes) end
+redis.call('PUBLISH', base .. 'wake', '1')
+return table.concat(out)
+)lua";
+
+const std::string_view kFetchScript = R"lua(
+local base, q, me = KEYS[1], ARGV[1], ARGV[2]
+local want, alive = tonumber(ARGV[3]), tonumber(ARGV[4])
+local queue = base .. q .. ':'
+if redis.call('SISMEMBER', base .. 'queues', q) == 0 then return {'GONE', -1, {}} end
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local members = queue .. 'members'
+if ARGV[5] == '1' and not redis.call('HGET', members, me) then return {'LOST', -1, {}} end
+redis.call('HSET', members, me, now + alive)
+
+local delay, delayed = base .. 'delay', base .. 'delayed'
+local due = redis.call('ZRANGEBYSCORE', delay, '-inf', now, 'LIMIT', 0, 200)
+if #due > 0 then
+  local queues = redis.call('SMEMBERS', base .. 'queues')
+  for _, seq in ipairs(due) do
+    local one = cmsgpack.unpack(redis.call('HGET', delayed, seq))
+    for _, each in ipairs(queues) do
+      redis.call('XADD', base .. each .. ':' .. one[1], '*', 'id', one[2], 'meta', one[3], 'data', one[4])
+    end
+  end
+  redis.call('ZREM', delay, unpack(due))
+  redis.call('HDEL', delayed, unpack(due))
+  redis.call('PUBLISH', base .. 'wake', '1')
+end
+
+local function lives(name)
+  local until_ms = redis.call('HGET', members, name)
+  return until_ms and tonumber(until_ms) > now
+end
+local owner = redis.call('GET', queue .. 'owner')
+if want > 0 and owner ~= me and (not owner or not lives(owner)) then
+  redis.call('SET', queue .. 'owner', me)
+  owner = me
+end
+
+local out = {}
+if want > 0 and redis.call('HLEN', members) > 1 then
+  local all = redis.call('HGETALL', members)
+  for i = 1, #all, 2 do
+    local name, ends = all[i], tonumber(all[i + 1])
+    if name ~= me and ends <= now then
+      local more = false
+      for lane = 0, 5 do
+        local key = queue .. lane
+        local left = want - #out
+        if lane == 5 and owner ~= me then left = 0 end
+        local pending = redis.call('XPENDING', key, 'g', '-', '+', math.max(left, 0) + 1, name)
+        for k, p in ipairs(pending) do
+          if k > left then
+            more = true
+            break
+          end
+          local count = p[4]
+          if ends > 0 then count = count + 1 end
+          redis.call('XCLAIM', key, 'g', me, 0, p[1], 'RETRYCOUNT', count, 'JUSTID')
+          local found = redis.call('XRANGE', key, p[1], p[1])
+          if #found == 1 then
+            out[#out + 1] = {lane, p[1], count - 1, found[1][2]}
+          else
+            redis.call('XACK', key, 'g', p[1])
+          end
+        end
+      end
+      if not more then redis.call('HDEL', members, name) end
+    end
+  end
+end
+
+local reclaimed = #out
+for lane = 0, 5 do
+  local left = want - #out
+  if lane == 5 then left = want - reclaimed end
+  if left > 0 and (lane < 5 or owner == me) then
+    local got = redis.call('XREADGROUP', 'GROUP', 'g', me, 'COUNT', left, 'STREAMS', queue .. lane, '>')
+    if got then
+      for _, e in ipairs(got[1][2]) do out[#out + 1] = {lane, e[1], 0, e[2]} end
+    end
+  end
+end
+local next_due = -1
+local first = redis.call('ZRANGE', delay, 0, 0, 'WITHSCORES')
+if #first == 2 then next_due = math.max(0, tonumber(first[2]) - now) end
+return {'OK', next_due, out}
+)lua";
+
+const std::string_view kSettleScript = R"lua(
+local base, q, me = KEYS[1], ARGV[1], ARGV[2]
+local queue = base .. q .. ':'
+if not redis.call('HGET', queue .. 'members', me) then return 0 end
+local lanes = {}
+for i = 4, #ARGV, 2 do
+  local ids = lanes[ARGV[i]]
+  if not ids then
+    ids = {}
+    lanes[ARGV[i]] = ids
+  end
+  ids[#ids + 1] = ARGV[i + 1]
+end
+for lane, ids in pairs(lanes) do
+  redis.call('XACK', queue .. lane, 'g', unpack(ids))
+  redis.call('XDEL', queue .. lane, unpack(ids))
+end
+redis.call('HINCRBY', base .. 'stats', 'bytes:' .. q, -tonumber(ARGV[3]))
+return 1
+)lua";
+
+const std::string_view kLeaveScript = R"lua(
+local base, q, me = KEYS[1], ARGV[1], ARGV[2]
+local queue = base .. q .. ':'
+if not redis.call('HGET', queue .. 'members', me) then return 0 end
+local holds = false
+for lane = 0, 5 do
+  if #redis.call('XPENDING', queue .. lane, 'g', '-', '+', 1, me) > 0 then holds = true end
+end
+if holds then
+  redis.call('HSET', queue .. 'members', me, 0)
+else
+  redis.call('HDEL', queue .. 'members', me)
+end
+if redis.call('GET', queue .. 'owner') == me then redis.call('DEL', queue .. 'owner') end
+redis.call('PUBLISH', base .. 'wake', '1')
+return 1
+)lua";
+
+const std::string_view kMakeScript = R"lua(
+local base, q = KEYS[1], ARGV[1]
+redis.call('SADD', base .. 'queues', q)
+for lane = 0, 5 do
+  local key = base .. q .. ':' .. lane
+  if redis.call('EXISTS', key) == 0 then redis.call('XGROUP', 'CREATE', key, 'g', '0', 'MKSTREAM') end
+end
+return 1
+)lua";
+
+const std::string_view kDropScript = R"lua(
+local base, q = KEYS[1], ARGV[1]
+redis.call('SREM', base .. 'queues', q)
+for lane = 0, 5 do redis.call('DEL', base .. q .. ':' .. lane) end
+redis.call('DEL', base .. q .. ':members', base .. q .. ':owner')
+redis.call('HDEL', base .. 'stats', 'bytes:' .. q)
+redis.call('PUBLISH', base .. 'wake', '1')
+return 1
+)lua";
+
+const std::string_view kPeekScript = R"lua(
+local base, q, max = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local out = {}
+for lane = 0, 5 do
+  local key = base .. q .. ':' .. lane
+  if redis.call('EXISTS', key) == 1 then
+    local last = redis.call('XINFO', 'GROUPS', key)[1][8]
+    for _, e in ipairs(redis.call('XRANGE', key, '(' .. last, '+', 'COUNT', max)) do
+      out[#out + 1] = {lane, e[1], 0, e[2]}
+    end
+  end
+end
+return out
+)lua";
+
+const std::string_view kPurgeScript = R"lua(
+local base, q, most = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local count, bytes = 0, 0
+for lane = 0, 5 do
+  local key = base .. q .. ':' .. lane
+  if redis.call('EXISTS', key) == 1 then
+    local last = redis.call('XINFO', 'GROUPS', key)[1][8]
+    for _, e in ipairs(redis.call('XRANGE', key, '(' .. last, '+', 'COUNT', most)) do
+      redis.call('XDEL', key, e[1])
+      count = count + 1
+      bytes = bytes + #e[2][6]
+    end
+  end
+end
+redis.call('HINCRBY', base .. 'stats', 'bytes:' .. q, -bytes)
+return count
+)lua";
+
+const std::string_view kPurgeDelayedScript = R"lua(
+local base = KEYS[1]
+local count = redis.call('ZCARD', base .. 'delay')
+redis.call('DEL', base .. 'delay', base .. 'delayed')
+return count
+)lua";
+
+const std::string_view kCountScript = R"lua(
+local base, q = KEYS[1], ARGV[1]
+local length, fetched = 0, 0
+for lane = 0, 5 do
+  local key = base .. q .. ':' .. lane
+  if redis.call('EXISTS', key) == 1 then
+    length = length + redis.call('XLEN', key)
+    fetched = fetched + redis.call('XPENDING', key, 'g')[1]
+  end
+end
+local function stat(name) return tonumber(redis.call('HGET', base .. 'stats', name) or '0') end
+return {length - fetched, fetched, redis.call('ZCARD', base .. 'delay'), stat('bytes:' .. q), stat('published')}
+)lua";
+
+}  // namespace ez::queue::redis

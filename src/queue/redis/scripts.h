@@ -1,0 +1,40 @@
+// The Lua programs that the Redis backend runs at the server, each atomic. All keys of a topic begin with
+// PREFIX:{TOPIC}: and so lie in one slot of a cluster; KEYS[1] is that beginning.
+//
+//   queues            set of the numbers of the queues that a message goes into
+//   N:0 … N:4, N:5    streams of queue N by priority, and of messages with a key; consumer group "g"
+//   N:members         hash: reader → until when it lives (ms); 0: it has left
+//   N:owner           the reader that has the messages with keys
+//   delay, delayed    sorted set of numbers by due time, hash of what they stand for
+//   ids, ids-before   the ids that are recognised, in two generations
+//   stats             published; bytes:N
+//   seq, wake         last number of a delayed message; a channel, not a key
+#pragma once
+
+#include <string_view>
+
+namespace ez::queue::redis {
+
+// window, limit, then for each message: id, lane, delay (ms), meta, data → one character for each: 1 new, 0
+// known. Refuses with NOTOPIC, FULL.
+extern const std::string_view kPublishScript;
+// queue, member, want, alive (ms), known (1: it has fetched before) → status (OK, LOST, GONE), ms until the
+// next delayed message (-1: none), list of {lane, id, given back, {fields}}.
+extern const std::string_view kFetchScript;
+// queue, member, bytes, then lane, id … → 1, or 0 when the member has lost what it fetched.
+extern const std::string_view kSettleScript;
+// queue, member
+extern const std::string_view kLeaveScript;
+// queue
+extern const std::string_view kMakeScript;
+extern const std::string_view kDropScript;
+// queue, max → list of {lane, id, 0, {fields}}
+extern const std::string_view kPeekScript;
+// queue, most → how many were removed (of the delayed too when the queue is 0 or the first)
+extern const std::string_view kPurgeScript;
+// → how many delayed ones were removed
+extern const std::string_view kPurgeDelayedScript;
+// queue → waiting, fetched, delayed, bytes, published
+extern const std::string_view kCountScript;
+
+}  // namespace ez::queue::redis
