@@ -103,11 +103,12 @@ class Driver {
  public:
   virtual ~Driver() = default;
   [[nodiscard]] virtual Result<std::unique_ptr<PublishSession>> open_publisher() = 0;
-  [[nodiscard]] virtual Result<std::unique_ptr<ReadSession>> open_reader(const GroupName& group) = 0;
+  // `member` names the session at the broker, where the broker wants names. `former` are members of the same
+  // reader whose connections broke: what they fetched is given back.
+  [[nodiscard]] virtual Result<std::unique_ptr<ReadSession>> open_reader(
+      const GroupName& group, const std::string& member, const std::vector<std::string>& former) = 0;
   [[nodiscard]] virtual Result<std::unique_ptr<ControlSession>> open_control() = 0;
   [[nodiscard]] virtual Capabilities capabilities() const = 0;
-  // What a reader fetched stays its own over a lost connection.
-  [[nodiscard]] virtual bool keeps_over_reconnect() const = 0;
 };
 
 }  // namespace ez::queue::broker

@@ -1,9 +1,12 @@
 #include "queue/broker/group_reader.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <limits>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "base/thread_name.h"
 #include "telemetry/log.h"
 
@@ -12,6 +15,7 @@ namespace {
 
 constexpr std::size_t kSettleBatch = 2000;
 constexpr std::size_t kFetchMost = 2000;
+constexpr std::size_t kFormerMost = 16;
 constexpr std::int64_t kMaxPauseMs = 500;
 constexpr std::int64_t kLongestSleepMs = 500;
 constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
@@ -19,6 +23,12 @@ constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 std::int64_t now_ms() { return system_clock().monotonic_us() / 1000; }
 
 Error stale() { return Error(Code::LeaseStale, "the lease of the delivery has ended or it was settled before"); }
+
+std::string random_name() {
+  std::array<char, 24> text{};
+  std::snprintf(text.data(), text.size(), "r%016llx", static_cast<unsigned long long>(system_random().next()));
+  return text.data();
+}
 
 void run(std::vector<std::function<void()>>& calls) {
   for (auto& call : calls) call();
@@ -337,7 +347,10 @@ void GroupReader::loop() {
       continue;
     }
     Status status;
-    if (sources) status = session_->set_sources(*sources);
+    if (sources) {
+      status = session_->set_sources(*sources);
+      if (status.ok()) former_.clear();
+    }
     if (status.ok() && work) {
       status = settle_some(calls);
       run(calls);
@@ -355,7 +368,8 @@ void GroupReader::loop() {
 }
 
 void GroupReader::connect(Calls& calls) {
-  auto opened = driver_.open_reader(group_);
+  member_ = random_name();
+  auto opened = driver_.open_reader(group_, member_, former_);
   std::lock_guard lock(mutex_);
   if (opened.ok()) {
     session_ = std::move(*opened);
@@ -382,7 +396,8 @@ void GroupReader::broken(const Error& error, Calls& calls) {
   connected_ = false;
   last_error_ = error;
   next_try_ms_ = 0;
-  if (driver_.keeps_over_reconnect()) return;
+  if (former_.size() >= kFormerMost) former_.erase(former_.begin());
+  former_.push_back(member_);
   // The broker gives it to somebody else now, perhaps to us again.
   sequencer_.forget_all();
   for (Settling& settling : settling_) answer(settling, stale(), calls);

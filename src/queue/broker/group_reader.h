@@ -104,6 +104,8 @@ class GroupReader {
   std::unique_ptr<ReadSession> session_;
   std::int64_t next_try_ms_ = 0;
   std::int64_t pause_ms_ = 0;
+  std::string member_;
+  std::vector<std::string> former_;  // members whose connections broke; bounded
 
   mutable std::mutex mutex_;
   Sequencer sequencer_;

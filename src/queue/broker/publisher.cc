@@ -211,12 +211,13 @@ Status Publisher::make_topics(const Batch& batch) {
     if (std::ranges::find(fresh, pending.message.topic) == fresh.end()) fresh.push_back(pending.message.topic);
   }
   if (fresh.empty()) return {};
-  EZ_TRY(control_.run(
+  const Status made = control_.run(
       [&](ControlSession& session) -> Status {
         EZ_TRY(control_.sync(session));
         return control_.make_topics(session, fresh);
       },
-      std::chrono::milliseconds(options_.request_timeout_ms)));
+      std::chrono::milliseconds(options_.request_timeout_ms));
+  if (!made.ok()) return made;
   if (topics_.size() > kTopicsRemembered) topics_.clear();
   topics_.insert(fresh.begin(), fresh.end());
   return {};

@@ -18,22 +18,24 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local ids, before = base .. 'ids', base .. 'ids-before'
 local out, count, bytes = {}, 0, 0
-for i = 3, #ARGV, 5 do
-  local id = ARGV[i]
+local i = 3
+while i <= #ARGV do
+  local id, lane, delay, size = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+  local from, to = i + 5, i + 4 + tonumber(ARGV[i + 4])
+  i = to + 1
   if redis.call('SADD', ids, id) == 0 or redis.call('SISMEMBER', before, id) == 1 then
     out[#out + 1] = '0'
   else
     out[#out + 1] = '1'
     count = count + 1
-    bytes = bytes + #ARGV[i + 4]
-    local delay = tonumber(ARGV[i + 2])
+    bytes = bytes + size
     if delay > 0 then
       local seq = redis.call('INCR', base .. 'seq')
-      redis.call('HSET', base .. 'delayed', seq, cmsgpack.pack({ARGV[i + 1], id, ARGV[i + 3], ARGV[i + 4]}))
+      redis.call('HSET', base .. 'delayed', seq, cmsgpack.pack({lane, unpack(ARGV, from, to)}))
       redis.call('ZADD', base .. 'delay', now + delay, seq)
     else
       for _, q in ipairs(queues) do
-        redis.call('XADD', base .. q .. ':' .. ARGV[i + 1], '*', 'id', id, 'meta', ARGV[i + 3], 'data', ARGV[i + 4])
+        redis.call('XADD', base .. q .. ':' .. lane, '*', unpack(ARGV, from, to))
       end
     end
   end
@@ -63,7 +65,7 @@ if #due > 0 then
   for _, seq in ipairs(due) do
     local one = cmsgpack.unpack(redis.call('HGET', delayed, seq))
     for _, each in ipairs(queues) do
-      redis.call('XADD', base .. each .. ':' .. one[1], '*', 'id', one[2], 'meta', one[3], 'data', one[4])
+      redis.call('XADD', base .. each .. ':' .. one[1], '*', unpack(one, 2))
     end
   end
   redis.call('ZREM', delay, unpack(due))
@@ -215,7 +217,7 @@ for lane = 0, 5 do
     for _, e in ipairs(redis.call('XRANGE', key, '(' .. last, '+', 'COUNT', most)) do
       redis.call('XDEL', key, e[1])
       count = count + 1
-      bytes = bytes + #e[2][6]
+      bytes = bytes + #e[2][4]
     end
   end
 end

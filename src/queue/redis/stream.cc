@@ -1,5 +1,6 @@
 #include "queue/redis/stream.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>

@@ -1,0 +1,96 @@
+#include "queue/redis/entry.h"
+
+#include <charconv>
+
+namespace ez::queue::redis {
+namespace {
+
+template <typename Number>
+bool read_number(std::string_view text, Number& out) {
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), out);
+  return read.ec == std::errc() && read.ptr == text.data() + text.size();
+}
+
+bool read_id(std::string_view text, broker::Place& place) {
+  const std::size_t dash = text.find('-');
+  return dash != std::string_view::npos && read_number(text.substr(0, dash), place.a) &&
+         read_number(text.substr(dash + 1), place.b);
+}
+
+}  // namespace
+
+void append_message(const Message& message, std::int64_t published_ms, std::vector<std::string>& numbers,
+                    Words& words) {
+  const auto number = [&](std::int64_t value) -> std::string_view {
+    numbers.push_back(std::to_string(value));
+    return numbers.back();
+  };
+  static constexpr std::string_view kDigits[] = {"0", "1", "2", "3", "4", "5"};
+  const std::string_view priority = kDigits[static_cast<std::size_t>(message.priority)];
+  words.push_back(message.id);
+  words.push_back(message.key.empty() ? priority : kDigits[broker::kKeyedLane]);
+  words.push_back(message.delay_ms > 0 ? number(message.delay_ms) : "0");
+  words.push_back(number(static_cast<std::int64_t>(message.payload.size())));
+  const std::size_t count = words.size();
+  words.emplace_back();
+  const auto field = [&](std::string_view name, std::string_view value) {
+    words.push_back(name);
+    words.push_back(value);
+  };
+  field("id", message.id);
+  field("data", message.payload);
+  field("published", number(published_ms));
+  field("priority", priority);
+  if (!message.key.empty()) field("key", message.key);
+  if (message.ttl_ms > 0) field("ttl", number(message.ttl_ms));
+  if (message.delay_ms > 0) field("delay", words[count - 2]);
+  for (const auto& [name, value] : message.headers) {
+    numbers.push_back("h:" + name);
+    field(numbers.back(), value);
+  }
+  words[count] = number(static_cast<std::int64_t>(words.size() - count - 1));
+}
+
+std::optional<broker::Entry> read_entry(Reply& reply, const std::string& topic, std::uint32_t source) {
+  if (reply.list.size() != 4) return std::nullopt;
+  broker::Entry entry;
+  entry.place.source = source;
+  entry.place.lane = static_cast<std::uint8_t>(reply.list[0].number);
+  if (!read_id(reply.list[1].text, entry.place)) return std::nullopt;
+  entry.given_back = static_cast<std::uint32_t>(std::max<std::int64_t>(0, reply.list[2].number));
+  Message& message = entry.message;
+  message.topic = topic;
+  std::vector<Reply>& fields = reply.list[3].list;
+  unsigned priority = 2;
+  for (std::size_t i = 0; i + 1 < fields.size(); i += 2) {
+    const std::string& name = fields[i].text;
+    std::string& value = fields[i + 1].text;
+    if (name == "id") {
+      message.id = std::move(value);
+    } else if (name == "data") {
+      message.payload = std::move(value);
+    } else if (name == "published") {
+      (void)read_number(value, entry.published_ms);
+    } else if (name == "priority") {
+      (void)read_number(value, priority);
+    } else if (name == "key") {
+      message.key = std::move(value);
+    } else if (name == "ttl") {
+      (void)read_number(value, message.ttl_ms);
+    } else if (name == "delay") {
+      (void)read_number(value, message.delay_ms);
+    } else if (name.size() > 2 && name[0] == 'h' && name[1] == ':') {
+      message.headers.emplace_back(name.substr(2), std::move(value));
+    }
+  }
+  message.priority = static_cast<Priority>(std::min<unsigned>(priority, kPriorities - 1));
+  // Somebody else wrote into our stream without an id: its place is as good as one.
+  if (message.id.empty()) message.id = entry_id(entry.place);
+  return entry;
+}
+
+std::string entry_id(const broker::Place& place) {
+  return std::to_string(place.a) + "-" + std::to_string(place.b);
+}
+
+}  // namespace ez::queue::redis

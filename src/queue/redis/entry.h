@@ -1,0 +1,27 @@
+// A message as the fields of a stream's entry, plain enough for consumers that speak Redis themselves:
+//   id, data, published (ms since 1970), priority (0 to 4), and when they are set: key, ttl and delay (ms);
+//   h:NAME for each header.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "queue/broker/sequencer.h"
+#include "queue/redis/connection.h"
+
+namespace ez::queue::redis {
+
+// Appends id, lane, delay, bytes, count of words, words: what the publish script wants. Numbers are kept in
+// `numbers`, which has to stay where it is (reserve 6 for each message).
+void append_message(const Message& message, std::int64_t published_ms, std::vector<std::string>& numbers,
+                    Words& words);
+
+// {lane, id, given back, {fields}} → an entry of that source; nothing when it is not one of ours.
+[[nodiscard]] std::optional<broker::Entry> read_entry(Reply& reply, const std::string& topic,
+                                                      std::uint32_t source);
+
+// The id of a stream entry as text.
+[[nodiscard]] std::string entry_id(const broker::Place& place);
+
+}  // namespace ez::queue::redis

@@ -1,0 +1,248 @@
+#include <poll.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/clock.h"
+#include "queue/redis/entry.h"
+#include "queue/redis/nodes.h"
+#include "queue/redis/scripts.h"
+#include "queue/redis/sessions.h"
+
+namespace ez::queue::redis {
+namespace {
+
+using broker::TopicQueue;
+
+std::int64_t now_ms() { return system_clock().monotonic_us() / 1000; }
+
+class RedisRead final : public broker::ReadSession {
+ public:
+  RedisRead(const RedisOptions& options, std::string member, std::vector<std::string> former)
+      : options_(options),
+        nodes_(options_),
+        member_(std::move(member)),
+        former_(std::move(former)),
+        alive_(std::to_string(options.alive_ms)) {}
+
+  [[nodiscard]] Status open();
+  Status set_sources(const std::vector<TopicQueue>& sources) override;
+  Result<Fetched> fetch(std::size_t want) override;
+  Result<std::vector<bool>> settle(const std::vector<Settled>& done) override;
+  Status wait(int wake_fd, std::chrono::milliseconds time) override;
+  void leave() override;
+  bool hot() const override { return !hot_.empty(); }
+
+ private:
+  struct Source {
+    std::string topic;  // empty: gone
+    std::string base;
+    std::string queue;
+    bool known = false;          // the server knows this member
+    std::int64_t beat_ms = 0;    // when it has to hear of us
+    std::int64_t due_ms = -1;    // when a delayed message is due; -1: none is known
+  };
+  [[nodiscard]] Status fetch_one(std::uint32_t number, std::size_t want, Fetched& out);
+  [[nodiscard]] Status hear();  // what the channels say
+  void heat(std::uint32_t number) { hot_.insert(number); }
+
+  const RedisOptions options_;
+  Nodes nodes_;
+  Nodes listening_{options_};
+  const std::string member_;
+  const std::vector<std::string> former_;
+  const std::string alive_;
+  std::vector<Source> sources_;
+  std::map<std::string, std::uint32_t> by_channel_;
+  std::set<std::uint32_t> hot_;
+  std::vector<std::uint32_t> lost_;
+  Connection* ear_ = nullptr;
+};
+
+Status RedisRead::open() {
+  auto first = nodes_.of("");
+  if (!first.ok()) return first.error();
+  // In a cluster every node hears what is published at any node.
+  EZ_ASSIGN(ear_, listening_.of(""));
+  return {};
+}
+
+Status RedisRead::set_sources(const std::vector<TopicQueue>& sources) {
+  for (std::uint32_t i = 0; i < sources.size(); ++i) {
+    if (i < sources_.size()) {
+      if (sources[i].topic.empty()) sources_[i].topic.clear();
+      continue;
+    }
+    sources_.push_back({sources[i].topic, base_of(options_, sources[i].topic),
+                        std::to_string(sources[i].queue), false, 0, -1});
+    if (sources[i].topic.empty()) continue;
+    const Source& source = sources_.back();
+    for (const std::string& member : former_) {
+      auto left = nodes_.ask(source.topic, {"EVAL", kLeaveScript, "1", source.base, source.queue, member});
+      if (!left.ok()) return left.error();
+    }
+    const std::string channel = source.base + "wake";
+    by_channel_[channel] = i;
+    ear_->append({"SUBSCRIBE", channel});
+    EZ_TRY(ear_->flush());
+    heat(i);
+  }
+  return {};
+}
+
+Status RedisRead::fetch_one(std::uint32_t number, std::size_t want, Fetched& out) {
+  Source& source = sources_[number];
+  const std::string count = std::to_string(want);
+  EZ_ASSIGN(Reply reply,
+            nodes_.ask(source.topic, {"EVAL", kFetchScript, "1", source.base, source.queue, member_, count, alive_,
+                                      source.known ? "1" : "0"}));
+  const std::string status = reply.at(0).text;
+  source.beat_ms = now_ms() + options_.alive_ms / 4;
+  source.due_ms = -1;
+  if (status == "GONE") {
+    out.gone.push_back(number);
+    source.known = false;
+    hot_.erase(number);
+    return {};
+  }
+  if (status == "LOST") {
+    // Others have what was fetched. Begin again as somebody new.
+    source.known = false;
+    out.lost.push_back(number);
+    return {};
+  }
+  if (status != "OK") return Error(Code::QueueProtocol, "the fetch script answered something else");
+  source.known = true;
+  if (reply.at(1).number >= 0) source.due_ms = now_ms() + reply.at(1).number;
+  std::size_t got = 0;
+  if (reply.list.size() > 2) {
+    for (Reply& one : reply.list[2].list) {
+      auto entry = read_entry(one, source.topic, number);
+      if (!entry) return Error(Code::QueueProtocol, "the fetch script answered something else");
+      out.entries.push_back(std::move(*entry));
+      ++got;
+    }
+  }
+  if (want > 0 && got < want) hot_.erase(number);
+  return {};
+}
+
+Result<broker::ReadSession::Fetched> RedisRead::fetch(std::size_t want) {
+  EZ_TRY(hear());
+  Fetched out;
+  out.lost.swap(lost_);
+  // Of several topics, oldest first; each round begins where the last one ended, so that none starves.
+  const std::vector<std::uint32_t> round(hot_.begin(), hot_.end());
+  for (const std::uint32_t number : round) {
+    if (out.entries.size() >= want) break;
+    if (sources_[number].topic.empty()) {
+      hot_.erase(number);
+      continue;
+    }
+    EZ_TRY(fetch_one(number, want - out.entries.size(), out));
+  }
+  return out;
+}
+
+Result<std::vector<bool>> RedisRead::settle(const std::vector<Settled>& done) {
+  std::map<std::uint32_t, std::vector<std::size_t>> by_source;
+  for (std::size_t i = 0; i < done.size(); ++i) by_source[done[i].place.source].push_back(i);
+  struct Asked {
+    const std::vector<std::size_t>* members = nullptr;
+    std::string bytes;
+    std::vector<std::string> ids;
+    Words words;
+    Connection* connection = nullptr;
+    std::string topic;
+  };
+  static constexpr std::string_view kDigits[] = {"0", "1", "2", "3", "4", "5"};
+  std::vector<Asked> asked;
+  asked.reserve(by_source.size());
+  std::vector<bool> out(done.size(), false);
+  for (const auto& [number, members] : by_source) {
+    const Source& source = sources_[number];
+    if (source.topic.empty()) continue;
+    Asked& one = asked.emplace_back();
+    one.members = &members;
+    one.topic = source.topic;
+    std::size_t bytes = 0;
+    for (const std::size_t member : members) bytes += done[member].bytes;
+    one.bytes = std::to_string(bytes);
+    one.words = {"EVAL", kSettleScript, "1", source.base, source.queue, member_, one.bytes};
+    one.ids.reserve(members.size());
+    for (const std::size_t member : members) {
+      one.ids.push_back(entry_id(done[member].place));
+      one.words.push_back(kDigits[done[member].place.lane]);
+      one.words.push_back(one.ids.back());
+    }
+    EZ_ASSIGN(one.connection, nodes_.of(source.topic));
+    one.connection->append(one.words);
+    EZ_TRY(one.connection->flush());
+  }
+  for (const Asked& one : asked) {
+    EZ_ASSIGN(Reply reply, one.connection->receive());
+    if (reply.is_error()) {
+      EZ_ASSIGN(reply, nodes_.redirect(one.topic, std::move(reply), one.words));
+    }
+    if (reply.is_error()) return answer_error(one.connection->where(), reply.text);
+    for (const std::size_t member : *one.members) out[member] = reply.number == 1;
+  }
+  return out;
+}
+
+Status RedisRead::hear() {
+  Reply said;
+  while (true) {
+    EZ_ASSIGN(const bool something, ear_->receive_ready(said));
+    if (!something) return {};
+    if (said.is_error()) return answer_error(ear_->where(), said.text);
+    const auto channel = by_channel_.find(said.at(1).text);
+    if (channel != by_channel_.end() && said.at(0).text == "message") heat(channel->second);
+  }
+}
+
+Status RedisRead::wait(int wake_fd, std::chrono::milliseconds time) {
+  const std::int64_t start = now_ms();
+  std::int64_t until = start + time.count();
+  for (const Source& source : sources_) {
+    if (source.topic.empty()) continue;
+    until = std::min(until, source.beat_ms);
+    if (source.due_ms >= 0) until = std::min(until, source.due_ms);
+  }
+  pollfd wanted[] = {{wake_fd, POLLIN, 0}, {ear_->descriptor(), POLLIN, 0}};
+  ::poll(wanted, 2, static_cast<int>(std::clamp<std::int64_t>(until - start, 0, 60'000)));
+  EZ_TRY(hear());
+  const std::int64_t now = now_ms();
+  for (std::uint32_t i = 0; i < sources_.size(); ++i) {
+    Source& source = sources_[i];
+    if (source.topic.empty()) continue;
+    if (source.due_ms >= 0 && source.due_ms <= now) heat(i);
+    if (source.beat_ms > now) continue;
+    // Says that we live. Also notices what a lost wake-up would have told, and what others left behind.
+    Fetched nothing;
+    EZ_TRY(fetch_one(i, 0, nothing));
+    lost_.insert(lost_.end(), nothing.lost.begin(), nothing.lost.end());
+    heat(i);
+  }
+  return {};
+}
+
+void RedisRead::leave() {
+  for (const Source& source : sources_) {
+    if (source.topic.empty() || !source.known) continue;
+    auto left = nodes_.ask(source.topic, {"EVAL", kLeaveScript, "1", source.base, source.queue, member_});
+    if (!left.ok()) return;  // then it is given back when alive_ms is over
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<broker::ReadSession>> open_read(const RedisOptions& options, const std::string& member,
+                                                       const std::vector<std::string>& former) {
+  auto session = std::make_unique<RedisRead>(options, member, former);
+  EZ_TRY(session->open());
+  return std::unique_ptr<broker::ReadSession>(std::move(session));
+}
+
+}  // namespace ez::queue::redis

@@ -1,0 +1,35 @@
+#include "brokers.h"
+
+namespace ez::test {
+
+using queue::Bus;
+
+const Value& redis_server(Variant variant) {
+  Value options(Value::Map{});
+  if (variant == Variant::kCluster) options.set("mode", "cluster");
+  if (variant == Variant::kSentinel) options.set("mode", "sentinel");
+  return Servers::get().server("redis", options);
+}
+
+queue::redis::RedisOptions redis_options(Variant variant) {
+  const Value& server = redis_server(variant);
+  queue::redis::RedisOptions out;
+  out.broker.addresses = list_of(server, variant == Variant::kTls ? "tls_addresses" : "addresses");
+  out.broker.user = server.string_or("user", "");
+  out.broker.password = server.string_or("password", "");
+  if (variant == Variant::kTls) {
+    out.broker.tls = true;
+    out.broker.ca_file = server.string_or("ca", "");
+  }
+  if (variant == Variant::kCluster) out.mode = queue::redis::Mode::kCluster;
+  if (variant == Variant::kSentinel) {
+    out.mode = queue::redis::Mode::kSentinel;
+    out.broker.addresses = list_of(server, "sentinels");
+    out.master_name = server.string_or("master_name", "");
+  }
+  return out;
+}
+
+Result<std::unique_ptr<Bus>> open_redis(Variant variant) { return queue::redis::open_redis(redis_options(variant)); }
+
+}  // namespace ez::test

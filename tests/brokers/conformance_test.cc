@@ -1,0 +1,35 @@
+// The one conformance suite of the bus against real brokers, plain and with TLS.
+#include "queue/conformance.h"
+
+#include "brokers.h"
+
+namespace ez::queue {
+namespace {
+
+class Harness final : public BusHarness {
+ public:
+  using Open = Result<std::unique_ptr<Bus>> (*)(test::Variant);
+  Harness(Open open, test::Variant variant) : open_(open), variant_(variant) {}
+  Result<std::unique_ptr<Bus>> open() override { return open_(variant_); }
+
+ private:
+  const Open open_;
+  const test::Variant variant_;
+};
+
+HarnessFactory factory(std::string name, Harness::Open open, test::Variant variant) {
+  return {std::move(name), [open, variant] { return std::make_unique<Harness>(open, variant); }};
+}
+
+std::string name_of(const testing::TestParamInfo<HarnessFactory>& info) { return info.param.name; }
+
+}  // namespace
+
+INSTANTIATE_TEST_SUITE_P(Redis, BusConformance,
+                         testing::Values(factory("plain", test::open_redis, test::Variant::kPlain),
+                                         factory("tls", test::open_redis, test::Variant::kTls),
+                                         factory("cluster", test::open_redis, test::Variant::kCluster),
+                                         factory("sentinel", test::open_redis, test::Variant::kSentinel)),
+                         name_of);
+
+}  // namespace ez::queue
