@@ -32,4 +32,26 @@ queue::redis::RedisOptions redis_options(Variant variant) {
 
 Result<std::unique_ptr<Bus>> open_redis(Variant variant) { return queue::redis::open_redis(redis_options(variant)); }
 
+const Value& rabbitmq_server() { return Servers::get().server("rabbitmq"); }
+
+queue::rabbitmq::RabbitOptions rabbitmq_options(Variant variant) {
+  const Value& server = rabbitmq_server();
+  queue::rabbitmq::RabbitOptions out;
+  out.broker.addresses = list_of(server, variant == Variant::kTls ? "tls_addresses" : "addresses");
+  out.broker.user = server.string_or("user", "");
+  out.broker.password = server.string_or("password", "");
+  out.quorum = variant != Variant::kTls;
+  // Queues of one name cannot be of two kinds.
+  out.broker.prefix = out.quorum ? "ez" : "ezclassic";
+  if (variant == Variant::kTls) {
+    out.broker.tls = true;
+    out.broker.ca_file = server.string_or("ca", "");
+  }
+  return out;
+}
+
+Result<std::unique_ptr<Bus>> open_rabbitmq(Variant variant) {
+  return queue::rabbitmq::open_rabbitmq(rabbitmq_options(variant));
+}
+
 }  // namespace ez::test

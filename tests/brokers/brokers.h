@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "queue/bus.h"
+#include "queue/rabbitmq/rabbitmq_bus.h"
 #include "queue/redis/redis_bus.h"
 #include "servers.h"
 
@@ -14,5 +15,10 @@ enum class Variant { kPlain, kTls, kCluster, kSentinel };
 const Value& redis_server(Variant variant);
 queue::redis::RedisOptions redis_options(Variant variant);
 Result<std::unique_ptr<queue::Bus>> open_redis(Variant variant);
+
+const Value& rabbitmq_server();
+// Quorum queues without TLS, classic ones with it: so both are tested.
+queue::rabbitmq::RabbitOptions rabbitmq_options(Variant variant);
+Result<std::unique_ptr<queue::Bus>> open_rabbitmq(Variant variant);
 
 }  // namespace ez::test

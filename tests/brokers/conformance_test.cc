@@ -32,4 +32,9 @@ INSTANTIATE_TEST_SUITE_P(Redis, BusConformance,
                                          factory("sentinel", test::open_redis, test::Variant::kSentinel)),
                          name_of);
 
+INSTANTIATE_TEST_SUITE_P(RabbitMq, BusConformance,
+                         testing::Values(factory("quorum", test::open_rabbitmq, test::Variant::kPlain),
+                                         factory("classic_tls", test::open_rabbitmq, test::Variant::kTls)),
+                         name_of);
+
 }  // namespace ez::queue

@@ -68,6 +68,8 @@ class Gate:
         self.port = self._server.sockets[0].getsockname()[1]
         started.set()
         self._loop.run_forever()
+        self._loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+        self._loop.close()
 
     def _hang_up(self, reset: bool):
         for pair in list(self._links):
@@ -89,7 +91,8 @@ class Gate:
             pair = (writer, far_writer)
             self._links.add(pair)
             try:
-                await asyncio.gather(self._pump(reader, far_writer, False), self._pump(far_reader, writer, True))
+                await asyncio.gather(self._pump(reader, far_writer, False), self._pump(far_reader, writer, True),
+                                     return_exceptions=True)
             finally:
                 self._links.discard(pair)
                 for one in pair:

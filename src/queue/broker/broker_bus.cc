@@ -264,9 +264,10 @@ Result<TopicCounts> BrokerBus::count(ControlSession& session, const std::string&
       if (names[i] && reader->group() == *names[i]) held = reader->held(topic);
     }
     // Fetched by a reader and not given to a consumer is still waiting, as far as anybody cares.
-    const std::uint64_t idle = std::min<std::uint64_t>(held.ready, all[i].fetched);
+    const std::uint64_t fetched = all[i].fetched_known ? all[i].fetched : held.ready + held.out;
+    const std::uint64_t idle = std::min<std::uint64_t>(held.ready, fetched);
     out.ready = std::max(out.ready, all[i].waiting + idle);
-    out.in_flight += all[i].fetched - idle;
+    out.in_flight += fetched - idle;
     out.delayed = std::max(out.delayed, all[i].delayed);
     out.bytes = std::max(out.bytes, all[i].bytes);
     out.published = std::max(out.published, all[i].published);

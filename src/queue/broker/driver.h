@@ -71,6 +71,7 @@ struct QueueCounts {
   std::uint64_t delayed = 0;    // of the topic
   std::uint64_t bytes = 0;      // of the topic
   std::uint64_t published = 0;  // of the topic
+  bool fetched_known = true;    // false: only the readers of this handle are known
 };
 
 class ControlSession {

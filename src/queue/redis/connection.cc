@@ -74,7 +74,7 @@ struct Connection::Reader {
   ~Reader() { ::redisReaderFree(reader); }
 };
 
-Connection::Connection(std::unique_ptr<Stream> stream, std::string where, std::int64_t timeout_ms)
+Connection::Connection(std::unique_ptr<broker::Stream> stream, std::string where, std::int64_t timeout_ms)
     : stream_(std::move(stream)),
       where_(std::move(where)),
       timeout_ms_(timeout_ms),
@@ -85,7 +85,7 @@ Connection::~Connection() = default;
 
 Result<std::unique_ptr<Connection>> Connection::open(const broker::BrokerOptions& options,
                                                      const broker::Address& address) {
-  EZ_ASSIGN(auto stream, Stream::connect(options, address));
+  EZ_ASSIGN(auto stream, broker::Stream::connect(options, address));
   std::unique_ptr<Connection> connection(
       new Connection(std::move(stream), address.host + ":" + address.port, options.request_timeout_ms));
   if (!options.password.empty()) {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "queue/redis/redis_bus.h"
-#include "queue/redis/stream.h"
+#include "queue/broker/stream.h"
 
 namespace ez::queue::redis {
 
@@ -57,11 +57,11 @@ class Connection {
 
  private:
   struct Reader;
-  Connection(std::unique_ptr<Stream> stream, std::string where, std::int64_t timeout_ms);
+  Connection(std::unique_ptr<broker::Stream> stream, std::string where, std::int64_t timeout_ms);
   [[nodiscard]] Result<bool> parse(Reply& reply);
   [[nodiscard]] Status read_more(std::int64_t deadline_us);
 
-  std::unique_ptr<Stream> stream_;
+  std::unique_ptr<broker::Stream> stream_;
   const std::string where_;
   const std::int64_t timeout_ms_;
   std::unique_ptr<Reader> reader_;

@@ -20,7 +20,10 @@ class RedisPublish final : public broker::PublishSession {
       : options_(options),
         nodes_(options_),
         window_(std::to_string(options.duplicate_ids)),
-        limit_(std::to_string(options.max_messages)) {}
+        limit_(std::to_string(options.max_messages)),
+        replicas_(std::to_string(options.wait_replicas)),
+        // An answer has to come before the connection is given up.
+        replicas_wait_(std::to_string(options.broker.request_timeout_ms / 2)) {}
 
   [[nodiscard]] Status open() {
     auto first = nodes_.of("");
@@ -48,6 +51,8 @@ class RedisPublish final : public broker::PublishSession {
   Nodes nodes_;
   const std::string window_;
   const std::string limit_;
+  const std::string replicas_;
+  const std::string replicas_wait_;
   std::deque<Sent> sent_;
 };
 
@@ -85,6 +90,7 @@ Status RedisPublish::send(const std::vector<Outgoing>& batch) {
     Words words;
     words_of(sent, chunk, numbers, words);
     chunk.connection->append(words);
+    if (options_.wait_replicas > 0) chunk.connection->append({"WAIT", replicas_, replicas_wait_});
     EZ_TRY(chunk.connection->flush());
   }
   return {};
@@ -92,6 +98,14 @@ Status RedisPublish::send(const std::vector<Outgoing>& batch) {
 
 Result<Reply> RedisPublish::answer_of(const Sent& sent, const Chunk& chunk) {
   EZ_ASSIGN(Reply reply, chunk.connection->receive());
+  if (options_.wait_replicas > 0) {
+    EZ_ASSIGN(const Reply have, chunk.connection->receive());
+    // It may be lost with the primary: not accepted yet. Sent again it is recognised, and waits again.
+    if (have.number < options_.wait_replicas) {
+      return Error(Code::QueueUnreachable, chunk.connection->where() + ": only " + std::to_string(have.number) +
+                                               " replicas have the messages");
+    }
+  }
   if (!reply.is_error()) return reply;
   std::vector<std::string> numbers;
   Words words;

@@ -38,9 +38,10 @@ Result<std::unique_ptr<Bus>> open_redis(RedisOptions options) {
   if (options.mode == Mode::kSentinel && options.master_name.empty()) {
     return Error(Code::InvalidArgument, "Sentinels need the name of the primary");
   }
-  if (options.duplicate_ids < 1 || options.max_messages < 1 || options.alive_ms < 1'000) {
+  if (options.duplicate_ids < 1 || options.max_messages < 1 || options.alive_ms < 1'000 ||
+      options.wait_replicas < 0) {
     return Error(Code::InvalidArgument,
-                 "duplicate_ids and max_messages are at least 1, alive_ms at least 1000");
+                 "duplicate_ids and max_messages are at least 1, alive_ms at least 1000, wait_replicas at least 0");
   }
   broker::BrokerOptions shared = options.broker;
   return broker::make_broker_bus(std::make_unique<RedisDriver>(std::move(options)), std::move(shared));

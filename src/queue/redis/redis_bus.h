@@ -20,6 +20,9 @@ struct RedisOptions {
   std::string sentinel_password;  // when the Sentinels ask for one
   std::uint64_t duplicate_ids = 100'000;  // at least so many ids of a topic are recognised
   std::uint64_t max_messages = 1'000'000;  // of one topic that wait; more is refused with QUEUE_FULL
+  // How many replicas have to have a message before its receipt (WAIT). Replication does not wait by itself:
+  // with 0, a failover may lose what was acknowledged in its last moments.
+  int wait_replicas = 0;
   std::int64_t alive_ms = 4'000;  // a reader that is silent for longer loses what it fetched
 };
 

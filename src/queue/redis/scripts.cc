@@ -150,7 +150,7 @@ for lane, ids in pairs(lanes) do
   redis.call('XACK', queue .. lane, 'g', unpack(ids))
   redis.call('XDEL', queue .. lane, unpack(ids))
 end
-redis.call('HINCRBY', base .. 'stats', 'bytes:' .. q, -tonumber(ARGV[3]))
+redis.call('HINCRBY', base .. 'stats', 'bytes:' .. q, 0 - tonumber(ARGV[3]))
 return 1
 )lua";
 
@@ -221,7 +221,7 @@ for lane = 0, 5 do
     end
   end
 end
-redis.call('HINCRBY', base .. 'stats', 'bytes:' .. q, -bytes)
+redis.call('HINCRBY', base .. 'stats', 'bytes:' .. q, 0 - bytes)
 return count
 )lua";
 

@@ -1,4 +1,4 @@
-#include "queue/redis/stream.h"
+#include "queue/broker/stream.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 
 #include "base/clock.h"
 
-namespace ez::queue::redis {
+namespace ez::queue::broker {
 namespace {
 
 std::int64_t now_us() { return system_clock().monotonic_us(); }
@@ -53,7 +53,7 @@ void ignore_broken_pipes() {
   std::call_once(once, [] { ::signal(SIGPIPE, SIG_IGN); });
 }
 
-Result<int> open_socket(const broker::Address& address, const std::string& where, std::int64_t deadline_us) {
+Result<int> open_socket(const Address& address, const std::string& where, std::int64_t deadline_us) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
@@ -95,7 +95,7 @@ struct FreeSession {
 using Context = std::unique_ptr<SSL_CTX, FreeContext>;
 using Session = std::unique_ptr<SSL, FreeSession>;
 
-Result<Context> make_context(const broker::BrokerOptions& options) {
+Result<Context> make_context(const BrokerOptions& options) {
   Context context(::SSL_CTX_new(::TLS_client_method()));
   ::SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   ::SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
@@ -150,10 +150,10 @@ struct Stream::Impl {
   [[nodiscard]] Error broke() const {
     return unreachable(where, errno != 0 ? std::strerror(errno) : "the connection broke");
   }
-  Status shake_hands(const broker::BrokerOptions& options, const std::string& host, std::int64_t deadline_us);
+  Status shake_hands(const BrokerOptions& options, const std::string& host, std::int64_t deadline_us);
 };
 
-Status Stream::Impl::shake_hands(const broker::BrokerOptions& options, const std::string& host,
+Status Stream::Impl::shake_hands(const BrokerOptions& options, const std::string& host,
                                  std::int64_t deadline_us) {
   EZ_ASSIGN(context, make_context(options));
   session.reset(::SSL_new(context.get()));
@@ -193,8 +193,8 @@ Status Stream::Impl::shake_hands(const broker::BrokerOptions& options, const std
 Stream::Stream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Stream::~Stream() = default;
 
-Result<std::unique_ptr<Stream>> Stream::connect(const broker::BrokerOptions& options,
-                                                const broker::Address& address) {
+Result<std::unique_ptr<Stream>> Stream::connect(const BrokerOptions& options,
+                                                const Address& address) {
   ignore_broken_pipes();
   auto impl = std::make_unique<Impl>();
   impl->where = address.host + ":" + address.port;
@@ -254,4 +254,4 @@ Result<std::size_t> Stream::read(char* buffer, std::size_t size, std::int64_t de
 int Stream::descriptor() const { return impl_->fd; }
 bool Stream::buffered() const { return impl_->session && ::SSL_pending(impl_->session.get()) > 0; }
 
-}  // namespace ez::queue::redis
+}  // namespace ez::queue::broker

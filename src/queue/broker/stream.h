@@ -12,13 +12,13 @@
 
 #include "queue/broker/options.h"
 
-namespace ez::queue::redis {
+namespace ez::queue::broker {
 
 class Stream {
  public:
   // Connects, and shakes hands when options.tls is set.
-  [[nodiscard]] static Result<std::unique_ptr<Stream>> connect(const broker::BrokerOptions& options,
-                                                               const broker::Address& address);
+  [[nodiscard]] static Result<std::unique_ptr<Stream>> connect(const BrokerOptions& options,
+                                                               const Address& address);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -36,4 +36,4 @@ class Stream {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace ez::queue::redis
+}  // namespace ez::queue::broker

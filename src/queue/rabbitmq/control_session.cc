@@ -1,0 +1,256 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "queue/rabbitmq/names.h"
+
+namespace ez::queue::rabbitmq {
+namespace {
+
+using broker::GroupName;
+using broker::kKeyedLane;
+using broker::kLanes;
+using broker::QueueCounts;
+using broker::TopicQueue;
+
+constexpr int kHeartbeatS = 20;
+constexpr std::uint16_t kRegistryPrefetch = 1'000;
+constexpr std::int64_t kBroadcastExpiresMs = 60'000;
+constexpr int kMissedToBeGone = 2;
+
+std::int64_t now_us() { return system_clock().monotonic_us(); }
+
+class RabbitControl final : public broker::ControlSession {
+ public:
+  explicit RabbitControl(const RabbitOptions& options) : options_(options), names_{options.broker.prefix} {}
+
+  [[nodiscard]] Status open();
+  Result<std::vector<std::string>> read_registry() override;
+  Status append_registry(const std::string& event) override;
+  Status make_queue(const TopicQueue& queue, const std::optional<GroupName>& reader) override;
+  Status drop_queue(const TopicQueue& queue, const GroupName& reader) override;
+  Result<std::vector<broker::Entry>> peek(const TopicQueue& queue, std::size_t max) override;
+  Result<std::uint64_t> purge(const std::string& topic, const std::vector<TopicQueue>& queues) override;
+  Result<std::vector<QueueCounts>> counts(const std::string& topic, const std::vector<TopicQueue>& queues) override;
+  Status round_trip() override;
+  Result<std::vector<GroupName>> keep_alive(const std::vector<GroupName>& mine,
+                                            const std::vector<GroupName>& known) override;
+
+ private:
+  // The number of messages; none when there is no such queue.
+  [[nodiscard]] Result<std::uint64_t> count(const std::string& queue);
+  // A queue that has to be there is not: the broker came back without its memory. A new session makes it.
+  [[nodiscard]] static Error lost(const Error& error) { return Error(Code::QueueUnreachable, error.message()); }
+  [[nodiscard]] Status confirmed();
+  void note(const std::string& event);
+
+  const RabbitOptions options_;
+  const Names names_;
+  std::unique_ptr<Link> link_;      // asks
+  std::unique_ptr<Link> registry_;  // listens to the stream
+  std::unique_ptr<Link> writer_;    // appends to it, with confirmations
+  std::uint64_t written_ = 0;
+  std::set<std::string> awaited_;   // ids of our own events that have not come back yet
+  std::set<std::string> made_;
+  std::map<std::string, std::set<std::int64_t>> delays_;  // by topic
+  std::map<GroupName, int> missed_;
+  std::string health_;
+};
+
+Status RabbitControl::open() {
+  EZ_ASSIGN(link_, Link::open(options_, 0));
+  EZ_ASSIGN(registry_, Link::open(options_, kHeartbeatS));
+  EZ_ASSIGN(writer_, Link::open(options_, 0));
+  EZ_TRY(link_->declare_exchange(names_.exchange(), "direct"));
+  EZ_TRY(link_->declare_queue(names_.registry(), {}, {{"x-queue-type", std::string("stream")}}));
+  EZ_TRY(writer_->confirms());
+  EZ_TRY(registry_->prefetch(kRegistryPrefetch));
+  EZ_TRY(registry_->consume(names_.registry(), "registry", {{"x-stream-offset", std::string("first")}}));
+  // Nothing says where a stream ends now, but something that we write ourselves comes after all that is there.
+  return append_registry("open\x1f\x1f");
+}
+
+Status RabbitControl::confirmed() {
+  const std::int64_t deadline = now_us() + options_.broker.request_timeout_ms * 1000;
+  while (true) {
+    EZ_ASSIGN(const Event event, writer_->next(deadline - now_us()));
+    if (event.kind == Event::Kind::kConfirm && event.tag >= written_ && !event.refused) return {};
+    if (event.kind == Event::Kind::kNone || event.refused) {
+      return Error(Code::QueueUnreachable, "RabbitMQ did not confirm in time");
+    }
+  }
+}
+
+Status RabbitControl::append_registry(const std::string& event) {
+  const std::string id = std::to_string(system_random().next());
+  EZ_TRY(writer_->publish_text(names_.registry(), id, event));
+  ++written_;
+  EZ_TRY(confirmed());
+  awaited_.insert(id);
+  return {};
+}
+
+void RabbitControl::note(const std::string& event) {
+  // "delay TOPIC MS", written by publish sessions.
+  const std::size_t one = event.find('\x1f');
+  const std::size_t two = event.find('\x1f', one + 1);
+  if (event.substr(0, one) != "delay" || two == std::string::npos) return;
+  const std::int64_t ms = std::atoll(event.c_str() + two + 1);
+  if (ms > 0) delays_[event.substr(one + 1, two - one - 1)].insert(ms);
+}
+
+Result<std::vector<std::string>> RabbitControl::read_registry() {
+  std::vector<std::string> out;
+  const std::int64_t deadline = now_us() + options_.broker.request_timeout_ms * 1000;
+  while (true) {
+    const std::int64_t patience = awaited_.empty() ? 0 : deadline - now_us();
+    EZ_ASSIGN(Event event, registry_->next(patience));
+    if (event.kind == Event::Kind::kNone) {
+      if (awaited_.empty()) return out;
+      if (now_us() >= deadline) return Error(Code::QueueUnreachable, "RabbitMQ's registry does not answer");
+      continue;
+    }
+    if (event.kind == Event::Kind::kCancelled) {
+      return Error(Code::QueueUnreachable, "RabbitMQ's registry has gone");
+    }
+    if (event.kind != Event::Kind::kDelivery) continue;
+    EZ_TRY(registry_->ack(event.tag, false));
+    awaited_.erase(event.content.id);
+    note(event.content.body);
+    out.push_back(std::move(event.content.body));
+  }
+}
+
+Status RabbitControl::make_queue(const TopicQueue& queue, const std::optional<GroupName>& reader) {
+  if (made_.contains(names_.lane(queue, 0))) return {};
+  for (int lane = 0; lane < kLanes; ++lane) {
+    Table arguments;
+    if (reader && is_broadcast(*reader)) {
+      // Goes by itself when its reader has gone.
+      arguments.emplace_back("x-expires", kBroadcastExpiresMs);
+    } else if (options_.quorum) {
+      arguments.emplace_back("x-queue-type", std::string("quorum"));
+    }
+    if (lane == kKeyedLane) arguments.emplace_back("x-single-active-consumer", true);
+    const std::string name = names_.lane(queue, lane);
+    EZ_TRY(link_->declare_queue(name, {}, arguments));
+    EZ_TRY(link_->bind(name, names_.exchange(), Names::key(queue.topic, lane)));
+  }
+  made_.insert(names_.lane(queue, 0));
+  return {};
+}
+
+Status RabbitControl::drop_queue(const TopicQueue& queue, const GroupName&) {
+  made_.erase(names_.lane(queue, 0));
+  for (int lane = 0; lane < kLanes; ++lane) EZ_TRY(link_->delete_queue(names_.lane(queue, lane)));
+  return {};
+}
+
+Result<std::vector<broker::Entry>> RabbitControl::peek(const TopicQueue& queue, std::size_t max) {
+  std::vector<broker::Entry> out;
+  // Not the messages with keys: their queue lets nobody look who is not its reader.
+  for (int lane = 0; lane < kKeyedLane; ++lane) {
+    std::uint64_t last = 0;
+    while (out.size() < max) {
+      auto event = link_->get(names_.lane(queue, lane));
+      if (!event.ok()) return event.error().code() == Code::TopicNotFound ? lost(event.error()) : event.error();
+      if (!*event) break;
+      last = (*event)->tag;
+      out.push_back(read_message(std::move((*event)->content), queue.topic));
+    }
+    if (last > 0) EZ_TRY(link_->give_back(last, true));
+  }
+  std::ranges::stable_sort(out, {}, [](const broker::Entry& entry) { return entry.published_ms; });
+  return out;
+}
+
+Result<std::uint64_t> RabbitControl::purge(const std::string& topic, const std::vector<TopicQueue>& queues) {
+  std::uint64_t most = 0;
+  for (const TopicQueue& queue : queues) {
+    std::uint64_t removed = 0;
+    for (int lane = 0; lane < kLanes; ++lane) {
+      auto some = link_->purge(names_.lane(queue, lane));
+      if (!some.ok()) return some.error().code() == Code::TopicNotFound ? lost(some.error()) : some.error();
+      removed += *some;
+    }
+    most = std::max(most, removed);
+  }
+  for (const std::int64_t ms : delays_[topic]) {
+    auto some = link_->purge(names_.delay(topic, ms));
+    if (!some.ok()) return some.error().code() == Code::TopicNotFound ? lost(some.error()) : some.error();
+    most += *some;
+  }
+  return most;
+}
+
+Result<std::uint64_t> RabbitControl::count(const std::string& queue) {
+  auto count = link_->count(queue);
+  if (count.ok() || count.error().code() != Code::TopicNotFound) return count;
+  EZ_TRY(link_->reopen_channel());
+  return std::uint64_t{0};
+}
+
+Result<std::vector<QueueCounts>> RabbitControl::counts(const std::string& topic,
+                                                       const std::vector<TopicQueue>& queues) {
+  std::uint64_t delayed = 0;
+  for (const std::int64_t ms : delays_[topic]) {
+    EZ_ASSIGN(const std::uint64_t some, count(names_.delay(topic, ms)));
+    delayed += some;
+  }
+  std::vector<QueueCounts> out;
+  for (const TopicQueue& queue : queues) {
+    QueueCounts counts;
+    for (int lane = 0; lane < kLanes; ++lane) {
+      EZ_ASSIGN(const std::uint64_t some, count(names_.lane(queue, lane)));
+      counts.waiting += some;
+    }
+    counts.delayed = delayed;
+    counts.fetched_known = false;
+    out.push_back(counts);
+  }
+  return out;
+}
+
+Status RabbitControl::round_trip() {
+  if (health_.empty()) {
+    const std::string name = names_.prefix + ".health." + std::to_string(system_random().next());
+    EZ_TRY(link_->declare_queue(name, {true, true}, {}));
+    health_ = name;
+  }
+  // Persistent, confirmed, and read back.
+  EZ_TRY(writer_->publish_text(health_, "health", "health"));
+  ++written_;
+  EZ_TRY(confirmed());
+  EZ_ASSIGN(const auto event, link_->get(health_));
+  if (!event) return Error(Code::QueueUnreachable, "RabbitMQ lost what it had just confirmed");
+  return link_->ack(event->tag, false);
+}
+
+Result<std::vector<GroupName>> RabbitControl::keep_alive(const std::vector<GroupName>& mine,
+                                                        const std::vector<GroupName>& known) {
+  for (const GroupName& group : mine) EZ_TRY(link_->declare_queue(names_.alive(group), {false, true}, {}));
+  std::vector<GroupName> gone;
+  std::map<GroupName, int> missed;
+  for (const GroupName& group : known) {
+    if (std::ranges::find(mine, group) != mine.end()) continue;
+    EZ_ASSIGN(const bool there, link_->exists(names_.alive(group)));
+    if (there) continue;
+    // Once may be a connection that broke and is coming back.
+    missed[group] = missed_[group] + 1;
+    if (missed[group] >= kMissedToBeGone) gone.push_back(group);
+  }
+  missed_ = std::move(missed);
+  return gone;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<broker::ControlSession>> open_control(const RabbitOptions& options) {
+  auto session = std::make_unique<RabbitControl>(options);
+  EZ_TRY(session->open());
+  return std::unique_ptr<broker::ControlSession>(std::move(session));
+}
+
+}  // namespace ez::queue::rabbitmq

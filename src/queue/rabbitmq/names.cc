@@ -1,0 +1,42 @@
+#include "queue/rabbitmq/names.h"
+
+#include <algorithm>
+
+namespace ez::queue::rabbitmq {
+
+std::int64_t round_delay(std::int64_t ms) {
+  std::int64_t unit = 1;
+  while (ms / unit >= 100) unit *= 10;
+  return (ms + unit - 1) / unit * unit;
+}
+
+std::string delay_event(const std::string& topic, std::int64_t ms) {
+  return "delay\x1f" + topic + "\x1f" + std::to_string(ms);
+}
+
+broker::Entry read_message(Content content, const std::string& topic) {
+  broker::Entry entry;
+  Message& message = entry.message;
+  message.id = std::move(content.id);
+  message.topic = topic;
+  message.payload = std::move(content.body);
+  for (auto& [name, value] : content.headers) {
+    if (const auto* number = std::get_if<std::int64_t>(&value)) {
+      if (name == "ez-published") entry.published_ms = *number;
+      if (name == "ez-ttl") message.ttl_ms = std::max<std::int64_t>(0, *number);
+      if (name == "ez-delay") message.delay_ms = std::max<std::int64_t>(0, *number);
+      if (name == "ez-priority") {
+        message.priority = static_cast<Priority>(std::clamp<std::int64_t>(*number, 0, kPriorities - 1));
+      }
+    } else if (auto* text = std::get_if<std::string>(&value)) {
+      if (name == "ez-key") {
+        message.key = std::move(*text);
+      } else {
+        message.headers.emplace_back(std::move(name), std::move(*text));
+      }
+    }
+  }
+  return entry;
+}
+
+}  // namespace ez::queue::rabbitmq

@@ -1,0 +1,161 @@
+#include <poll.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <set>
+
+#include "base/clock.h"
+#include "queue/rabbitmq/names.h"
+
+namespace ez::queue::rabbitmq {
+namespace {
+
+using broker::kLanes;
+using broker::TopicQueue;
+
+constexpr int kHeartbeatS = 20;
+// How long the broker may take to begin to deliver from a lane: so long the first fetch waits for more urgent
+// messages than those that are there.
+constexpr std::int64_t kSettleUs = 50'000;
+constexpr std::int64_t kQuietUs = 1'000;
+constexpr std::int64_t kProbeMs = 1'000;
+
+std::int64_t now_us() { return system_clock().monotonic_us(); }
+
+class RabbitRead final : public broker::ReadSession {
+ public:
+  explicit RabbitRead(const RabbitOptions& options) : options_(options), names_{options.broker.prefix} {}
+
+  [[nodiscard]] Status open() {
+    EZ_ASSIGN(link_, Link::open(options_, kHeartbeatS));
+    EZ_TRY(link_->prefetch(options_.prefetch));
+    heard_us_ = now_us();
+    return {};
+  }
+  Status set_sources(const std::vector<TopicQueue>& sources) override;
+  Result<Fetched> fetch(std::size_t want) override;
+  Result<std::vector<bool>> settle(const std::vector<Settled>& done) override;
+  Status wait(int wake_fd, std::chrono::milliseconds time) override;
+  void leave() override { link_.reset(); }  // the broker gives everything back when the connection ends
+  bool hot() const override;
+
+ private:
+  void put(Event event, Fetched& out);
+
+  const RabbitOptions options_;
+  const Names names_;
+  std::unique_ptr<Link> link_;
+  std::vector<TopicQueue> sources_;
+  std::set<std::uint64_t> open_;  // tags that are delivered and not settled
+  std::int64_t settled_us_ = 0;   // until then the lanes begin to deliver
+  std::int64_t heard_us_ = 0;
+  std::vector<Event> early_;  // came while something else was awaited; bounded by the prefetch
+};
+
+Status RabbitRead::set_sources(const std::vector<TopicQueue>& sources) {
+  for (std::uint32_t i = 0; i < sources.size(); ++i) {
+    if (i < sources_.size()) {
+      if (!sources[i].topic.empty() || sources_[i].topic.empty()) continue;
+      sources_[i].topic.clear();
+      continue;
+    }
+    sources_.push_back(sources[i]);
+    if (sources[i].topic.empty()) continue;
+    for (int lane = 0; lane < kLanes; ++lane) {
+      EZ_TRY(link_->consume(names_.lane(sources[i], lane), std::to_string(i) + "." + std::to_string(lane), {}));
+    }
+    settled_us_ = now_us() + kSettleUs;
+  }
+  return {};
+}
+
+void RabbitRead::put(Event event, Fetched& out) {
+  if (event.kind != Event::Kind::kDelivery && event.kind != Event::Kind::kCancelled) return;
+  // "SOURCE.LANE"
+  std::uint32_t source = 0;
+  const char* begin = event.consumer.data();
+  const char* end = begin + event.consumer.size();
+  const auto read = std::from_chars(begin, end, source);
+  if (read.ec != std::errc() || read.ptr + 2 != end || source >= sources_.size()) return;
+  if (event.kind == Event::Kind::kCancelled) {
+    // Its queue was deleted: with its group.
+    if (std::ranges::find(out.gone, source) == out.gone.end()) out.gone.push_back(source);
+    return;
+  }
+  open_.insert(event.tag);
+  broker::Entry entry = read_message(std::move(event.content), sources_[source].topic);
+  if (entry.message.id.empty()) entry.message.id = "tag-" + std::to_string(event.tag);
+  entry.place = {source, static_cast<std::uint8_t>(read.ptr[1] - '0'), event.tag, 0};
+  if (entry.place.lane < kLanes) out.entries.push_back(std::move(entry));
+}
+
+Result<broker::ReadSession::Fetched> RabbitRead::fetch(std::size_t want) {
+  Fetched out;
+  for (Event& event : early_) put(std::move(event), out);
+  early_.clear();
+  while (out.entries.size() < want) {
+    const std::int64_t now = now_us();
+    const std::int64_t patience = std::max(settled_us_ - now, link_->buffered() || out.entries.empty() ? 0 : kQuietUs);
+    EZ_ASSIGN(Event event, link_->next(patience));
+    if (event.kind == Event::Kind::kNone && now_us() >= settled_us_) break;
+    put(std::move(event), out);
+  }
+  heard_us_ = now_us();
+  return out;
+}
+
+Result<std::vector<bool>> RabbitRead::settle(const std::vector<Settled>& done) {
+  std::set<std::uint64_t> tags;
+  for (const Settled& one : done) tags.insert(one.place.a);
+  // One acknowledgement for all up to the first tag that stays open.
+  std::uint64_t up_to = 0;
+  auto open = open_.begin();
+  while (open != open_.end() && tags.contains(*open)) {
+    up_to = *open;
+    open = open_.erase(open);
+  }
+  if (up_to > 0) EZ_TRY(link_->ack(up_to, true));
+  for (auto tag = tags.upper_bound(up_to); tag != tags.end(); ++tag) {
+    EZ_TRY(link_->ack(*tag, false));
+    open_.erase(*tag);
+  }
+  // An acknowledgement has no answer of its own: this one comes after it.
+  EZ_TRY(link_->prefetch(options_.prefetch));
+  heard_us_ = now_us();
+  return std::vector<bool>(done.size(), true);
+}
+
+bool RabbitRead::hot() const {
+  if (!early_.empty() || link_->buffered() || now_us() < settled_us_) return true;
+  pollfd wanted{link_->descriptor(), POLLIN, 0};
+  return ::poll(&wanted, 1, 0) > 0;
+}
+
+Status RabbitRead::wait(int wake_fd, std::chrono::milliseconds time) {
+  if (!link_->buffered()) {
+    pollfd wanted[] = {{wake_fd, POLLIN, 0}, {link_->descriptor(), POLLIN, 0}};
+    const auto most = static_cast<int>(std::clamp<std::int64_t>(time.count(), 0, kProbeMs));
+    ::poll(wanted, 2, most);
+  }
+  // Takes in heartbeats; what else comes is kept, as long as it is not much.
+  if (early_.size() < options_.prefetch) {
+    EZ_ASSIGN(Event event, link_->next(0));
+    if (event.kind != Event::Kind::kNone) early_.push_back(std::move(event));
+  }
+  // A connection can be dead without a sign.
+  if (now_us() - heard_us_ < kProbeMs * 1000) return {};
+  EZ_TRY(link_->prefetch(options_.prefetch));
+  heard_us_ = now_us();
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<broker::ReadSession>> open_read(const RabbitOptions& options) {
+  auto session = std::make_unique<RabbitRead>(options);
+  EZ_TRY(session->open());
+  return std::unique_ptr<broker::ReadSession>(std::move(session));
+}
+
+}  // namespace ez::queue::rabbitmq

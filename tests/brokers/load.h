@@ -1,0 +1,53 @@
+// A load over one bus while faults come and go, and what has to be true afterwards: every message that was
+// published has been applied once, and those of one key in their order.
+//
+// Each publisher has keys of its own and publishes the next message of a key when the one before is accepted;
+// what fails is published again with the same id, as queue/bus.h says. The consumer drops ids that it has
+// applied, as the log of ez does.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "queue/bus.h"
+
+namespace ez::test {
+
+struct LoadOptions {
+  std::string topic;
+  int messages = 50'000;
+  int publishers = 2;
+  int keys = 100;              // of each publisher; one message of each goes into one batch
+  std::size_t payload = 256;   // bytes
+  std::int64_t patience_ms = 240'000;
+};
+
+struct LoadResult {
+  int published = 0;
+  int applied = 0;
+  int lost = 0;          // accepted and never applied
+  int out_of_order = 0;
+  int refused = 0;       // errors that a retry does not help with
+  std::uint64_t repeated = 0;  // deliveries of what was applied before
+  std::uint64_t retried = 0;   // publications that were tried again
+  std::string first_problem;
+};
+
+// `fault` runs beside the load, on a thread of its own, and returns when all faults have ended; it is told how
+// many messages have been applied.
+using Fault = std::function<void(const std::function<int()>& applied)>;
+
+LoadResult run_load(queue::Bus& publisher, queue::Bus& consumer, const LoadOptions& options, const Fault& fault);
+
+// For faults: until so many have been applied (or half a minute has gone).
+void wait_for_applied(const std::function<int()>& applied, int count);
+// A fault lasts for some time: that is what it is.
+void last(std::int64_t ms);
+
+// 50,000 messages (EZ_LOAD_MESSAGES) into that topic.
+LoadOptions load(const std::string& topic);
+// Everything was published and applied once, in order.
+void expect_whole(const LoadResult& result, const LoadOptions& wanted);
+
+}  // namespace ez::test

@@ -1,0 +1,165 @@
+// The RabbitMQ backend when something is wrong, and while its network and its server are hurt.
+#include <gmock/gmock.h>
+
+#include "base/clock.h"
+#include "brokers.h"
+#include "load.h"
+
+namespace ez::queue {
+namespace {
+
+using std::chrono::milliseconds;
+using test::last;
+using test::LoadOptions;
+using test::LoadResult;
+using test::Servers;
+using test::Variant;
+using test::wait_for_applied;
+using testing::AnyOf;
+using testing::HasSubstr;
+
+Error health_error(rabbitmq::RabbitOptions options, milliseconds wait = milliseconds(6'000)) {
+  auto bus = rabbitmq::open_rabbitmq(std::move(options));
+  EXPECT_TRUE(bus.ok());
+  auto taken = check_health_and_wait(**bus, wait);
+  EXPECT_FALSE(taken.ok());
+  return taken.ok() ? Error(Code::Internal, "it is well") : taken.error();
+}
+
+TEST(RabbitMqErrors, WrongCredentials) {
+  auto options = test::rabbitmq_options(Variant::kPlain);
+  options.broker.password = "wrong";
+  const Error error = health_error(options);
+  EXPECT_EQ(error.code(), Code::QueueRefused) << error.to_string();
+  EXPECT_THAT(error.message(), HasSubstr("ACCESS_REFUSED"));
+}
+
+TEST(RabbitMqErrors, AUserWhoMayNot) {
+  auto options = test::rabbitmq_options(Variant::kPlain);
+  options.broker.user = "narrow";
+  options.broker.password = "narrow-secret";
+  EXPECT_EQ(health_error(options).code(), Code::QueueRefused);
+  options = test::rabbitmq_options(Variant::kPlain);
+  options.vhost = "/absent";
+  EXPECT_EQ(health_error(options).code(), Code::QueueRefused);
+}
+
+TEST(RabbitMqErrors, CertificatesThatAreNotGood) {
+  auto options = test::rabbitmq_options(Variant::kTls);
+  const auto gate = Servers::get().gate(test::list_of(test::rabbitmq_server(), "addresses").front(), "expired");
+  options.broker.addresses = {gate.address};
+  const Error error = health_error(options);
+  EXPECT_EQ(error.code(), Code::QueueTlsFailed) << error.to_string();
+  EXPECT_THAT(error.message(), HasSubstr("expired"));
+  options = test::rabbitmq_options(Variant::kTls);
+  options.broker.ca_file = test::rabbitmq_server().string_or("other_ca", "");
+  EXPECT_EQ(health_error(options).code(), Code::QueueTlsFailed);
+  options.broker.ca_file = "/no/such/file";
+  EXPECT_EQ(health_error(options).code(), Code::QueueTlsFailed);
+}
+
+TEST(RabbitMqErrors, AnotherProtocolOnThePort) {
+  auto options = test::rabbitmq_options(Variant::kTls);
+  options.broker.addresses = test::list_of(test::rabbitmq_server(), "addresses");
+  Error error = health_error(options);
+  EXPECT_THAT(error.code(), AnyOf(Code::QueueProtocol, Code::QueueUnreachable)) << error.to_string();
+  options = test::rabbitmq_options(Variant::kPlain);
+  options.broker.addresses = test::list_of(test::rabbitmq_server(), "tls_addresses");
+  error = health_error(options);
+  EXPECT_THAT(error.code(), AnyOf(Code::QueueProtocol, Code::QueueUnreachable)) << error.to_string();
+}
+
+TEST(RabbitMqErrors, NobodyThere) {
+  auto options = test::rabbitmq_options(Variant::kPlain);
+  options.broker.addresses = {"127.0.0.1:1"};
+  options.broker.publish_timeout_ms = 300;
+  EXPECT_EQ(health_error(options, milliseconds(300)).code(), Code::QueueUnreachable);
+  auto bus = rabbitmq::open_rabbitmq(options);
+  Message message;
+  message.topic = "t";
+  auto receipt = publish_and_wait(**bus, std::move(message));
+  ASSERT_FALSE(receipt.ok());
+  EXPECT_EQ(receipt.error().code(), Code::QueueUnreachable) << receipt.error().to_string();
+}
+
+rabbitmq::RabbitOptions quick(rabbitmq::RabbitOptions options) {
+  options.broker.connect_timeout_ms = 2'000;
+  options.broker.request_timeout_ms = 2'500;
+  options.broker.publish_timeout_ms = 15'000;
+  return options;
+}
+
+TEST(RabbitMqFaults, ABadNetworkLosesNothing) {
+  auto options = quick(test::rabbitmq_options(Variant::kTls));
+  const auto gate = Servers::get().gate(options.broker.addresses.front());
+  options.broker.addresses = {gate.address};
+  auto bus = rabbitmq::open_rabbitmq(options);
+  ASSERT_TRUE(bus.ok());
+  const LoadOptions wanted = test::load("faults.network");
+  const int step = wanted.messages / 10;
+  const LoadResult result = test::run_load(**bus, **bus, wanted, [&](const std::function<int()>& applied) {
+    Servers& servers = Servers::get();
+    int next = step;
+    for (const char* kind : {"cut", "reset", "half_open"}) {
+      wait_for_applied(applied, next);
+      next = applied() + step;
+      servers.fault(gate, kind);
+      last(700);
+      servers.fault(gate, "none");
+    }
+    wait_for_applied(applied, next);
+    servers.fault(gate, "corrupt", "every", 5'000);
+    last(500);
+    servers.fault(gate, "delay", "ms", 20);
+    last(500);
+    servers.fault(gate, "slow", "bytes_per_s", 200'000);
+    last(500);
+    servers.fault(gate, "none");
+  });
+  test::expect_whole(result, wanted);
+}
+
+TEST(RabbitMqFaults, AServerThatDiesAndHangsLosesNothing) {
+  const Value& server = test::rabbitmq_server();
+  auto options = quick(test::rabbitmq_options(Variant::kPlain));
+  auto publisher = rabbitmq::open_rabbitmq(options);
+  auto consumer = rabbitmq::open_rabbitmq(options);
+  const LoadOptions wanted = test::load("faults.server");
+  const LoadResult result =
+      test::run_load(**publisher, **consumer, wanted, [&](const std::function<int()>& applied) {
+        Servers& servers = Servers::get();
+        wait_for_applied(applied, wanted.messages / 4);
+        servers.kill(server);
+        servers.restart(server);
+        wait_for_applied(applied, wanted.messages / 2);
+        servers.pause(server);
+        last(3'000);
+        servers.resume(server);
+      });
+  test::expect_whole(result, wanted);
+}
+
+TEST(RabbitMqFaults, WorkGoesOnWithinFiveSecondsOfTheEnd) {
+  auto options = quick(test::rabbitmq_options(Variant::kPlain));
+  const auto gate = Servers::get().gate(options.broker.addresses.front());
+  options.broker.addresses = {gate.address};
+  auto bus = rabbitmq::open_rabbitmq(options);
+  const auto publish = [&] {
+    Message message;
+    message.topic = "faults.return";
+    return publish_and_wait(**bus, std::move(message)).ok();
+  };
+  ASSERT_TRUE(publish());
+  Servers::get().fault(gate, "cut");
+  const std::int64_t fault = system_clock().monotonic_us();
+  auto ill = check_health_and_wait(**bus, milliseconds(1'000));
+  EXPECT_FALSE(ill.ok());
+  EXPECT_LT(system_clock().monotonic_us() - fault, 5'000'000);
+  Servers::get().fault(gate, "none");
+  const std::int64_t healed = system_clock().monotonic_us();
+  EXPECT_TRUE(publish() || publish());  // the first may have an unknown outcome: its connection was cut
+  EXPECT_LT(system_clock().monotonic_us() - healed, 5'000'000);
+}
+
+}  // namespace
+}  // namespace ez::queue
