@@ -13,7 +13,9 @@ namespace {
 
 constexpr std::size_t kMaxUrlBytes = 4096;
 
-Error wrong(const std::string& what) { return Error(Code::InvalidArgument, "the address of the broker: " + what); }
+Error wrong(const std::string& what) {
+  return Error(Code::InvalidArgument, "the address of the broker: " + what);
+}
 
 int hex(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -113,7 +115,8 @@ class Settings {
     text(name, path);
     if (path.empty()) return {};
     std::ifstream file(path);
-    if (!std::getline(file, out)) return Error(Code::IoFailed, "the password file " + path + " cannot be read");
+    if (!std::getline(file, out))
+      return Error(Code::IoFailed, "the password file " + path + " cannot be read");
     return {};
   }
   Status common(broker::BrokerOptions& out) {

@@ -30,7 +30,9 @@ queue::redis::RedisOptions redis_options(Variant variant) {
   return out;
 }
 
-Result<std::unique_ptr<Bus>> open_redis(Variant variant) { return queue::redis::open_redis(redis_options(variant)); }
+Result<std::unique_ptr<Bus>> open_redis(Variant variant) {
+  return queue::redis::open_redis(redis_options(variant));
+}
 
 const Value& rabbitmq_server() { return Servers::get().server("rabbitmq"); }
 

@@ -82,7 +82,8 @@ void apply(const Delivery& delivery, Shared& shared) {
   int& last = shared.applied[delivery.message.key];
   if (number != last + 1) {
     ++shared.result.out_of_order;
-    shared.problem("key " + delivery.message.key + ": " + std::to_string(number) + " after " + std::to_string(last));
+    shared.problem("key " + delivery.message.key + ": " + std::to_string(number) + " after " +
+                   std::to_string(last));
   }
   last = number;
   ++shared.result.applied;
@@ -120,7 +121,8 @@ void consume_all(queue::Bus& bus, const LoadOptions& options, Shared& shared) {
 
 }  // namespace
 
-LoadResult run_load(queue::Bus& publisher, queue::Bus& consumer, const LoadOptions& options, const Fault& fault) {
+LoadResult run_load(queue::Bus& publisher, queue::Bus& consumer, const LoadOptions& options,
+                    const Fault& fault) {
   Shared shared;
   shared.end_ms = now_ms() + options.patience_ms;
   std::thread reader([&] { consume_all(consumer, options, shared); });
@@ -136,8 +138,8 @@ LoadResult run_load(queue::Bus& publisher, queue::Bus& consumer, const LoadOptio
     const int applied = shared.applied[key];
     if (applied >= number) continue;
     shared.result.lost += number - applied;
-    shared.problem("key " + key + ": " + std::to_string(number) + " were accepted, " + std::to_string(applied) +
-                   " applied");
+    shared.problem("key " + key + ": " + std::to_string(number) + " were accepted, " +
+                   std::to_string(applied) + " applied");
   }
   return shared.result;
 }
@@ -169,7 +171,8 @@ void expect_whole(const LoadResult& result, const LoadOptions& wanted) {
   EXPECT_EQ(result.out_of_order, 0) << result.first_problem;
   EXPECT_EQ(result.refused, 0) << result.first_problem;
   std::printf("  %d messages, %llu published again, %llu delivered again\n", result.applied,
-              static_cast<unsigned long long>(result.retried), static_cast<unsigned long long>(result.repeated));
+              static_cast<unsigned long long>(result.retried),
+              static_cast<unsigned long long>(result.repeated));
 }
 
 }  // namespace ez::test

@@ -18,27 +18,28 @@ struct LoadOptions {
   std::string topic;
   int messages = 50'000;
   int publishers = 2;
-  int keys = 100;              // of each publisher; one message of each goes into one batch
-  std::size_t payload = 256;   // bytes
+  int keys = 100;             // of each publisher; one message of each goes into one batch
+  std::size_t payload = 256;  // bytes
   std::int64_t patience_ms = 240'000;
 };
 
 struct LoadResult {
   int published = 0;
   int applied = 0;
-  int lost = 0;          // accepted and never applied
+  int lost = 0;  // accepted and never applied
   int out_of_order = 0;
-  int refused = 0;       // errors that a retry does not help with
+  int refused = 0;             // errors that a retry does not help with
   std::uint64_t repeated = 0;  // deliveries of what was applied before
   std::uint64_t retried = 0;   // publications that were tried again
   std::string first_problem;
 };
 
-// `fault` runs beside the load, on a thread of its own, and returns when all faults have ended; it is told how
-// many messages have been applied.
+// `fault` runs beside the load, on a thread of its own, and returns when all faults have ended; it is told
+// how many messages have been applied.
 using Fault = std::function<void(const std::function<int()>& applied)>;
 
-LoadResult run_load(queue::Bus& publisher, queue::Bus& consumer, const LoadOptions& options, const Fault& fault);
+LoadResult run_load(queue::Bus& publisher, queue::Bus& consumer, const LoadOptions& options,
+                    const Fault& fault);
 
 // For faults: until so many have been applied (or half a minute has gone).
 void wait_for_applied(const std::function<int()>& applied, int count);

@@ -1,5 +1,5 @@
-// broker_tests --broker=redis|rabbitmq|kafka: runs the suites of one backend against its real server. When the
-// server cannot be had on this machine, one test is reported as skipped, with the reason.
+// broker_tests --broker=redis|rabbitmq|kafka: runs the suites of one backend against its real server. When
+// the server cannot be had on this machine, one test is reported as skipped, with the reason.
 #include <gtest/gtest.h>
 
 #include <cstring>

@@ -46,7 +46,8 @@ TEST(RabbitMqErrors, AUserWhoMayNot) {
 
 TEST(RabbitMqErrors, CertificatesThatAreNotGood) {
   auto options = test::rabbitmq_options(Variant::kTls);
-  const auto gate = Servers::get().gate(test::list_of(test::rabbitmq_server(), "addresses").front(), "expired");
+  const auto gate =
+      Servers::get().gate(test::list_of(test::rabbitmq_server(), "addresses").front(), "expired");
   options.broker.addresses = {gate.address};
   const Error error = health_error(options);
   EXPECT_EQ(error.code(), Code::QueueTlsFailed) << error.to_string();

@@ -1,5 +1,5 @@
-// Real brokers for a test program: one control process (tests/servers/serve.py) starts them on loopback, hurts
-// them, and stops exactly what it started when this program ends, however it ends.
+// Real brokers for a test program: one control process (tests/servers/serve.py) starts them on loopback,
+// hurts them, and stops exactly what it started when this program ends, however it ends.
 #pragma once
 
 #include <string>

@@ -118,7 +118,8 @@ Result<std::unique_ptr<Consumer>> BrokerBus::subscribe(SubscribeOptions options,
   const bool broadcast = options.group.empty();
   if (broadcast) {
     std::array<char, 24> text{};
-    std::snprintf(text.data(), text.size(), "~%016llx", static_cast<unsigned long long>(system_random().next()));
+    std::snprintf(text.data(), text.size(), "~%016llx",
+                  static_cast<unsigned long long>(system_random().next()));
     group.group = text.data();
     control_->own_broadcast(group);
   }
@@ -171,7 +172,8 @@ void BrokerBus::closed(const GroupName& group) {
 void BrokerBus::registry_changed() {
   for (const auto& reader : readers()) {
     const GroupName& group = reader->group();
-    const bool there = control_->with_registry([&](const Registry& registry) { return registry.has_group(group); });
+    const bool there =
+        control_->with_registry([&](const Registry& registry) { return registry.has_group(group); });
     if (!there) {
       reader->mark_dropped();
       continue;
@@ -190,7 +192,8 @@ void BrokerBus::drop_group(std::string pattern, std::string group, Callback<bool
         *there = *there || dropped;
         return {};
       },
-      patience(), [there, done = std::move(done)](const Status& status) {
+      patience(),
+      [there, done = std::move(done)](const Status& status) {
         status.ok() ? done(*there) : done(status.error());
       });
 }
@@ -226,7 +229,8 @@ void BrokerBus::peek(std::string topic, std::size_t max, Callback<std::vector<De
         }
         return {};
       },
-      patience(), [found, done = std::move(done)](const Status& status) {
+      patience(),
+      [found, done = std::move(done)](const Status& status) {
         status.ok() ? done(std::move(*found)) : done(status.error());
       });
 }
@@ -241,7 +245,8 @@ void BrokerBus::purge(std::string topic, Callback<std::uint64_t> done) {
         for (const auto& reader : readers()) *removed += reader->purge(topic);
         return {};
       },
-      patience(), [removed, done = std::move(done)](const Status& status) {
+      patience(),
+      [removed, done = std::move(done)](const Status& status) {
         status.ok() ? done(*removed) : done(status.error());
       });
 }
@@ -290,7 +295,8 @@ void BrokerBus::counts(std::string pattern, Callback<std::vector<TopicCounts>> d
         }
         return {};
       },
-      patience(), [found, done = std::move(done)](const Status& status) {
+      patience(),
+      [found, done = std::move(done)](const Status& status) {
         status.ok() ? done(std::move(*found)) : done(status.error());
       });
 }
@@ -304,7 +310,8 @@ void BrokerBus::check_health(milliseconds wait, Callback<std::int64_t> done) {
         *taken = std::max<std::int64_t>(1, system_clock().monotonic_us() - began);
         return {};
       },
-      wait, [taken, done = std::move(done)](const Status& status) {
+      wait,
+      [taken, done = std::move(done)](const Status& status) {
         status.ok() ? done(*taken) : done(status.error());
       });
 }

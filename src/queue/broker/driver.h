@@ -83,7 +83,8 @@ class ControlSession {
   [[nodiscard]] virtual Status append_registry(const std::string& event) = 0;
 
   // Makes the queue and lets the topic's messages go into it; nothing when it is there.
-  [[nodiscard]] virtual Status make_queue(const TopicQueue& queue, const std::optional<GroupName>& reader) = 0;
+  [[nodiscard]] virtual Status make_queue(const TopicQueue& queue,
+                                          const std::optional<GroupName>& reader) = 0;
   // Forgets it and what it holds; nothing when it is gone.
   [[nodiscard]] virtual Status drop_queue(const TopicQueue& queue, const GroupName& reader) = 0;
 
@@ -92,12 +93,12 @@ class ControlSession {
   [[nodiscard]] virtual Result<std::uint64_t> purge(const std::string& topic,
                                                     const std::vector<TopicQueue>& queues) = 0;
   [[nodiscard]] virtual Result<std::vector<QueueCounts>> counts(const std::string& topic,
-                                                               const std::vector<TopicQueue>& queues) = 0;
+                                                                const std::vector<TopicQueue>& queues) = 0;
   [[nodiscard]] virtual Status round_trip() = 0;
 
   // For broadcast groups: says that these live; gives those of `known` whose owner has gone without a word.
   [[nodiscard]] virtual Result<std::vector<GroupName>> keep_alive(const std::vector<GroupName>& mine,
-                                                                 const std::vector<GroupName>& known) = 0;
+                                                                  const std::vector<GroupName>& known) = 0;
 };
 
 class Driver {

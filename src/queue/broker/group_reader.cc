@@ -22,11 +22,14 @@ constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
 std::int64_t now_ms() { return system_clock().monotonic_us() / 1000; }
 
-Error stale() { return Error(Code::LeaseStale, "the lease of the delivery has ended or it was settled before"); }
+Error stale() {
+  return Error(Code::LeaseStale, "the lease of the delivery has ended or it was settled before");
+}
 
 std::string random_name() {
   std::array<char, 24> text{};
-  std::snprintf(text.data(), text.size(), "r%016llx", static_cast<unsigned long long>(system_random().next()));
+  std::snprintf(text.data(), text.size(), "r%016llx",
+                static_cast<unsigned long long>(system_random().next()));
   return text.data();
 }
 
@@ -166,8 +169,8 @@ void GroupReader::acknowledge(ConsumerId id, std::vector<DeliveryTag> tags, Sett
   run(calls);
 }
 
-void GroupReader::give_back(ConsumerId id, const std::vector<DeliveryTag>& tags, std::chrono::milliseconds delay,
-                            SettleCallback done) {
+void GroupReader::give_back(ConsumerId id, const std::vector<DeliveryTag>& tags,
+                            std::chrono::milliseconds delay, SettleCallback done) {
   std::vector<Status> answers;
   {
     std::lock_guard lock(mutex_);
@@ -239,13 +242,13 @@ void GroupReader::serve_one(ConsumerId id, State& state, std::int64_t now, Calls
   const std::size_t most = std::min(take.max, free);
   if (most > 0 && sequencer_.ready() > 0) {
     std::vector<Handle> expired;
-    auto got = sequencer_.take(id, most, take.max_bytes, now + state.lease_ms, system_clock().now_ms(), expired);
+    auto got =
+        sequencer_.take(id, most, take.max_bytes, now + state.lease_ms, system_clock().now_ms(), expired);
     for (const Handle handle : expired) settling_.push_back({handle, nullptr, 0, kNever});
     if (!got.empty()) {
       ahead_ = take.max;
-      calls.push_back([done = std::move(take.done), got = std::make_shared<std::vector<Delivery>>(std::move(got))] {
-        done(std::move(*got));
-      });
+      calls.push_back([done = std::move(take.done), got = std::make_shared<std::vector<Delivery>>(
+                                                        std::move(got))] { done(std::move(*got)); });
       state.take.reset();
       last_served_ = id;
       return;
@@ -342,8 +345,9 @@ void GroupReader::loop() {
         run(calls);
         continue;
       }
-      if (sleep > 0) wake_.wait(std::chrono::milliseconds(std::min(sleep, std::max<std::int64_t>(
-                         1, next_try_ms_ - now_ms()))));
+      if (sleep > 0)
+        wake_.wait(
+            std::chrono::milliseconds(std::min(sleep, std::max<std::int64_t>(1, next_try_ms_ - now_ms()))));
       continue;
     }
     Status status;

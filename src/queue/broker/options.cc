@@ -19,8 +19,8 @@ Result<Address> parse_address(const std::string& text) {
   }
   unsigned port = 0;
   const auto read = std::from_chars(out.port.data(), out.port.data() + out.port.size(), port);
-  if (out.host.empty() || read.ec != std::errc() || read.ptr != out.port.data() + out.port.size() || port == 0 ||
-      port > 65'535) {
+  if (out.host.empty() || read.ec != std::errc() || read.ptr != out.port.data() + out.port.size() ||
+      port == 0 || port > 65'535) {
     return Error(Code::InvalidArgument, "`" + text + "` is not an address of the form host:port");
   }
   return out;
@@ -32,10 +32,10 @@ Status check_options(const BrokerOptions& options) {
     auto parsed = parse_address(address);
     if (!parsed.ok()) return parsed.error();
   }
-  const bool good_prefix =
-      !options.prefix.empty() && options.prefix.size() <= 16 && std::ranges::all_of(options.prefix, [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-      });
+  const bool good_prefix = !options.prefix.empty() && options.prefix.size() <= 16 &&
+                           std::ranges::all_of(options.prefix, [](char c) {
+                             return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+                           });
   if (!good_prefix) {
     return Error(Code::InvalidArgument, "the prefix `" + options.prefix + "` is not 1 to 16 of a-z and 0-9");
   }

@@ -23,7 +23,8 @@ std::int64_t now_us() { return system_clock().monotonic_us(); }
 
 std::string random_prefix() {
   std::array<char, 24> text{};
-  std::snprintf(text.data(), text.size(), "m%016llx-", static_cast<unsigned long long>(system_random().next()));
+  std::snprintf(text.data(), text.size(), "m%016llx-",
+                static_cast<unsigned long long>(system_random().next()));
   return text.data();
 }
 
@@ -72,8 +73,10 @@ void Publisher::publish(std::vector<Message> messages, PublishCallback done) {
     ++call->open;
     bytes += weight(messages[i]);
   }
-  if (messages.empty() || messages.size() > kMaxPublish || bytes > kMaxPublishBytes + kMaxPublish * kMessageOverhead) {
-    refusal.emplace(Code::InvalidArgument, "one call publishes 1 to 10,000 messages of together at most 16 MiB");
+  if (messages.empty() || messages.size() > kMaxPublish ||
+      bytes > kMaxPublishBytes + kMaxPublish * kMessageOverhead) {
+    refusal.emplace(Code::InvalidArgument,
+                    "one call publishes 1 to 10,000 messages of together at most 16 MiB");
   } else if (call->open > 0) {
     std::lock_guard lock(mutex_);
     if (stop_) {
@@ -208,7 +211,8 @@ Status Publisher::make_topics(const Batch& batch) {
   std::vector<std::string> fresh;
   for (const Pending& pending : batch) {
     if (topics_.contains(pending.message.topic)) continue;
-    if (std::ranges::find(fresh, pending.message.topic) == fresh.end()) fresh.push_back(pending.message.topic);
+    if (std::ranges::find(fresh, pending.message.topic) == fresh.end())
+      fresh.push_back(pending.message.topic);
   }
   if (fresh.empty()) return {};
   const Status made = control_.run(
@@ -263,8 +267,8 @@ void Publisher::broken(const Error& error) {
   } else {
     for (Batch& batch : lost) {
       for (Pending& pending : batch) {
-        answer(pending, Error(Code::OutcomeUnknown, "the connection broke before the broker confirmed: " +
-                                                        error.message()));
+        answer(pending, Error(Code::OutcomeUnknown,
+                              "the connection broke before the broker confirmed: " + error.message()));
       }
     }
   }

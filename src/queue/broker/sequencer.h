@@ -3,8 +3,8 @@
 // with a key), this makes of them the order that queue/bus.h promises.
 //
 // An entry is Ready, Behind (an earlier message of its key is not done), Waiting (given back with a delay),
-// Out (leased to a consumer) or Settling (acknowledged, the broker has not confirmed it yet). The next message
-// of a key becomes ready only when its predecessor is settled at the broker.
+// Out (leased to a consumer) or Settling (acknowledged, the broker has not confirmed it yet). The next
+// message of a key becomes ready only when its predecessor is settled at the broker.
 //
 // Pure: no threads, no clock, no I/O; times are monotonic milliseconds except where they say wall. Bounded by
 // its caller, which stops adding when held() is large. All operations are O(log n).
@@ -120,8 +120,8 @@ class Sequencer {
   std::size_t bytes_ = 0;
   std::map<Handle, Item> items_;  // in order of arrival
   std::set<Rank> ready_;
-  std::set<std::pair<std::int64_t, Handle>> times_;        // of Waiting and Out
-  std::unordered_map<std::uint64_t, Handle> out_;          // by tag
+  std::set<std::pair<std::int64_t, Handle>> times_;  // of Waiting and Out
+  std::unordered_map<std::uint64_t, Handle> out_;    // by tag
   std::unordered_map<ConsumerId, std::size_t> out_count_;
   std::unordered_map<std::string, std::deque<Handle>> keys_;  // the first one may go, the others wait
 };

@@ -99,20 +99,20 @@ Result<Context> make_context(const BrokerOptions& options) {
   Context context(::SSL_CTX_new(::TLS_client_method()));
   ::SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   ::SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
-  const bool trusted = options.ca_file.empty()
-                           ? ::SSL_CTX_set_default_verify_paths(context.get()) == 1
-                           : ::SSL_CTX_load_verify_locations(context.get(), options.ca_file.c_str(), nullptr) == 1;
+  const bool trusted = options.ca_file.empty() ? ::SSL_CTX_set_default_verify_paths(context.get()) == 1
+                                               : ::SSL_CTX_load_verify_locations(
+                                                     context.get(), options.ca_file.c_str(), nullptr) == 1;
   if (!trusted) {
-    return Error(Code::QueueTlsFailed, "the authorities in `" + options.ca_file + "` cannot be read: " +
-                                           last_tls_error());
+    return Error(Code::QueueTlsFailed,
+                 "the authorities in `" + options.ca_file + "` cannot be read: " + last_tls_error());
   }
   if (!options.cert_file.empty()) {
     const bool good =
         ::SSL_CTX_use_certificate_chain_file(context.get(), options.cert_file.c_str()) == 1 &&
         ::SSL_CTX_use_PrivateKey_file(context.get(), options.key_file.c_str(), SSL_FILETYPE_PEM) == 1;
     if (!good) {
-      return Error(Code::QueueTlsFailed, "the certificate `" + options.cert_file + "` or its key cannot be used: " +
-                                             last_tls_error());
+      return Error(Code::QueueTlsFailed, "the certificate `" + options.cert_file +
+                                             "` or its key cannot be used: " + last_tls_error());
     }
   }
   return context;
@@ -177,15 +177,16 @@ Status Stream::Impl::shake_hands(const BrokerOptions& options, const std::string
     }
     const long verdict = ::SSL_get_verify_result(session.get());
     if (verdict != X509_V_OK) {
-      return Error(Code::QueueTlsFailed, where + ": the certificate was refused: " +
-                                             ::X509_verify_cert_error_string(verdict));
+      return Error(Code::QueueTlsFailed,
+                   where + ": the certificate was refused: " + ::X509_verify_cert_error_string(verdict));
     }
     if (::SSL_get_error(session.get(), done) == SSL_ERROR_SYSCALL) return broke();
     const std::string why = last_tls_error();
     if (why == "wrong version number" || why == "packet length too long" || why == "http request") {
       return Error(Code::QueueProtocol, where + ": what answers there does not speak TLS");
     }
-    if (why == "unexpected eof while reading") return unreachable(where, "closed the connection at the handshake");
+    if (why == "unexpected eof while reading")
+      return unreachable(where, "closed the connection at the handshake");
     return Error(Code::QueueTlsFailed, where + ": the TLS handshake failed: " + why);
   }
 }
@@ -193,8 +194,7 @@ Status Stream::Impl::shake_hands(const BrokerOptions& options, const std::string
 Stream::Stream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Stream::~Stream() = default;
 
-Result<std::unique_ptr<Stream>> Stream::connect(const BrokerOptions& options,
-                                                const Address& address) {
+Result<std::unique_ptr<Stream>> Stream::connect(const BrokerOptions& options, const Address& address) {
   ignore_broken_pipes();
   auto impl = std::make_unique<Impl>();
   impl->where = address.host + ":" + address.port;
@@ -245,7 +245,8 @@ Result<std::size_t> Stream::read(char* buffer, std::size_t size, std::int64_t de
     }
     if (got > 0) return static_cast<std::size_t>(got);
     if (events == 0) {
-      return unreachable(impl_->where, errno != 0 ? std::strerror(errno) : "the broker closed the connection");
+      return unreachable(impl_->where,
+                         errno != 0 ? std::strerror(errno) : "the broker closed the connection");
     }
     if (!wait_for(impl_->fd, events, deadline_us)) return unreachable(impl_->where, "no answer in time");
   }

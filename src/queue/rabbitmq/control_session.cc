@@ -33,7 +33,8 @@ class RabbitControl final : public broker::ControlSession {
   Status drop_queue(const TopicQueue& queue, const GroupName& reader) override;
   Result<std::vector<broker::Entry>> peek(const TopicQueue& queue, std::size_t max) override;
   Result<std::uint64_t> purge(const std::string& topic, const std::vector<TopicQueue>& queues) override;
-  Result<std::vector<QueueCounts>> counts(const std::string& topic, const std::vector<TopicQueue>& queues) override;
+  Result<std::vector<QueueCounts>> counts(const std::string& topic,
+                                          const std::vector<TopicQueue>& queues) override;
   Status round_trip() override;
   Result<std::vector<GroupName>> keep_alive(const std::vector<GroupName>& mine,
                                             const std::vector<GroupName>& known) override;
@@ -42,7 +43,9 @@ class RabbitControl final : public broker::ControlSession {
   // The number of messages; none when there is no such queue.
   [[nodiscard]] Result<std::uint64_t> count(const std::string& queue);
   // A queue that has to be there is not: the broker came back without its memory. A new session makes it.
-  [[nodiscard]] static Error lost(const Error& error) { return Error(Code::QueueUnreachable, error.message()); }
+  [[nodiscard]] static Error lost(const Error& error) {
+    return Error(Code::QueueUnreachable, error.message());
+  }
   [[nodiscard]] Status confirmed();
   void note(const std::string& event);
 
@@ -52,7 +55,7 @@ class RabbitControl final : public broker::ControlSession {
   std::unique_ptr<Link> registry_;  // listens to the stream
   std::unique_ptr<Link> writer_;    // appends to it, with confirmations
   std::uint64_t written_ = 0;
-  std::set<std::string> awaited_;   // ids of our own events that have not come back yet
+  std::set<std::string> awaited_;  // ids of our own events that have not come back yet
   std::set<std::string> made_;
   std::map<std::string, std::set<std::int64_t>> delays_;  // by topic
   std::map<GroupName, int> missed_;
@@ -68,7 +71,8 @@ Status RabbitControl::open() {
   EZ_TRY(writer_->confirms());
   EZ_TRY(registry_->prefetch(kRegistryPrefetch));
   EZ_TRY(registry_->consume(names_.registry(), "registry", {{"x-stream-offset", std::string("first")}}));
-  // Nothing says where a stream ends now, but something that we write ourselves comes after all that is there.
+  // Nothing says where a stream ends now, but something that we write ourselves comes after all that is
+  // there.
   return append_registry("open\x1f\x1f");
 }
 
@@ -155,7 +159,8 @@ Result<std::vector<broker::Entry>> RabbitControl::peek(const TopicQueue& queue, 
     std::uint64_t last = 0;
     while (out.size() < max) {
       auto event = link_->get(names_.lane(queue, lane));
-      if (!event.ok()) return event.error().code() == Code::TopicNotFound ? lost(event.error()) : event.error();
+      if (!event.ok())
+        return event.error().code() == Code::TopicNotFound ? lost(event.error()) : event.error();
       if (!*event) break;
       last = (*event)->tag;
       out.push_back(read_message(std::move((*event)->content), queue.topic));
@@ -229,7 +234,7 @@ Status RabbitControl::round_trip() {
 }
 
 Result<std::vector<GroupName>> RabbitControl::keep_alive(const std::vector<GroupName>& mine,
-                                                        const std::vector<GroupName>& known) {
+                                                         const std::vector<GroupName>& known) {
   for (const GroupName& group : mine) EZ_TRY(link_->declare_queue(names_.alive(group), {false, true}, {}));
   std::vector<GroupName> gone;
   std::map<GroupName, int> missed;

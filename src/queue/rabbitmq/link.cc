@@ -29,7 +29,9 @@ amqp_bytes_t bytes_of(std::string_view text) {
 }
 std::string text_of(amqp_bytes_t bytes) { return {static_cast<const char*>(bytes.bytes), bytes.len}; }
 
-timeval time_of(std::int64_t us) { return {static_cast<time_t>(us / 1'000'000), static_cast<suseconds_t>(us % 1'000'000)}; }
+timeval time_of(std::int64_t us) {
+  return {static_cast<time_t>(us / 1'000'000), static_cast<suseconds_t>(us % 1'000'000)};
+}
 
 // A table in AMQP's form; the strings stay the caller's.
 class AmqpTable {
@@ -60,9 +62,7 @@ class AmqpTable {
     entry.value.value.bytes = bytes_of(value);
     entries_.push_back(entry);
   }
-  [[nodiscard]] amqp_table_t get() {
-    return {static_cast<int>(entries_.size()), entries_.data()};
-  }
+  [[nodiscard]] amqp_table_t get() { return {static_cast<int>(entries_.size()), entries_.data()}; }
 
  private:
   std::vector<amqp_table_entry_t> entries_;
@@ -96,8 +96,10 @@ Table read_table(const amqp_table_t& from) {
 Content read_content(const amqp_message_t& message) {
   Content out;
   out.body = text_of(message.body);
-  if ((message.properties._flags & AMQP_BASIC_MESSAGE_ID_FLAG) != 0) out.id = text_of(message.properties.message_id);
-  if ((message.properties._flags & AMQP_BASIC_HEADERS_FLAG) != 0) out.headers = read_table(message.properties.headers);
+  if ((message.properties._flags & AMQP_BASIC_MESSAGE_ID_FLAG) != 0)
+    out.id = text_of(message.properties.message_id);
+  if ((message.properties._flags & AMQP_BASIC_HEADERS_FLAG) != 0)
+    out.headers = read_table(message.properties.headers);
   return out;
 }
 
@@ -153,8 +155,9 @@ Error broker_error(const std::string& where, int code, const std::string& text) 
     case 404:
       return Error(Code::TopicNotFound, message);
     case 406:  // PRECONDITION_FAILED: it exists with other settings
-      return Error(Code::QueueProtocol, message,
-                   "What is at the broker was made with other settings; remove it there or use another prefix.");
+      return Error(
+          Code::QueueProtocol, message,
+          "What is at the broker was made with other settings; remove it there or use another prefix.");
     default:
       return Error(Code::QueueUnreachable, message);
   }
@@ -241,8 +244,8 @@ Status Link::Impl::connect(const RabbitOptions& options, const std::string& addr
   amqp_socket_t* socket = common.tls ? ::amqp_ssl_socket_new(state) : ::amqp_tcp_socket_new(state);
   if (state == nullptr || socket == nullptr) return Error(Code::Internal, "no memory for a connection");
   if (common.tls) {
-    const bool trusted =
-        common.ca_file.empty() || ::amqp_ssl_socket_set_cacert(socket, common.ca_file.c_str()) == AMQP_STATUS_OK;
+    const bool trusted = common.ca_file.empty() ||
+                         ::amqp_ssl_socket_set_cacert(socket, common.ca_file.c_str()) == AMQP_STATUS_OK;
     const bool known = common.cert_file.empty() ||
                        ::amqp_ssl_socket_set_key(socket, common.cert_file.c_str(), common.key_file.c_str()) ==
                            AMQP_STATUS_OK;
@@ -269,9 +272,10 @@ Status Link::Impl::connect(const RabbitOptions& options, const std::string& addr
     return library_error(opened);
   }
   const std::string& user = common.user;
-  const auto login = ::amqp_login(state, options.vhost.c_str(), 16, kFrameBytes, heartbeat_s, AMQP_SASL_METHOD_PLAIN,
-                                  user.c_str(), common.password.c_str());
-  if (login.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION && login.library_error == AMQP_STATUS_CONNECTION_CLOSED) {
+  const auto login = ::amqp_login(state, options.vhost.c_str(), 16, kFrameBytes, heartbeat_s,
+                                  AMQP_SASL_METHOD_PLAIN, user.c_str(), common.password.c_str());
+  if (login.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION &&
+      login.library_error == AMQP_STATUS_CONNECTION_CLOSED) {
     return Error(Code::QueueUnreachable, where + ": closed the connection at the greeting; is it RabbitMQ?");
   }
   EZ_TRY(check(login));
@@ -300,8 +304,8 @@ Status Link::declare_exchange(const std::string& name, const char* type) {
 Status Link::declare_queue(const std::string& name, QueueFlags flags, const Table& arguments) {
   impl_->arm();
   AmqpTable table(arguments);
-  ::amqp_queue_declare(impl_->state, kChannel, bytes_of(name), 0, flags.durable ? 1 : 0, flags.exclusive ? 1 : 0, 0,
-                       table.get());
+  ::amqp_queue_declare(impl_->state, kChannel, bytes_of(name), 0, flags.durable ? 1 : 0,
+                       flags.exclusive ? 1 : 0, 0, table.get());
   return impl_->check_last();
 }
 
@@ -380,7 +384,8 @@ Status Link::publish(const std::string& exchange, const std::string& key, const 
   properties.headers = headers.get();
   impl_->arm();
   return impl_->check_status(::amqp_basic_publish(impl_->state, kChannel, bytes_of(exchange), bytes_of(key),
-                                                  mandatory ? 1 : 0, 0, &properties, bytes_of(message.payload)));
+                                                  mandatory ? 1 : 0, 0, &properties,
+                                                  bytes_of(message.payload)));
 }
 
 Status Link::publish_text(const std::string& queue, const std::string& id, const std::string& text) {
@@ -389,8 +394,8 @@ Status Link::publish_text(const std::string& queue, const std::string& id, const
   properties.message_id = bytes_of(id);
   properties.delivery_mode = AMQP_DELIVERY_PERSISTENT;
   impl_->arm();
-  return impl_->check_status(::amqp_basic_publish(impl_->state, kChannel, amqp_empty_bytes, bytes_of(queue), 0, 0,
-                                                  &properties, bytes_of(text)));
+  return impl_->check_status(::amqp_basic_publish(impl_->state, kChannel, amqp_empty_bytes, bytes_of(queue),
+                                                  0, 0, &properties, bytes_of(text)));
 }
 
 Status Link::prefetch(std::uint16_t count) {

@@ -36,11 +36,11 @@ struct Content {
 struct Event {
   enum class Kind : std::uint8_t { kNone, kDelivery, kConfirm, kReturned, kCancelled };
   Kind kind = Kind::kNone;
-  std::uint64_t tag = 0;     // of a delivery or confirmation
-  bool multiple = false;     // confirms all up to the tag
-  bool refused = false;      // a confirmation that says no
-  std::string consumer;      // of a delivery or cancellation
-  Content content;           // of a delivery
+  std::uint64_t tag = 0;  // of a delivery or confirmation
+  bool multiple = false;  // confirms all up to the tag
+  bool refused = false;   // a confirmation that says no
+  std::string consumer;   // of a delivery or cancellation
+  Content content;        // of a delivery
 };
 
 class Link {

@@ -2,7 +2,8 @@
 //
 //   PREFIX.x                     exchange (direct); key TOPIC!LANE leads to the queues of that lane
 //   PREFIX.q.TOPIC!N.LANE        lane of queue N (5: messages with a key, read by one reader at a time)
-//   PREFIX.d.TOPIC!MS            messages that wait MS milliseconds, then go to PREFIX.x; with a fanout exchange
+//   PREFIX.d.TOPIC!MS            messages that wait MS milliseconds, then go to PREFIX.x; with a fanout
+//   exchange
 //                                of the same name before it, so that they keep their key
 //   PREFIX.registry              stream of the registry's events
 //   PREFIX.alive.GROUP           exclusive queue: the owner of a broadcast group lives
@@ -31,11 +32,13 @@ struct Names {
     return prefix + ".d." + topic + "!" + std::to_string(ms);
   }
   [[nodiscard]] std::string registry() const { return prefix + ".registry"; }
-  [[nodiscard]] std::string alive(const broker::GroupName& group) const { return prefix + ".alive." + group.group; }
+  [[nodiscard]] std::string alive(const broker::GroupName& group) const {
+    return prefix + ".alive." + group.group;
+  }
 };
 
-// The next number with two digits that count: 1234 → 1300. So a topic has at most 90 queues for each decade of
-// delays, and a message is late by at most a tenth.
+// The next number with two digits that count: 1234 → 1300. So a topic has at most 90 queues for each decade
+// of delays, and a message is late by at most a tenth.
 [[nodiscard]] std::int64_t round_delay(std::int64_t ms);
 
 // Events of the registry that only this backend writes: a topic has a queue for that delay.

@@ -37,7 +37,8 @@ Result<std::unique_ptr<Bus>> open_rabbitmq(RabbitOptions options) {
   EZ_TRY(broker::check_options(options.broker));
   if (options.prefetch < 1) return Error(Code::InvalidArgument, "prefetch is at least 1");
   if (options.broker.tls && !options.broker.server_name.empty()) {
-    return Error(Code::InvalidArgument, "the RabbitMQ client checks the host of the address; server_name is not used");
+    return Error(Code::InvalidArgument,
+                 "the RabbitMQ client checks the host of the address; server_name is not used");
   }
   broker::BrokerOptions shared = options.broker;
   return broker::make_broker_bus(std::make_unique<RabbitDriver>(std::move(options)), std::move(shared));

@@ -14,8 +14,8 @@ namespace ez::queue::rabbitmq {
 struct RabbitOptions {
   broker::BrokerOptions broker;
   std::string vhost = "/";
-  // Quorum queues: replicated in a cluster, every confirmation after a sync. Otherwise durable classic queues,
-  // which confirm after a sync too but live on one node.
+  // Quorum queues: replicated in a cluster, every confirmation after a sync. Otherwise durable classic
+  // queues, which confirm after a sync too but live on one node.
   bool quorum = true;
   std::uint16_t prefetch = 1'000;  // messages of one lane that a reader holds beyond what is settled
 };

@@ -63,7 +63,8 @@ Status RabbitRead::set_sources(const std::vector<TopicQueue>& sources) {
     sources_.push_back(sources[i]);
     if (sources[i].topic.empty()) continue;
     for (int lane = 0; lane < kLanes; ++lane) {
-      EZ_TRY(link_->consume(names_.lane(sources[i], lane), std::to_string(i) + "." + std::to_string(lane), {}));
+      EZ_TRY(
+          link_->consume(names_.lane(sources[i], lane), std::to_string(i) + "." + std::to_string(lane), {}));
     }
     settled_us_ = now_us() + kSettleUs;
   }
@@ -96,7 +97,8 @@ Result<broker::ReadSession::Fetched> RabbitRead::fetch(std::size_t want) {
   early_.clear();
   while (out.entries.size() < want) {
     const std::int64_t now = now_us();
-    const std::int64_t patience = std::max(settled_us_ - now, link_->buffered() || out.entries.empty() ? 0 : kQuietUs);
+    const std::int64_t patience =
+        std::max(settled_us_ - now, link_->buffered() || out.entries.empty() ? 0 : kQuietUs);
     EZ_ASSIGN(Event event, link_->next(patience));
     if (event.kind == Event::Kind::kNone && now_us() >= settled_us_) break;
     put(std::move(event), out);

@@ -61,8 +61,8 @@ Error answer_error(const std::string& where, const std::string& text) {
   if (text.find("OOM ") != std::string::npos || begins(text, "MISCONF")) {
     return Error(Code::QueueFull, where + ": " + text);
   }
-  for (const char* passing : {"READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "NOSCRIPT", "BUSY ",
-                              "NOREPLICAS", "UNBLOCKED", "NOTOPIC", "MOVED", "ASK"}) {
+  for (const char* passing : {"READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "NOSCRIPT",
+                              "BUSY ", "NOREPLICAS", "UNBLOCKED", "NOTOPIC", "MOVED", "ASK"}) {
     if (text.find(passing) != std::string::npos) return Error(Code::QueueUnreachable, where + ": " + text);
   }
   return Error(Code::QueueProtocol, where + ": Redis refused a command: " + text,
@@ -130,7 +130,8 @@ Status Connection::flush() {
 Result<bool> Connection::parse(Reply& reply) {
   void* got = nullptr;
   if (::redisReaderGetReply(reader_->reader, &got) != REDIS_OK) {
-    return Error(Code::QueueProtocol, where_ + ": what answers there is not Redis: " + reader_->reader->errstr);
+    return Error(Code::QueueProtocol,
+                 where_ + ": what answers there is not Redis: " + reader_->reader->errstr);
   }
   if (got == nullptr) return false;
   const std::unique_ptr<redisReply, FreeReply> owned(static_cast<redisReply*>(got));

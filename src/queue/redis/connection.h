@@ -11,8 +11,8 @@
 #include <string_view>
 #include <vector>
 
-#include "queue/redis/redis_bus.h"
 #include "queue/broker/stream.h"
+#include "queue/redis/redis_bus.h"
 
 namespace ez::queue::redis {
 

@@ -37,13 +37,15 @@ class RedisControl final : public broker::ControlSession {
   Status drop_queue(const TopicQueue& queue, const GroupName& reader) override;
   Result<std::vector<broker::Entry>> peek(const TopicQueue& queue, std::size_t max) override;
   Result<std::uint64_t> purge(const std::string& topic, const std::vector<TopicQueue>& queues) override;
-  Result<std::vector<QueueCounts>> counts(const std::string& topic, const std::vector<TopicQueue>& queues) override;
+  Result<std::vector<QueueCounts>> counts(const std::string& topic,
+                                          const std::vector<TopicQueue>& queues) override;
   Status round_trip() override;
   Result<std::vector<GroupName>> keep_alive(const std::vector<GroupName>& mine,
                                             const std::vector<GroupName>& known) override;
 
  private:
-  [[nodiscard]] Result<Reply> run(std::string_view script, const TopicQueue& queue, std::string_view more = {}) {
+  [[nodiscard]] Result<Reply> run(std::string_view script, const TopicQueue& queue,
+                                  std::string_view more = {}) {
     const std::string base = base_of(options_, queue.topic);
     const std::string number = std::to_string(queue.queue);
     Words words{"EVAL", script, "1", base, number};
@@ -120,7 +122,8 @@ Result<std::uint64_t> RedisControl::purge(const std::string& topic, const std::v
   return most + static_cast<std::uint64_t>(delayed.number);
 }
 
-Result<std::vector<QueueCounts>> RedisControl::counts(const std::string&, const std::vector<TopicQueue>& queues) {
+Result<std::vector<QueueCounts>> RedisControl::counts(const std::string&,
+                                                      const std::vector<TopicQueue>& queues) {
   std::vector<QueueCounts> out;
   for (const TopicQueue& queue : queues) {
     EZ_ASSIGN(const Reply reply, run(kCountScript, queue));

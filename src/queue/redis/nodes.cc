@@ -9,7 +9,8 @@ constexpr int kRedirections = 5;
 constexpr std::uint16_t kSlots = 16'384;
 
 // "MOVED 3999 127.0.0.1:6381" → slot and address.
-bool read_redirection(const std::string& text, std::string_view kind, std::uint16_t& slot, std::string& address) {
+bool read_redirection(const std::string& text, std::string_view kind, std::uint16_t& slot,
+                      std::string& address) {
   if (text.rfind(std::string(kind) + " ", 0) != 0) return false;
   const std::size_t from = kind.size() + 1;
   const std::size_t blank = text.find(' ', from);
@@ -59,7 +60,8 @@ Result<std::string> Nodes::primary_by_sentinel() const {
     } else if (answer->list.size() == 2) {
       return answer->at(0).text + ":" + answer->at(1).text;
     } else {
-      return Error(Code::QueueRefused, address + ": the Sentinel knows no primary `" + options_.master_name + "`");
+      return Error(Code::QueueRefused,
+                   address + ": the Sentinel knows no primary `" + options_.master_name + "`");
     }
   }
   return last;
@@ -92,7 +94,8 @@ Result<Connection*> Nodes::of(std::string_view tag) {
   if (options_.mode == Mode::kCluster) {
     if (slots_.empty()) EZ_TRY(read_slots());
     const auto range = slots_.lower_bound(slot_of(tag));
-    if (range == slots_.end()) return Error(Code::QueueUnreachable, "no node of the cluster serves this topic");
+    if (range == slots_.end())
+      return Error(Code::QueueUnreachable, "no node of the cluster serves this topic");
     return connect(range->second);
   }
   if (!only_.empty()) return connect(only_);

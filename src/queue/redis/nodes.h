@@ -24,8 +24,8 @@ class Nodes {
 
   // Where commands for this tag go; connects when there is no connection yet.
   [[nodiscard]] Result<Connection*> of(std::string_view tag);
-  // A server's refusal of a command for this tag: when it names another server, asks that one. Everything else
-  // is given back as it is.
+  // A server's refusal of a command for this tag: when it names another server, asks that one. Everything
+  // else is given back as it is.
   [[nodiscard]] Result<Reply> redirect(std::string_view tag, Reply refusal, const Words& words);
   // One command and its reply; refusals are errors.
   [[nodiscard]] Result<Reply> ask(std::string_view tag, const Words& words);

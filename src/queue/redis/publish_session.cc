@@ -102,8 +102,8 @@ Result<Reply> RedisPublish::answer_of(const Sent& sent, const Chunk& chunk) {
     EZ_ASSIGN(const Reply have, chunk.connection->receive());
     // It may be lost with the primary: not accepted yet. Sent again it is recognised, and waits again.
     if (have.number < options_.wait_replicas) {
-      return Error(Code::QueueUnreachable, chunk.connection->where() + ": only " + std::to_string(have.number) +
-                                               " replicas have the messages");
+      return Error(Code::QueueUnreachable, chunk.connection->where() + ": only " +
+                                               std::to_string(have.number) + " replicas have the messages");
     }
   }
   if (!reply.is_error()) return reply;

@@ -39,9 +39,9 @@ class RedisRead final : public broker::ReadSession {
     std::string topic;  // empty: gone
     std::string base;
     std::string queue;
-    bool known = false;          // the server knows this member
-    std::int64_t beat_ms = 0;    // when it has to hear of us
-    std::int64_t due_ms = -1;    // when a delayed message is due; -1: none is known
+    bool known = false;        // the server knows this member
+    std::int64_t beat_ms = 0;  // when it has to hear of us
+    std::int64_t due_ms = -1;  // when a delayed message is due; -1: none is known
   };
   [[nodiscard]] Status fetch_one(std::uint32_t number, std::size_t want, Fetched& out);
   [[nodiscard]] Status hear();  // what the channels say
@@ -94,9 +94,8 @@ Status RedisRead::set_sources(const std::vector<TopicQueue>& sources) {
 Status RedisRead::fetch_one(std::uint32_t number, std::size_t want, Fetched& out) {
   Source& source = sources_[number];
   const std::string count = std::to_string(want);
-  EZ_ASSIGN(Reply reply,
-            nodes_.ask(source.topic, {"EVAL", kFetchScript, "1", source.base, source.queue, member_, count, alive_,
-                                      source.known ? "1" : "0"}));
+  EZ_ASSIGN(Reply reply, nodes_.ask(source.topic, {"EVAL", kFetchScript, "1", source.base, source.queue,
+                                                   member_, count, alive_, source.known ? "1" : "0"}));
   const std::string status = reply.at(0).text;
   source.beat_ms = now_ms() + options_.alive_ms / 4;
   source.due_ms = -1;

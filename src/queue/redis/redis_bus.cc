@@ -11,9 +11,9 @@ class RedisDriver final : public broker::Driver {
   explicit RedisDriver(RedisOptions options) : options_(std::move(options)) {}
 
   Result<std::unique_ptr<broker::PublishSession>> open_publisher() override { return open_publish(options_); }
-  Result<std::unique_ptr<broker::ReadSession>> open_reader(
-      const broker::GroupName& group, const std::string& member,
-      const std::vector<std::string>& former) override {
+  Result<std::unique_ptr<broker::ReadSession>> open_reader(const broker::GroupName& group,
+                                                           const std::string& member,
+                                                           const std::vector<std::string>& former) override {
     (void)group;  // the queues say it all
     return open_read(options_, member, former);
   }
@@ -40,8 +40,9 @@ Result<std::unique_ptr<Bus>> open_redis(RedisOptions options) {
   }
   if (options.duplicate_ids < 1 || options.max_messages < 1 || options.alive_ms < 1'000 ||
       options.wait_replicas < 0) {
-    return Error(Code::InvalidArgument,
-                 "duplicate_ids and max_messages are at least 1, alive_ms at least 1000, wait_replicas at least 0");
+    return Error(
+        Code::InvalidArgument,
+        "duplicate_ids and max_messages are at least 1, alive_ms at least 1000, wait_replicas at least 0");
   }
   broker::BrokerOptions shared = options.broker;
   return broker::make_broker_bus(std::make_unique<RedisDriver>(std::move(options)), std::move(shared));

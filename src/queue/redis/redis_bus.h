@@ -16,9 +16,9 @@ enum class Mode : std::uint8_t { kStandalone, kSentinel, kCluster };
 struct RedisOptions {
   broker::BrokerOptions broker;  // addresses: of the server, of the Sentinels, of some nodes of the cluster
   Mode mode = Mode::kStandalone;
-  std::string master_name;        // kSentinel: as the Sentinels call it
-  std::string sentinel_password;  // when the Sentinels ask for one
-  std::uint64_t duplicate_ids = 100'000;  // at least so many ids of a topic are recognised
+  std::string master_name;                 // kSentinel: as the Sentinels call it
+  std::string sentinel_password;           // when the Sentinels ask for one
+  std::uint64_t duplicate_ids = 100'000;   // at least so many ids of a topic are recognised
   std::uint64_t max_messages = 1'000'000;  // of one topic that wait; more is refused with QUEUE_FULL
   // How many replicas have to have a message before its receipt (WAIT). Replication does not wait by itself:
   // with 0, a failover may lose what was acknowledged in its last moments.

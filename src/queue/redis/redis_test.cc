@@ -72,8 +72,9 @@ TEST(RedisTest, AMessageComesBackFromItsFields) {
 }
 
 TEST(RedisTest, StrangeEntriesAreReadAsFarAsTheyGo) {
-  Reply good = list({number(0), text("1-1"), number(0), list({text("data"), text("x"), text("priority"), text("9"),
-                                                             text("ttl"), text("soon"), text("odd")})});
+  Reply good = list(
+      {number(0), text("1-1"), number(0),
+       list({text("data"), text("x"), text("priority"), text("9"), text("ttl"), text("soon"), text("odd")})});
   const auto entry = read_entry(good, "t", 0);
   ASSERT_TRUE(entry.has_value());
   EXPECT_EQ(entry->message.id, "1-1") << "its place is its id";

@@ -243,7 +243,8 @@ for lane = 0, 5 do
   end
 end
 local function stat(name) return tonumber(redis.call('HGET', base .. 'stats', name) or '0') end
-return {length - fetched, fetched, redis.call('ZCARD', base .. 'delay'), stat('bytes:' .. q), stat('published')}
+local delayed = redis.call('ZCARD', base .. 'delay')
+return {length - fetched, fetched, delayed, stat('bytes:' .. q), stat('published')}
 )lua";
 
 }  // namespace ez::queue::redis

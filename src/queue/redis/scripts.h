@@ -16,8 +16,8 @@
 namespace ez::queue::redis {
 
 // window, limit, then for each message: id, lane, delay (ms), bytes of payload, how many words follow, and
-// those: names and values of the entry's fields → one character for each message: 1 new, 0 known. Refuses with
-// NOTOPIC, FULL.
+// those: names and values of the entry's fields → one character for each message: 1 new, 0 known. Refuses
+// with NOTOPIC, FULL.
 extern const std::string_view kPublishScript;
 // queue, member, want, alive (ms), known (1: it has fetched before) → status (OK, LOST, GONE), ms until the
 // next delayed message (-1: none), list of {lane, id, given back, {fields}}.
