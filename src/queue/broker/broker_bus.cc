@@ -141,7 +141,8 @@ Result<std::unique_ptr<Consumer>> BrokerBus::subscribe(SubscribeOptions options,
   }
   std::lock_guard lock(mutex_);
   std::shared_ptr<GroupReader>& reader = readers_[group];
-  if (!reader) {
+  // One whose group was dropped lives on with its consumers, for nobody else.
+  if (!reader || reader->dropped()) {
     reader = std::make_shared<GroupReader>(*driver_, group, options_);
     reader->set_queues(queues);
   }

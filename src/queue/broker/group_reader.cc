@@ -100,6 +100,11 @@ std::size_t GroupReader::consumers() const {
   return consumers_.size();
 }
 
+bool GroupReader::dropped() const {
+  std::lock_guard lock(mutex_);
+  return dropped_;
+}
+
 void GroupReader::remove_consumer(ConsumerId id) {
   Calls calls;
   {

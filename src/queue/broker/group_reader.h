@@ -41,6 +41,7 @@ class GroupReader {
   [[nodiscard]] ConsumerId add_consumer(const SubscribeOptions& options);
   void remove_consumer(ConsumerId id);  // answers its calls before it returns
   [[nodiscard]] std::size_t consumers() const;
+  [[nodiscard]] bool dropped() const;
 
   void take(ConsumerId id, std::size_t max, std::size_t max_bytes, std::chrono::milliseconds wait,
             Callback<std::vector<Delivery>> done);

@@ -50,7 +50,7 @@ class RabbitRead final : public broker::ReadSession {
   std::set<std::uint64_t> open_;  // tags that are delivered and not settled
   std::int64_t settled_us_ = 0;   // until then the lanes begin to deliver
   std::int64_t heard_us_ = 0;
-  std::vector<Event> early_;  // came while something else was awaited; bounded by the prefetch
+  std::vector<Event> early_;  // came while nobody asked; bounded by the prefetch
 };
 
 Status RabbitRead::set_sources(const std::vector<TopicQueue>& sources) {
@@ -140,11 +140,9 @@ Status RabbitRead::wait(int wake_fd, std::chrono::milliseconds time) {
     const auto most = static_cast<int>(std::clamp<std::int64_t>(time.count(), 0, kProbeMs));
     ::poll(wanted, 2, most);
   }
-  // Takes in heartbeats; what else comes is kept, as long as it is not much.
-  if (early_.size() < options_.prefetch) {
-    EZ_ASSIGN(Event event, link_->next(0));
-    if (event.kind != Event::Kind::kNone) early_.push_back(std::move(event));
-  }
+  // Takes in heartbeats; what else comes is kept: the broker sends at most the prefetch of each lane.
+  EZ_ASSIGN(Event event, link_->next(0));
+  if (event.kind != Event::Kind::kNone) early_.push_back(std::move(event));
   // A connection can be dead without a sign.
   if (now_us() - heard_us_ < kProbeMs * 1000) return {};
   EZ_TRY(link_->prefetch(options_.prefetch));
