@@ -240,10 +240,7 @@ std::string_view workflow_json_schema() {
    "default": "pause"
   },
   "compensation": {
-   "type": [
-    "string",
-    "object"
-   ],
+   "type": ["string", "object"],
    "description": "What undoes it in a rollback: the id of another task, or run or prompt with settings."
   },
   "retry": {

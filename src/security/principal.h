@@ -25,8 +25,8 @@ struct Principal {
   std::string id;  // stable and shown in the audit record, for example "token:local"
   PrincipalKind kind = PrincipalKind::kPerson;
   std::vector<Grant> roles;
-  RunId run;  // of a lease's key, like the lease itself; otherwise invalid
-  Fence lease;
+  RunId run{};  // of a lease's key, like the lease itself; otherwise invalid
+  Fence lease{};
 };
 
 }  // namespace ez::security
