@@ -226,11 +226,7 @@ std::string_view workflow_json_schema() {
   "duration": {
    "type": "string",
    "pattern": "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
-   "examples": [
-    "500ms",
-    "30s",
-    "1h30m"
-   ]
+   "examples": ["500ms", "30s", "1h30m"]
   },
   "priority": {
    "enum": ["critical", "high", "normal", "low", "deferred"]
@@ -253,14 +249,8 @@ std::string_view workflow_json_schema() {
      "maximum": 1000,
      "default": 3
     },
-    "backoff": {
-     "$ref": "#/$defs/duration",
-     "default": "1s"
-    },
-    "max_backoff": {
-     "$ref": "#/$defs/duration",
-     "default": "5m"
-    },
+    "backoff": {"$ref": "#/$defs/duration", "default": "1s"},
+    "max_backoff": {"$ref": "#/$defs/duration", "default": "5m"},
     "multiplier": {
      "type": "number",
      "minimum": 1,
