@@ -251,12 +251,7 @@ std::string_view workflow_json_schema() {
     },
     "backoff": {"$ref": "#/$defs/duration", "default": "1s"},
     "max_backoff": {"$ref": "#/$defs/duration", "default": "5m"},
-    "multiplier": {
-     "type": "number",
-     "minimum": 1,
-     "maximum": 100,
-     "default": 2
-    },
+    "multiplier": {"type": "number", "minimum": 1, "maximum": 100, "default": 2},
     "jitter": {
      "type": "number",
      "minimum": 0,

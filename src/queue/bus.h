@@ -17,8 +17,9 @@
 // delay. A message with a delay takes its place in that order when it is due. Without a key: about in order.
 //
 // Publishing. A Receipt means durable, as durable as the backend is configured to be. The same id again
-// within the backend's window (capabilities) is answered with duplicate = true and changes nothing. OUTCOME_UNKNOWN:
-// publish again with the same id. Messages of one publish() are accepted one by one: each has its own answer.
+// within the backend's window (capabilities) is answered with duplicate = true and changes nothing.
+// OUTCOME_UNKNOWN: publish again with the same id. Messages of one publish() are accepted one by one: each
+// has its own answer.
 //
 // Flow control. Everything is bounded: publish() refuses with OVERLOADED what exceeds max_pending_bytes of
 // the backend, with QUEUE_FULL what exceeds the topic's limit; a consumer holds at most its max_in_flight
