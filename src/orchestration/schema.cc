@@ -10,9 +10,7 @@ std::string_view workflow_json_schema() {
  "description": "See docs/guide/workflows.md; `ez workflow validate` also checks graph and expressions.",
  "type": "object",
  "properties": {
-  "name": {
-   "$ref": "#/$defs/name"
-  },
+  "name": {"$ref": "#/$defs/name"},
   "description": {
    "type": "string"
   },
@@ -75,9 +73,7 @@ std::string_view workflow_json_schema() {
      "exclusiveMinimum": 0,
      "pattern": "^[0-9]+(\\.[0-9]{1,6})?$"
     },
-    "deadline": {
-     "$ref": "#/$defs/duration"
-    },
+    "deadline": {"$ref": "#/$defs/duration"},
     "warn_at": {
      "type": "string",
      "pattern": "^[1-9][0-9]?(\\.0{1,3})?%$",
@@ -127,21 +123,11 @@ std::string_view workflow_json_schema() {
    "type": "object",
    "description": "Merged under each task.",
    "properties": {
-    "retry": {
-     "$ref": "#/$defs/retry"
-    },
-    "timeout": {
-     "$ref": "#/$defs/timeout"
-    },
-    "sandbox": {
-     "$ref": "#/$defs/sandbox"
-    },
-    "agent": {
-     "$ref": "#/$defs/agent"
-    },
-    "on_failure": {
-     "$ref": "#/$defs/on_failure"
-    }
+    "retry": {"$ref": "#/$defs/retry"},
+    "timeout": {"$ref": "#/$defs/timeout"},
+    "sandbox": {"$ref": "#/$defs/sandbox"},
+    "agent": {"$ref": "#/$defs/agent"},
+    "on_failure": {"$ref": "#/$defs/on_failure"}
    },
    "additionalProperties": false
   },
@@ -155,9 +141,7 @@ std::string_view workflow_json_schema() {
   },
   "tasks": {
    "type": "array",
-   "items": {
-    "$ref": "#/$defs/task"
-   },
+   "items": {"$ref": "#/$defs/task"},
    "minItems": 1,
    "maxItems": 50000
   }
@@ -179,9 +163,7 @@ std::string_view workflow_json_schema() {
    "type": "object",
    "description": "At most `limit` at the same time, over everything with that key.",
    "properties": {
-    "key": {
-     "$ref": "#/$defs/text"
-    },
+    "key": {"$ref": "#/$defs/text"},
     "limit": {
      "type": "integer",
      "minimum": 1,
@@ -200,9 +182,7 @@ std::string_view workflow_json_schema() {
    "type": "object",
    "description": "At most `limit` starts in any stretch of `per`, over all tasks with that key.",
    "properties": {
-    "key": {
-     "$ref": "#/$defs/text"
-    },
+    "key": {"$ref": "#/$defs/text"},
     "limit": {
      "type": "integer",
      "minimum": 1,
@@ -337,9 +317,7 @@ std::string_view workflow_json_schema() {
     },
     "capabilities": {
      "type": "array",
-     "items": {
-      "$ref": "#/$defs/name"
-     },
+     "items": {"$ref": "#/$defs/name"},
      "maxItems": 32,
      "description": "An agent must have all of them."
     },
@@ -374,18 +352,14 @@ std::string_view workflow_json_schema() {
   "task": {
    "type": "object",
    "properties": {
-    "id": {
-     "$ref": "#/$defs/name"
-    },
+    "id": {"$ref": "#/$defs/name"},
     "name": {
      "type": "string",
      "maxLength": 200
     },
     "dependencies": {
      "type": "array",
-     "items": {
-      "$ref": "#/$defs/name"
-     },
+     "items": {"$ref": "#/$defs/name"},
      "uniqueItems": true
     },
     "when": {
@@ -402,9 +376,7 @@ std::string_view workflow_json_schema() {
      "minimum": 1,
      "maximum": 100000
     },
-    "agent": {
-     "$ref": "#/$defs/agent"
-    },
+    "agent": {"$ref": "#/$defs/agent"},
     "run": {
      "$ref": "#/$defs/text",
      "description": "A shell script; ${{ }} inserts are quoted as shell words."
@@ -439,9 +411,7 @@ std::string_view workflow_json_schema() {
      "propertyNames": {
       "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"
      },
-     "additionalProperties": {
-      "$ref": "#/$defs/text"
-     },
+     "additionalProperties": {"$ref": "#/$defs/text"},
      "maxProperties": 200
     },
     "verify": {
@@ -461,34 +431,18 @@ std::string_view workflow_json_schema() {
      },
      "maxItems": 100
     },
-    "concurrency": {
-     "$ref": "#/$defs/concurrency"
-    },
-    "rate": {
-     "$ref": "#/$defs/rate"
-    },
-    "retry": {
-     "$ref": "#/$defs/retry"
-    },
-    "timeout": {
-     "$ref": "#/$defs/timeout"
-    },
-    "on_failure": {
-     "$ref": "#/$defs/on_failure"
-    },
-    "compensate": {
-     "$ref": "#/$defs/compensation"
-    },
+    "concurrency": {"$ref": "#/$defs/concurrency"},
+    "rate": {"$ref": "#/$defs/rate"},
+    "retry": {"$ref": "#/$defs/retry"},
+    "timeout": {"$ref": "#/$defs/timeout"},
+    "on_failure": {"$ref": "#/$defs/on_failure"},
+    "compensate": {"$ref": "#/$defs/compensation"},
     "checkpoint": {
      "type": "boolean",
      "default": false
     },
-    "priority": {
-     "$ref": "#/$defs/priority"
-    },
-    "sandbox": {
-     "$ref": "#/$defs/sandbox"
-    },
+    "priority": {"$ref": "#/$defs/priority"},
+    "sandbox": {"$ref": "#/$defs/sandbox"},
     "budget": {
      "type": "object",
      "description": "The most that one attempt may cost.",
@@ -506,12 +460,8 @@ std::string_view workflow_json_schema() {
      "type": "object",
      "description": "A person has to agree; alone, the task only waits.",
      "properties": {
-      "role": {
-       "$ref": "#/$defs/name"
-      },
-      "message": {
-       "$ref": "#/$defs/text"
-      }
+      "role": {"$ref": "#/$defs/name"},
+      "message": {"$ref": "#/$defs/text"}
      },
      "additionalProperties": false
     },
@@ -519,9 +469,7 @@ std::string_view workflow_json_schema() {
      "type": "object",
      "description": "Starts a run of another workflow of the namespace and ends as that does.",
      "properties": {
-      "name": {
-       "$ref": "#/$defs/name"
-      },
+      "name": {"$ref": "#/$defs/name"},
       "version": {
        "type": "integer",
        "minimum": 1,
@@ -532,9 +480,7 @@ std::string_view workflow_json_schema() {
        "propertyNames": {
         "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"
        },
-       "additionalProperties": {
-        "$ref": "#/$defs/text"
-       },
+       "additionalProperties": {"$ref": "#/$defs/text"},
        "maxProperties": 200
       }
      },
@@ -545,16 +491,12 @@ std::string_view workflow_json_schema() {
      "type": "object",
      "description": "Waits without an agent: for a stretch of time, until a moment, or for a signal.",
      "properties": {
-      "for": {
-       "$ref": "#/$defs/duration"
-      },
+      "for": {"$ref": "#/$defs/duration"},
       "until": {
        "type": "string",
        "description": "RFC 3339, for example 2026-12-24T08:00:00+01:00; a template."
       },
-      "signal": {
-       "$ref": "#/$defs/name"
-      },
+      "signal": {"$ref": "#/$defs/name"},
       "timeout": {
        "$ref": "#/$defs/duration",
        "default": "0s",
