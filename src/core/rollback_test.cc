@@ -28,7 +28,7 @@ class Rollbacks : public ::testing::Test {
     world.report(leases[0], pb::ReportResult::FAILED);
   }
   [[nodiscard]] TaskState state(const std::string& task) const { return world.state_of(run, task); }
-  [[nodiscard]] const Run& it() const { return world.run(run); }
+  [[nodiscard]] const core::Run& it() const { return world.run(run); }
   // The compensations that ran, by doing them until the run is over.
   std::vector<std::string> undo() {
     std::vector<std::string> done;

@@ -86,7 +86,7 @@ TEST_F(Schedules, ATickStartsOneRunWithItsInputsAndInstant) {
   EXPECT_EQ(world.state.unplanned.size(), 1U);
   to_tick();
   ASSERT_EQ(world.state.live_runs, 1U);
-  const Run& run = world.run(RunId{1});
+  const auto& run = world.run(RunId{1});
   EXPECT_EQ(run.schedule, "s");
   EXPECT_EQ(run.schedule_ms, 1'020'000);
   EXPECT_EQ(run.principal, "person:ada");

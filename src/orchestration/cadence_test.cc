@@ -134,8 +134,11 @@ TEST(Cadences, OneStepIsTheSameAsManySmallerOnes) {
   for (const char* day : {"2026-03-28T12:00:00Z", "2026-10-24T12:00:00Z"}) {
     std::vector<std::int64_t> direct, found;
     const std::int64_t begin = utc(day), end = begin + 36 * kHour;
-    for (std::int64_t at = begin; const auto next = cadence->next_ms(at, end, zone); at = *next)
-      direct.push_back(*next);
+    std::int64_t last = begin;
+    while (const auto next = cadence->next_ms(last, end, zone)) {
+      last = *next;
+      direct.push_back(last);
+    }
     for (std::int64_t at = begin; at < end; at += 60'000) {
       if (const auto next = cadence->next_ms(at, at + 60'000, zone)) found.push_back(*next);
     }
@@ -174,8 +177,11 @@ TEST_F(Plans, FollowOnEachOtherWithoutAHole) {
   }
   std::vector<std::int64_t> direct;
   const auto cadence = Cadence::parse("*/7 * * * *");
-  for (std::int64_t t = now; const auto next = cadence->next_ms(t, through, TimeZone()); t = *next)
-    direct.push_back(*next);
+  std::int64_t last = now;
+  while (const auto next = cadence->next_ms(last, through, TimeZone())) {
+    last = *next;
+    direct.push_back(last);
+  }
   EXPECT_EQ(seen, direct);
 }
 
