@@ -20,11 +20,10 @@ class Rollback(unittest.TestCase):
         self.addCleanup(self.box.close)
         self.server = Server(self.box.data).start()
         self.addCleanup(self.server.stop)
-        self.workers = []
 
     def worker(self) -> Worker:
-        worker = Worker(self.server, f"w{len(self.workers)}", 4, self.box.root / f"w{len(self.workers)}").start()
-        self.workers.append(worker)
+        # Always the same name: what it held before is given out again at once.
+        worker = Worker(self.server, "worker", 4, self.box.root / "workspaces").start()
         self.addCleanup(worker.stop)
         return worker
 
