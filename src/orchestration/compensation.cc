@@ -5,10 +5,13 @@
 namespace ez::orchestration {
 
 std::string link_compensations(Workflow& workflow) {
-  for (std::uint32_t i = 0; i < workflow.tasks.size(); ++i) {
-    const Task& task = workflow.tasks[i];
+  for (Task& task : workflow.tasks) {
+    task.compensates.reset();
     workflow.rolls_back = workflow.rolls_back || task.on_failure == OnFailure::kRollback;
     workflow.starts_runs = workflow.starts_runs || task.workflow.has_value();
+  }
+  for (std::uint32_t i = 0; i < workflow.tasks.size(); ++i) {
+    const Task& task = workflow.tasks[i];
     if (!task.compensate) continue;
     if (*task.compensate >= workflow.tasks.size()) return task.id;
     Task& undo = workflow.tasks[*task.compensate];
