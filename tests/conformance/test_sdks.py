@@ -97,13 +97,13 @@ class SdkTest(unittest.TestCase):
         self.play("messages", "r", 9)
 
     def test_chat_to_messages(self):
-        self.play("chat", "a", 10)
+        self.play("chat", "a", 11)
 
     def test_chat_to_chat(self):
-        self.play("chat", "c", 10)
+        self.play("chat", "c", 11)
 
     def test_chat_to_responses(self):
-        self.play("chat", "r", 10)
+        self.play("chat", "r", 11)
 
     def test_responses_to_messages(self):
         self.play("responses", "a", 7)

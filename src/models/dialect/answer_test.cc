@@ -164,6 +164,8 @@ TEST(Estimate, IsAnUpperBound) {
                    *parse_request(kA, R"({"model":"m","max_tokens":5,"messages":[{"role":"user","content":[
     {"type":"document","source":{"type":"url","url":"https://example.org/a.pdf"}}]}]})"))
                    .bounded);
+  EXPECT_FALSE(
+      estimate_request(*parse_request(kC, R"({"model":"m","messages":[],"web_search_options":{}})")).bounded);
   EXPECT_EQ(output_upper(plain, 4'096), 4'096);
   ChatRequest many = plain;
   many.max_tokens = 100;

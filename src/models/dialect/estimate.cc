@@ -86,7 +86,10 @@ Estimate estimate_request(const ChatRequest& request) {
   // Texts and code have about three and a half bytes to a token; frames are mostly smaller than their bounds.
   out.input_likely =
       count.bytes * 2 / 7 + count.frames / 4 + count.images * kImageLikely + count.pages_bytes / 16;
-  // What a hosted tool finds comes on top, and nobody knows how much.
+  // What a provider fetches by itself comes on top, and nobody knows how much.
+  for (const std::string_view fetched : {"mcp_servers", "container", "web_search_options"}) {
+    hosted = hosted || request.extras.find(fetched) != nullptr;
+  }
   out.bounded = count.bounded && !request.stored_context && !hosted;
   return out;
 }

@@ -270,6 +270,77 @@ TEST(Request, TheSameDialectLosesNothing) {
             *json(kAnthropic).find("messages")->as_list()[1].find("content"));
 }
 
+// What a conversation says, whatever the dialect: who said which text, called what, and got which result.
+std::vector<std::string> said(const ChatRequest& request) {
+  std::vector<std::string> out;
+  const auto add = [&](std::string_view who, std::string_view text) {
+    if (!text.empty()) out.push_back(std::string(who) + ": " + std::string(text));
+  };
+  const auto texts = [](const std::vector<Part>& parts) {
+    std::string all;
+    for (const Part& part : parts) all += part.text;
+    return all;
+  };
+  add("system", texts(request.system));
+  for (const Message& message : request.messages) {
+    for (const Part& part : message.parts) {
+      switch (part.kind) {
+        case PartKind::kText:
+          add(message.role == Role::kAssistant ? "assistant" : "user", part.text);
+          break;
+        case PartKind::kImage:
+          add("image", part.url + part.media_type + part.data);
+          break;
+        case PartKind::kToolCall: {
+          Result<Value> input = parse_json(part.arguments);
+          // Free text of a custom tool stands in a function's "input" elsewhere.
+          const Value* free = input.ok() ? input->find("input") : nullptr;
+          add("call " + part.name, free != nullptr ? free->as_string()
+                                   : input.ok()    ? to_json(*input)
+                                                   : part.arguments);
+          break;
+        }
+        case PartKind::kToolResult: {
+          std::string text = texts(part.content);
+          if (text.starts_with("Error: ")) text = text.substr(7);
+          add("result", text);
+          break;
+        }
+        default:
+          break;  // thinking stays with its vendor
+      }
+    }
+  }
+  return out;
+}
+
+TEST(Request, CrossingKeepsTheConversation) {
+  const std::array<std::pair<Dialect, std::string_view>, 3> all{
+      {{kA, kAnthropic}, {kC, kChat}, {kR, kResponses}}};
+  for (const auto& [from, body] : all) {
+    ChatRequest in = request(from, body);
+    in.stop.clear();
+    for (Part& part : in.system) part.text = "[" + part.text + "]";  // how they are joined differs
+    for (const Dialect to : {kA, kC, kR}) {
+      const ChatRequest there = request(to, render(to, in).body);
+      std::vector<std::string> want = said(in), got = said(there);
+      std::string joined;
+      for (const Part& part : there.system) joined += part.text;
+      std::erase(joined, '\n');
+      ASSERT_FALSE(want.empty());
+      EXPECT_EQ("system: " + joined, want[0]);
+      want.erase(want.begin());
+      got.erase(got.begin());
+      EXPECT_EQ(got, want) << dialect_name(from) << " to " << dialect_name(to);
+      // And home again.
+      if (to == from) continue;
+      std::vector<std::string> back = said(request(from, render(from, there).body));
+      back.erase(back.begin());
+      EXPECT_EQ(back, want) << dialect_name(from) << " to " << dialect_name(to) << " and back";
+    }
+  }
+}
+
 TEST(Request, WhatCannotBeSaidIsRefused) {
   const auto refused = [](Dialect from, std::string_view body, Dialect to) -> std::string {
     const Result<Rendered> out = render_request(to, request(from, body), "m");

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "models/dialect/sse.h"
 #include "models/dialect/stream_test_support.h"
+#include "models/dialect/usage_filter.h"
 
 namespace ez::models::testing {
 namespace {
@@ -370,6 +371,37 @@ TEST(StreamMeter, AgreesWithTheReader) {
   EXPECT_TRUE(meter->summary().failed);
   ASSERT_TRUE(meter->error().has_value());
   EXPECT_EQ(meter->error()->kind, ErrorKind::kServer);
+}
+
+TEST(UsageFilter, TakesOneChunkOutAndNothingElse) {
+  const std::string& all = kChatStream;
+  const std::size_t usage = all.rfind("data: {");
+  ASSERT_NE(usage, std::string::npos);
+  const std::string want = all.substr(0, usage) + "data: [DONE]\n\n";
+  for (const std::string& line_end : {std::string("\n"), std::string("\r\n")}) {
+    const auto with_ends = [&](const std::string& text) {
+      std::string out;
+      for (const char c : text) c == '\n' ? out += line_end : out += c;
+      return out;
+    };
+    for (std::size_t piece = 1; piece < 50; ++piece) {
+      UsageFilter filter;
+      std::string out;
+      const std::string bytes = with_ends(all);
+      for (std::size_t at = 0; at < bytes.size(); at += piece) filter.pass(bytes.substr(at, piece), out);
+      filter.end(out);
+      ASSERT_EQ(out, with_ends(want)) << piece;
+    }
+  }
+  // A stream that is not one, or too large, passes whole.
+  UsageFilter filter;
+  std::string out;
+  filter.pass("no event", out);
+  EXPECT_EQ(out, "");
+  filter.pass(std::string(UsageFilter::kMaxHeldBytes, 'x'), out);
+  filter.pass("y", out);
+  filter.end(out);
+  EXPECT_EQ(out.size(), UsageFilter::kMaxHeldBytes + 9);
 }
 
 TEST(Sse, LinesOfAllKinds) {

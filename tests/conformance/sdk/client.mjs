@@ -163,6 +163,17 @@ const chat = {
     assert.equal(usage.completion_tokens, 12);
     assert.ok(chunks > 4);
   },
+  async stream_without_usage() {
+    const stream = await openai.chat.completions.create({
+      model, stream: true, messages: [{ role: "user", content: hello }],
+    });
+    let text = "";
+    for await (const chunk of stream) {
+      assert.equal(chunk.choices.length, 1, "a chunk that nobody asked for");
+      text += chunk.choices[0].delta.content ?? "";
+    }
+    assert.equal(text, `you said: ${hello}`);
+  },
   async helper() {
     const stream = openai.chat.completions.stream({ model, messages: [{ role: "user", content: hello }] });
     assert.equal((await stream.finalChatCompletion()).choices[0].message.content, `you said: ${hello}`);
