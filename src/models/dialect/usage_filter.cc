@@ -17,8 +17,9 @@ std::size_t event_end(std::string_view text, std::size_t from) {
 }
 
 bool is_usage_only(std::string_view event) {
-  if (event.find("\"choices\"") == std::string_view::npos ||
-      event.find("\"usage\"") == std::string_view::npos) {
+  // Without a parse of the many that have text.
+  if (event.find("\"choices\":[]") == std::string_view::npos &&
+      event.find("\"choices\": []") == std::string_view::npos) {
     return false;
   }
   if (!event.starts_with("data:")) return false;
