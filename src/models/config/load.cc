@@ -120,6 +120,10 @@ class Loader {
     traits.stream_usage = inner.flag("stream_usage").value_or(traits.stream_usage);
     traits.reasoning_content = inner.flag("reasoning_content").value_or(traits.reasoning_content);
     traits.short_tool_ids = inner.flag("short_tool_ids").value_or(traits.short_tool_ids);
+    traits.reasoning_effort = inner.flag("reasoning_effort").value_or(traits.reasoning_effort);
+    traits.output_effort = inner.flag("output_effort").value_or(traits.output_effort);
+    traits.sampling = inner.flag("sampling").value_or(traits.sampling);
+    traits.forced_tools = inner.flag("forced_tools").value_or(traits.forced_tools);
     traits.json_schema = inner.flag("json_schema").value_or(traits.json_schema);
     traits.store = inner.flag("store").value_or(traits.store);
     traits.default_max_tokens =

@@ -9,6 +9,7 @@
 namespace ez::models {
 namespace {
 
+constexpr std::size_t kMaxDroppedBytes = 1'000;
 constexpr std::size_t kMaxErrorBytes = 64 * 1024;
 constexpr std::int64_t kMaxTokens = 1'000'000'000'000;  // of one call; more is no figure
 constexpr std::chrono::milliseconds kRoomPoll{100};
@@ -54,6 +55,17 @@ ProviderError invalid(const std::string& provider, const std::string& why) {
   return error;
 }
 
+// For a header: at most kMaxDroppedBytes.
+std::string joined(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) {
+    if (out.size() + word.size() > kMaxDroppedBytes) return out + ", ...";
+    if (!out.empty()) out += ", ";
+    out += word;
+  }
+  return out;
+}
+
 }  // namespace
 
 void Call::head(int status, Headers headers) {
@@ -65,6 +77,9 @@ void Call::head(int status, Headers headers) {
   if (!is_stream_) return;
   if (target().dialect == plan_.client) {
     meter_ = StreamMeter::make(plan_.client);
+    if (plan_.client == Dialect::kOpenAiChat && !plan_.request.stream_usage) {
+      filter_ = std::make_unique<UsageFilter>();
+    }
   } else {
     reader_ = StreamReader::make(target().dialect);
   }
@@ -111,7 +126,10 @@ bool Call::pass(std::string_view bytes) {
     }
     begin_stream();
   }
-  return forward(bytes);
+  if (!filter_) return forward(bytes);
+  std::string out;
+  filter_->pass(bytes, out);
+  return forward(out);
 }
 
 bool Call::translate(std::string_view bytes) {
@@ -166,6 +184,7 @@ Headers Call::answer_headers(std::string_view content_type) {
               {"ez-provider", target().provider->name},
               {"ez-model", target().model}};
   if (plan_.lowered) out.emplace_back("ez-max-tokens", std::to_string(*plan_.lowered));
+  if (!dropped_.empty()) out.emplace_back("ez-dropped", joined(dropped_));
   for (const char* name : {"request-id", "x-request-id"}) {
     if (const auto id = find_header(headers_, name)) {
       out.emplace_back("ez-provider-request-id", std::string(*id));
@@ -249,6 +268,11 @@ void Call::streamed(HttpEnd end, const std::string& detail) {
     (void)reader_->end(events);
     std::string out;
     write_events(events, out);
+    (void)forward(out);
+  }
+  if (filter_ && forwarding_) {
+    std::string out;
+    filter_->end(out);
     (void)forward(out);
   }
   const StreamSummary seen = *summary();

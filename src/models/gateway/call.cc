@@ -110,7 +110,7 @@ void Call::send(std::size_t target_index, std::size_t key) {
   ++attempts_;
   const PlannedTarget& to = target();
   KeyPool& pool = core_.pool(*to.provider);
-  auto body = body_for(plan_, to, request_.body);
+  Result<Rendered> body = body_for(plan_, to, request_.body);
   if (!body.ok()) {
     // This target cannot express the request; another may.
     pool.forgotten(key);
@@ -122,7 +122,9 @@ void Call::send(std::size_t target_index, std::size_t key) {
   HttpCall http;
   http.url = url_for(plan_, to);
   http.headers = headers_for(plan_, to, pool.key(key), request_.headers);
-  http.body = std::move(body).value();
+  Rendered rendered = std::move(body).value();
+  http.body = std::move(rendered.body);
+  dropped_ = std::move(rendered.dropped);
   http.timeouts = to.provider->timeouts;
   status_ = 0;
   headers_.clear();
@@ -132,6 +134,7 @@ void Call::send(std::size_t target_index, std::size_t key) {
   early_error_.reset();
   if (recording_) recording_.emplace();
   meter_.reset();
+  filter_.reset();
   reader_.reset();
   writer_.reset();
   http_ = core_.http->call(std::move(http), shared_from_this());

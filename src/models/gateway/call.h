@@ -16,6 +16,7 @@
 
 #include "models/dialect/provider_error.h"
 #include "models/dialect/stream.h"
+#include "models/dialect/usage_filter.h"
 #include "models/gateway/core.h"
 #include "models/gateway/plan.h"
 
@@ -114,7 +115,9 @@ class Call final : public CallHandle, public HttpSink, public std::enable_shared
   std::string finish_outcome_;
   std::optional<ProviderError> early_error_;  // the stream began with it
   std::optional<RecordedAnswer> recording_;   // what the client got, when it is recorded
+  std::vector<std::string> dropped_;          // what the provider was not told
   std::unique_ptr<StreamMeter> meter_;        // same dialect
+  std::unique_ptr<UsageFilter> filter_;       // same dialect, and usage was asked for by us alone
   std::unique_ptr<StreamReader> reader_;      // another
   std::unique_ptr<StreamWriter> writer_;
 };

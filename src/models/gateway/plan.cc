@@ -153,21 +153,21 @@ bool lower_output(Plan& plan) {
   return true;
 }
 
-Result<std::string> body_for(const Plan& plan, const PlannedTarget& target, std::string_view body) {
+Result<Rendered> body_for(const Plan& plan, const PlannedTarget& target, std::string_view body) {
   if (plan.endpoint == Endpoint::kEmbeddings || plan.endpoint == Endpoint::kCountTokens) {
     std::string name;
     append_json_string(name, target.model);
-    return edit_object(body, {{"model", name}});
+    EZ_ASSIGN(std::string edited, edit_object(body, {{"model", name}}));
+    return Rendered{std::move(edited), {}};
   }
   if (target.dialect == plan.client) {
     EZ_ASSIGN(std::string passed,
               pass_request(plan.client, body, plan.request, target.model, target.provider->traits));
-    if (!plan.lowered) return passed;
-    return edit_object(passed, limit_edits(plan, target));
+    if (!plan.lowered) return Rendered{std::move(passed), {}};
+    EZ_ASSIGN(std::string edited, edit_object(passed, limit_edits(plan, target)));
+    return Rendered{std::move(edited), {}};
   }
-  EZ_ASSIGN(Rendered rendered,
-            render_request(target.dialect, plan.request, target.model, target.provider->traits));
-  return std::move(rendered.body);
+  return render_request(target.dialect, plan.request, target.model, target.provider->traits);
 }
 
 std::string url_for(const Plan& plan, const PlannedTarget& target) {

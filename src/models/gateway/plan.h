@@ -9,6 +9,7 @@
 
 #include "models/config/config.h"
 #include "models/dialect/chat.h"
+#include "models/dialect/dialect.h"
 #include "models/dialect/estimate.h"
 #include "models/gateway/gateway.h"
 
@@ -47,9 +48,8 @@ struct Plan {
 inline constexpr std::int64_t kLeastOutput = 1'024;
 [[nodiscard]] bool lower_output(Plan& plan);
 
-// The bytes for the target. Errors: DIALECT_UNSUPPORTED, JSON_INVALID.
-[[nodiscard]] Result<std::string> body_for(const Plan& plan, const PlannedTarget& target,
-                                           std::string_view body);
+// The bytes for the target, and what they leave out. Errors: DIALECT_UNSUPPORTED, JSON_INVALID.
+[[nodiscard]] Result<Rendered> body_for(const Plan& plan, const PlannedTarget& target, std::string_view body);
 [[nodiscard]] std::string url_for(const Plan& plan, const PlannedTarget& target);
 // With the key: the only place where a secret is put into a request.
 [[nodiscard]] Headers headers_for(const Plan& plan, const PlannedTarget& target, const ProviderKey& key,

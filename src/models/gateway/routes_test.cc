@@ -122,6 +122,40 @@ TEST_F(Routes, AStreamIsTranslatedPieceByPiece) {
   EXPECT_EQ(bank.rows().at(0).sum.failed, 0U);
 }
 
+// The gateway asks for usage in every stream; the chunk that has it, and no choices, is for those who asked.
+TEST_F(Routes, UsageGoesToClientsThatAskedForIt) {
+  TestUpstream upstream([&](UpstreamCall& request) {
+    EXPECT_NE(request.body().find(R"("include_usage":true)"), std::string::npos);
+    request.begin_stream();
+    request.chunk(chat_piece(R"({"role":"assistant","content":"Hello"})", "null") +
+                  chat_piece("{}", "\"stop\""));
+    request.chunk("data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,");
+    request.chunk("\"completion_tokens\":5,\"total_tokens\":12}}\n\ndata: [DONE]\n\n");
+    request.end_stream();
+  });
+  start(upstream.url(), Dialect::kOpenAiChat);
+  const std::string ask = R"("model":"m","stream":true,"messages":[{"role":"user","content":"Hello"}])";
+  const auto plain = call(Endpoint::kChat, "{" + ask + "}");
+  EXPECT_NE(plain->body.find("Hello"), std::string::npos);
+  EXPECT_EQ(plain->body.find("prompt_tokens"), std::string::npos) << plain->body;
+  EXPECT_TRUE(plain->body.ends_with("data: [DONE]\n\n")) << plain->body;
+  const auto asked = call(Endpoint::kChat, "{" + ask + R"(,"stream_options":{"include_usage":true}})");
+  EXPECT_NE(asked->body.find("prompt_tokens"), std::string::npos);
+  EXPECT_EQ(asked->header("ez-dropped"), "");
+}
+
+TEST_F(Routes, WhatTheProviderIsNotToldIsNamed) {
+  TestUpstream upstream([&](UpstreamCall& request) {
+    EXPECT_EQ(request.body().find("top_k"), std::string::npos);
+    request.answer(200, kChatAnswer);
+  });
+  start(upstream.url(), Dialect::kOpenAiChat);
+  const auto client = call(Endpoint::kMessages, R"({"model":"m","max_tokens":100,"top_k":5,
+    "metadata":{"user_id":"u"},"messages":[{"role":"user","content":"Hello"}]})");
+  EXPECT_EQ(client->status, 200) << client->body;
+  EXPECT_EQ(client->header("ez-dropped"), "top_k, user");
+}
+
 TEST_F(Routes, ACutStreamOfTheOtherDialectEndsWithAnErrorToo) {
   TestUpstream upstream([&](UpstreamCall& request) {
     request.begin_stream();
