@@ -100,5 +100,33 @@ TEST(Golden, HistoryFileIsReadable) {
   EZ_ASSERT_OK((*history)->check());
 }
 
+TEST(Golden, HistoryFileWithLabelsIsReadable) {
+  const std::string path = golden("history-v2.db");
+  HistoryRow row = golden_row();
+  row.started_by = "ada";
+  row.error_code = "VERIFY_FAILED";
+  row.labels = {{"env", "prod"}, {"team", "storage"}};
+  if (must_write(path)) {
+    TemporaryFolder folder;
+    {
+      auto history = History::open(folder.path());
+      EZ_ASSERT_OK(history);
+      EZ_ASSERT_OK((*history)->append(std::span(&row, 1), LogIndex{42}));
+    }
+    fs::copy_file(folder / "history.db", path);
+  }
+  TemporaryFolder folder;
+  fs::copy_file(path, folder / "history.db");
+  auto history = History::open(folder.path());
+  EZ_ASSERT_OK(history);
+  auto got = (*history)->get(RunId{7});
+  EZ_ASSERT_OK(got);
+  EXPECT_EQ(*got, row);
+  HistoryFilter filter;
+  filter.labels = row.labels;
+  filter.text = "verify";
+  EXPECT_EQ((*history)->list(filter, 10, "")->rows.size(), 1U);
+}
+
 }  // namespace
 }  // namespace ez::storage

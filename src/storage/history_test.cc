@@ -208,7 +208,7 @@ TEST_F(HistoryTest, NewerSchemaIsRefused) {
   {
     auto database = Database::open(folder / "history.db", Database::Mode::kReadWrite, Code::Internal);
     EZ_ASSERT_OK(database);
-    EZ_ASSERT_OK((*database)->execute("UPDATE schema_version SET version=2"));
+    EZ_ASSERT_OK((*database)->execute("UPDATE schema_version SET version=3"));
   }
   auto opened = History::open(folder.path());
   EZ_EXPECT_CODE(opened, HistoryFailed);

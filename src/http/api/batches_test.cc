@@ -70,5 +70,35 @@ TEST(ApiBatches, BadRequestsHaveCodes) {
   EXPECT_EQ(none.body.int_or("matched", -1), 0);
 }
 
+TEST(ApiBatches, TheWordsOfAListChooseRunsToo) {
+  World world;
+  world.start_run("wait", kWait);
+  for (const char* env : {"prod", "prod", "test"}) {
+    EXPECT_EQ(world
+                  .post("/v1/runs", Value(Value::Map{{"workflow", Value("wait")},
+                                                     {"labels", Value(Value::Map{{"env", Value(env)}})}}))
+                  .status,
+              201);
+  }
+  const auto with = [](Value where, const std::string& filter = "") {
+    Value body(Value::Map{{"action", Value("pause")}, {"where", std::move(where)}});
+    if (!filter.empty()) body.set("filter", Value(filter));
+    return body;
+  };
+  const Value prod(Value::Map{{"label", Value(Value::Map{{"env", Value("prod")}})}});
+  const Answer both = end_of(world, world.post("/v1/batches", with(prod, "id != \"r2\"")));
+  EXPECT_EQ(both.body.int_or("examined", 0), 2) << both.text;
+  EXPECT_EQ(both.body.int_or("done", 0), 1);
+  EXPECT_EQ(both.body.find("where")->find("label")->string_or("env", ""), "prod");
+  EXPECT_EQ(world.get("/v1/runs/r3").text_of("state"), "paused");
+  EXPECT_EQ(world.get("/v1/runs/r2").text_of("state"), "running");
+  EXPECT_EQ(end_of(world, world.post("/v1/batches", with(prod))).body.int_or("done", 0), 1);
+  for (const Value& bad : {Value(Value::Map{}), Value(Value::Map{{"labels", Value("x")}}),
+                           Value(Value::Map{{"state", Value("odd")}}),
+                           Value(Value::Map{{"label", Value(Value::Map{{"env", Value(1)}})}})}) {
+    EXPECT_EQ(world.post("/v1/batches", with(bad)).status, 400);
+  }
+}
+
 }  // namespace
 }  // namespace ez::http::api

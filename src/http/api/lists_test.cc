@@ -71,6 +71,66 @@ TEST(ApiLists, FiltersOfRuns) {
   EXPECT_EQ(full.body.find("tasks"), nullptr);
 }
 
+// The same search finds runs wherever they are: live, just finished, in history.
+TEST(ApiLists, LabelsTextAndTimesFindLiveAndFinishedRuns) {
+  World world;
+  world.start_run("one",
+                  "name: one\nlabels: {team: storage}\ntasks:\n  - {id: a, run: echo, on_failure: fail, "
+                  "retry: {max_attempts: 1}}\n");
+  const auto start = [&](const std::string& name, const std::string& env) {
+    return world.post("/v1/runs", Value(Value::Map{{"workflow", Value(name)},
+                                                   {"labels", Value(Value::Map{{"env", Value(env)}})}}));
+  };
+  EXPECT_EQ(start("one", "prod").status, 201);  // r2
+  EXPECT_EQ(start("one", "test").status, 201);  // r3
+  world.start_run("other-one", "name: other-one\ntasks:\n  - {id: a, run: echo}\n");
+  EXPECT_EQ(start("other-one", "prod").status, 201);
+  EXPECT_EQ(start("one", "").status, 422);
+  EXPECT_EQ(world.get("/v1/runs/r2").body.find("labels")->string_or("team", ""), "storage");
+  const auto ids = [&](const std::string& query) {
+    const Answer answer = world.get("/v1/runs?" + query);
+    EXPECT_EQ(answer.status, 200) << query << " " << answer.text;
+    return answer.status == 200 ? ids_of(answer) : std::vector<std::string>{};
+  };
+  using List = std::vector<std::string>;
+  const auto look = [&] {
+    EXPECT_EQ(ids("label[team]=storage"), (List{"r3", "r2", "r1"}));
+    EXPECT_EQ(ids("label%5Bteam%5D=storage&label[env]=prod"), (List{"r2"}));
+    EXPECT_EQ(ids("label[env]=none"), (List{}));
+    EXPECT_EQ(ids("text=ONE&label[env]=test"), (List{"r3"}));
+    EXPECT_EQ(ids("text=r2"), (List{"r2"}));
+    EXPECT_EQ(ids("started_by=admin&workflow=one"), (List{"r3", "r2", "r1"}));
+    EXPECT_EQ(ids("started_by=nobody"), (List{}));
+    EXPECT_EQ(ids("created_from=2020-01-01&created_before=2020-01-02T10:00Z"), (List{}));
+    EXPECT_EQ(ids("workflow=one&created_from=2020-01-01T00:00:00.000Z"), (List{"r3", "r2", "r1"}));
+    // In pages, whatever is where.
+    const Answer page = world.get("/v1/runs?label[team]=storage&limit=2");
+    ASSERT_EQ(ids_of(page), (List{"r3", "r2"}));
+    EXPECT_EQ(ids("label[team]=storage&limit=2&cursor=" + page.text_of("next_cursor")), (List{"r1"}));
+  };
+  look();
+  EXPECT_EQ(ids("error=COMMAND_FAILED"), (List{}));
+  EXPECT_EQ(ids("finished_from=2020-01-01"), (List{}));
+  TestAgent agent(world);
+  EXPECT_EQ(agent.report(agent.take(), "succeeded"), "accepted");  // r1
+  EXPECT_EQ(agent.report(agent.take(), "failed"), "accepted");     // r2
+  for (int round = 0; round < 2; ++round) {
+    look();
+    EXPECT_EQ(ids("finished_from=2020-01-01"), (List{"r2", "r1"}));
+    EXPECT_EQ(ids("finished_before=2020-01-01"), (List{}));
+    EXPECT_EQ(ids("text=_failed").size(), 1u);
+    EXPECT_EQ(ids("state=failed&label[env]=prod&workflow=one"), (List{"r2"}));
+    must(world.engine().projector().flush(LogIndex{world.engine().counters().log_last}));
+  }
+  for (const char* bad :
+       {"created_from=yesterday", "created_before=2026-02-30", "finished_from=2026-01-01T25:00Z", "label[]=x",
+        "label[A]=x", "label[a]=", "label=x", "labels=x", "state=done"}) {
+    const Answer answer = world.get(std::string("/v1/runs?") + bad);
+    EXPECT_EQ(answer.status, 400) << bad;
+    EXPECT_EQ(answer.text_of("code"), "REQUEST_INVALID") << bad;
+  }
+}
+
 TEST(ApiLists, PagesOfTasksAgentsAndWorkflows) {
   World world;
   std::string source = "name: many\ntasks:\n";
