@@ -112,7 +112,7 @@ class Judge {
   void judge_run() {
     const core::Run& run = *outcome_.run;
     std::string state(core::to_text(run.state));
-    bool asks = false;
+    bool asks = run.counts[static_cast<int>(core::TaskState::kSignal)] > 0;
     for (int i = 0; i < core::kTaskStates; ++i)
       asks = asks || (core::waits_for_person(static_cast<core::TaskState>(i)) && run.counts[i] > 0);
     if (asks && !core::is_terminal(run.state) && !outcome_.out_of_time) {
@@ -126,6 +126,12 @@ class Judge {
     if (expect_.cost_microusd && expect_.cost_microusd->value != run.cost_microusd) {
       add(expect_.cost_microusd->place, "cost_usd: expected " + core::dollars(expect_.cost_microusd->value) +
                                             ", it is " + core::dollars(run.cost_microusd));
+    }
+    if (expect_.outputs) {
+      const auto outputs = parse_json(run.outputs.empty() ? "{}" : run.outputs);
+      const Value got = outputs.ok() ? *outputs : Value();
+      if (!(got == expect_.outputs->value))
+        add(expect_.outputs->place, difference(expect_.outputs->value, got, "outputs"));
     }
     if (expect_.notices && expect_.notices->value != outcome_.notices) {
       const auto list = [](const std::vector<std::string>& names) {

@@ -14,8 +14,8 @@ using orchestration::SourceTree;
 
 namespace {
 
-constexpr std::array<std::string_view, 9> kExpectKeys{"refused", "state", "error", "takes", "cost_usd",
-                                                      "notices", "order", "tasks", "that"};
+constexpr std::array<std::string_view, 10> kExpectKeys{"refused", "state", "error", "takes", "cost_usd",
+                                                       "notices", "order", "tasks", "that",  "outputs"};
 constexpr std::array<std::string_view, 6> kTaskKeys{"state", "attempts",  "output",
                                                     "error", "starts_at", "ends_at"};
 constexpr std::array<std::string_view, 2> kRangeKeys{"at_least", "at_most"};
@@ -128,6 +128,7 @@ ExpectedRun Reader::read_expectations(NodeId node) {
     }
     out.notices = std::move(notices);
   }
+  if (const auto at = fields.get("outputs")) out.outputs = Expected<Value>{tree_.to_value(*at), place(*at)};
   for (const NodeId item : fields.read_list("order", kMaxScripted, "order: [build, test]")) {
     if (tree_.is_scalar(item) && knows_task(item))
       out.order.push_back({std::string(tree_.text(item)), place(item)});

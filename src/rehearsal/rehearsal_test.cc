@@ -154,6 +154,9 @@ TEST(Rehearsal, WaitsSignalsAndOtherWorkflows) {
       state: succeeded
       takes: 3h
       tasks: {cool: {ends_at: 10m}, review: {output: {ok: true}, ends_at: 2h}, last: succeeded}
+  - name: it waits
+    until: 1h
+    expect: {state: running, tasks: {review: signal}, outputs: {}}
   - name: nobody says anything
     expect: {state: failed, error: EXPRESSION_FAILED, takes: 1450m, tasks: {review: {error: TASK_TIMEOUT}}}
   - name: it comes early and is kept
@@ -222,6 +225,34 @@ TEST(Rehearsal, FewAgentsTakeTurns) {
     expect: {state: waiting, takes: 3m, tasks: {convert.2: {starts_at: 2m}}}
 )"),
             "");
+}
+
+TEST(Rehearsal, OutputsAreCompared) {
+  const auto parsed = orchestration::parse_workflow(
+      "name: w\noutputs: {n: tasks.a.output.n, twice: tasks.a.output.n * 2}\ntasks:\n  - {id: a, run: x}\n"
+      "  - {id: review, dependencies: [a], wait: {signal: reviewed}}\n");
+  ASSERT_TRUE(parsed.ok()) << parsed.diagnostics[0].to_string();
+  const auto report = rehearse(*parsed.workflow, R"(tests:
+  - name: right
+    tasks: {a: {output: {n: 4}, takes: 30m}}
+    actions: [{at: 4h, do: signal, signal: reviewed}]
+    expect: {state: succeeded, outputs: {n: 4, twice: 8}}
+  - name: wrong
+    tasks: {a: {output: {n: 4}}}
+    actions: [{at: 1s, do: signal, signal: reviewed}]
+    expect: {outputs: {n: 4, twice: 9}}
+  - name: not signalled
+    tasks: {a: {output: {n: 4}}}
+    expect: {state: waiting, outputs: {}}
+)",
+                               "");
+  ASSERT_TRUE(report.ok()) << report.error().to_string();
+  std::string out;
+  for (const auto& mistake : report->mistakes) out += mistake.to_string() + "\n";
+  for (const TestReport& played : report->tests) {
+    for (const Mismatch& mismatch : played.mismatches) out += played.name + ": " + mismatch.what + "\n";
+  }
+  EXPECT_EQ(out, "wrong: outputs.twice: expected 9, it is 8\n");
 }
 
 TEST(Rehearsal, AMistakeInTheTestFileIsNamed) {

@@ -92,11 +92,12 @@ struct ExpectedTask {
 
 struct ExpectedRun {
   std::optional<Expected<std::string>> refused;  // the code with which the start is refused
-  std::optional<Expected<std::string>> state;    // also "waiting": for a person, and nothing else can move
+  std::optional<Expected<std::string>> state;    // also "waiting": for a person or a signal
   std::optional<Expected<std::string>> error;
   std::optional<Expected<Range>> takes;
   std::optional<Expected<std::int64_t>> cost_microusd;
   std::optional<Expected<std::vector<std::string>>> notices;
+  std::optional<Expected<Value>> outputs;
   std::vector<Expected<std::string>> order;  // of first starts
   std::vector<ExpectedTask> tasks;
   std::vector<Expected<Expression>> that;

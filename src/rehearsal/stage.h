@@ -4,7 +4,7 @@
 //
 // A workflow runs as it would, with these differences: a backoff has no jitter, commands, verify and merges
 // are not carried out (the script says what becomes of them), agents answer in no time unless a script says
-// `takes`.
+// `takes`, and a task that starts a run of another workflow is one more that the script answers for.
 #pragma once
 
 #include <cstdint>

@@ -134,7 +134,10 @@ Result<int> run(Session& session, const Arguments& arguments) {
   } else {
     print_tests(files, arguments.has("timeline"), session.out);
   }
-  if (totals.mistakes > 0) return info(Code::WorkflowInvalid).exit_status;
+  if (totals.mistakes > 0) {
+    if (arguments.has("json")) return info(Code::TestInvalid).exit_status;
+    return Error(Code::TestInvalid, std::to_string(totals.mistakes) + " places in test files are wrong");
+  }
   if (totals.passed + totals.failed == 0) {
     return Error(Code::InvalidArgument, "no test has `" + arguments.text("only") + "` in its name");
   }
