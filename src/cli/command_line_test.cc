@@ -282,5 +282,31 @@ TEST_F(CommandLine, CompletionKnowsEveryCommandAndOption) {
   EXPECT_EQ(ez({"completion", "tcsh"}), 2);
 }
 
+TEST_F(CommandLine, RunsAreChosenByWords) {
+  desk_.answers
+      ["GET /v1/runs?created_from=2026-11-22&label%5Benv%5D=prod&label%5Bteam%5D=a%3Db&text=VER&limit=500"] =
+      R"({"items":[{"id":"r7","workflow":"w","state":"failed","labels":{"env":"prod"},"duration_ms":5}]})";
+  EXPECT_EQ(remote({"ps", "--all", "--label", "team=a=b", "--label", "env=prod", "--text", "VER",
+                    "--created-from", "2026-11-22", "--labels"}),
+            0)
+      << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("env=prod"));
+  EXPECT_THAT(out_.str(), HasSubstr("LABELS"));
+  desk_.answers["GET /v1/runs?error=X&limit=500"] = R"({"items":[]})";
+  EXPECT_EQ(remote({"ps", "--error", "X"}), 0) << "only finished runs have one";
+  desk_.answers
+      [R"(POST /v1/batches {"action":"pause","preview":true,"where":{"label":{"env":"prod"},"workflow":"w"}})"] =
+      R"({"matched":0,"examined":3})";
+  EXPECT_EQ(remote({"batch", "pause", "--workflow", "w", "--label", "env=prod"}), 0) << err_.str();
+  for (const std::vector<std::string>& bad : {std::vector<std::string>{"ps", "--label", "env"},
+                                              {"ps", "--label", "=x"},
+                                              {"ps", "--label", "env="},
+                                              {"ps", "--label", "a=1", "--label", "a=2"},
+                                              {"batch", "pause"},
+                                              {"run", "--from", "r1", "--task", "a", "--label", "a=1"}}) {
+    EXPECT_EQ(remote(bad), 2) << bad[0];
+  }
+}
+
 }  // namespace
 }  // namespace ez::cli

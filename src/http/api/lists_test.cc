@@ -85,7 +85,7 @@ TEST(ApiLists, LabelsTextAndTimesFindLiveAndFinishedRuns) {
   EXPECT_EQ(start("one", "test").status, 201);  // r3
   world.start_run("other-one", "name: other-one\ntasks:\n  - {id: a, run: echo}\n");
   EXPECT_EQ(start("other-one", "prod").status, 201);
-  EXPECT_EQ(start("one", "").status, 422);
+  EXPECT_EQ(start("one", "").status, 400);
   EXPECT_EQ(world.get("/v1/runs/r2").body.find("labels")->string_or("team", ""), "storage");
   const auto ids = [&](const std::string& query) {
     const Answer answer = world.get("/v1/runs?" + query);
