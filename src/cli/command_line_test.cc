@@ -294,9 +294,8 @@ TEST_F(CommandLine, RunsAreChosenByWords) {
   EXPECT_THAT(out_.str(), HasSubstr("LABELS"));
   desk_.answers["GET /v1/runs?error=X&limit=500"] = R"({"items":[]})";
   EXPECT_EQ(remote({"ps", "--error", "X"}), 0) << "only finished runs have one";
-  desk_.answers
-      [R"(POST /v1/batches {"action":"pause","preview":true,"where":{"label":{"env":"prod"},"workflow":"w"}})"] =
-      R"({"matched":0,"examined":3})";
+  desk_.answers[R"(POST /v1/batches {"action":"pause","preview":true,)"
+                R"("where":{"label":{"env":"prod"},"workflow":"w"}})"] = R"({"matched":0,"examined":3})";
   EXPECT_EQ(remote({"batch", "pause", "--workflow", "w", "--label", "env=prod"}), 0) << err_.str();
   for (const std::vector<std::string>& bad : {std::vector<std::string>{"ps", "--label", "env"},
                                               {"ps", "--label", "=x"},
