@@ -141,7 +141,8 @@ class Search {
     if (filter_.created_before_ms) sql += " AND " + place + ".created_ms<?5";
     if (after_ != nullptr) sql += " AND (" + place + ".created_ms, " + place + ".id)<(?6, ?7)";
     if (filter_.finished_from_ms) sql += " AND r.finished_ms>=?9";
-    if (filter_.finished_before_ms) sql += " AND r.finished_ms<?10";
+    // What ended before a time was created before it: that bounds the walk.
+    if (filter_.finished_before_ms) sql += " AND r.finished_ms<?10 AND " + place + ".created_ms<?10";
     if (walk.id) sql += " AND " + place + ".id=?11";
     const auto has = [&](std::size_t parameter) {
       sql += " AND EXISTS(SELECT 1 FROM terms o WHERE o.term=?" + std::to_string(parameter) +
