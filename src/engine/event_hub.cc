@@ -20,7 +20,8 @@ EventHub::Subscription EventHub::subscribe(RunId run, std::uint64_t after_id, Ca
     if (!backlog.empty()) callback(backlog);
   }
   out.number = next_++;
-  subscribers_[out.number] = {run, std::move(callback)};
+  subscribers_[out.number] = run;
+  (run.valid() ? of_runs_[run] : of_all_)[out.number] = std::move(callback);
   return out;
 }
 
@@ -31,7 +32,17 @@ void EventHub::begin_after(std::uint64_t id) {
 
 void EventHub::unsubscribe(std::uint64_t number) {
   std::lock_guard lock(mutex_);
-  subscribers_.erase(number);
+  const auto found = subscribers_.find(number);
+  if (found == subscribers_.end()) return;
+  const RunId run = found->second;
+  subscribers_.erase(found);
+  if (!run.valid()) {
+    of_all_.erase(number);
+    return;
+  }
+  const auto followers = of_runs_.find(run);
+  followers->second.erase(number);
+  if (followers->second.empty()) of_runs_.erase(followers);
 }
 
 void EventHub::publish(std::span<const core::RunEvent> events, std::uint64_t first_id) {
@@ -43,13 +54,20 @@ void EventHub::publish(std::span<const core::RunEvent> events, std::uint64_t fir
     kept_.pop_front();
   }
   if (subscribers_.empty()) return;
-  for (auto& [number, subscriber] : subscribers_) {
-    std::vector<HubEvent> mine;
-    for (std::size_t i = 0; i < events.size(); ++i) {
-      if (!subscriber.run.valid() || events[i].run == subscriber.run)
-        mine.push_back({first_id + i, events[i]});
-    }
-    if (!mine.empty()) subscriber.callback(mine);
+  std::vector<HubEvent> fresh;
+  fresh.reserve(events.size());
+  for (std::size_t i = 0; i < events.size(); ++i) fresh.push_back({first_id + i, events[i]});
+  for (const auto& [number, callback] : of_all_) callback(fresh);
+  if (!of_runs_.empty()) publish_to_runs(fresh);
+}
+
+void EventHub::publish_to_runs(std::span<const HubEvent> events) {
+  std::map<RunId, std::vector<HubEvent>> wanted;
+  for (const HubEvent& event : events) {
+    if (of_runs_.contains(event.event.run)) wanted[event.event.run].push_back(event);
+  }
+  for (const auto& [run, mine] : wanted) {
+    for (const auto& [number, callback] : of_runs_.at(run)) callback(mine);
   }
 }
 

@@ -4,6 +4,8 @@
 // hub keeps the newest kKept changes; a follower that asks for an older id is told so and starts over from
 // the run's present state.
 //
+// A change costs what its followers cost: those of all runs and those of its run, however many follow others.
+//
 // Threads. publish() on the loop's thread; subscribe and unsubscribe from any. A subscriber's callback runs
 // on the loop's thread (or inside subscribe(), for the backlog) and must be quick and not call back into the
 // hub.
@@ -49,13 +51,14 @@ class EventHub {
   [[nodiscard]] std::size_t subscribers() const;
 
  private:
-  struct Subscriber {
-    RunId run;
-    Callback callback;
-  };
+  using Followers = std::map<std::uint64_t, Callback>;  // by number
+  void publish_to_runs(std::span<const HubEvent> events);
+
   mutable std::mutex mutex_;
   std::deque<HubEvent> kept_;
-  std::map<std::uint64_t, Subscriber> subscribers_;
+  Followers of_all_;
+  std::map<RunId, Followers> of_runs_;          // those that have some
+  std::map<std::uint64_t, RunId> subscribers_;  // by number, all of them
   std::uint64_t next_ = 1;
   std::uint64_t newest_ = 0;
   std::uint64_t dropped_up_to_ = 0;
