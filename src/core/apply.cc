@@ -78,6 +78,8 @@ void apply(State& state, const pb::Command& command, LogIndex index, Effects& ef
       break;
     case pb::Command::kMeterUsage:
       apply_meter_usage(context, command.meter_usage());
+    case pb::Command::kImportRun:
+      apply_import_run(context, command.import_run());
       break;
     case pb::Command::BODY_NOT_SET:
       effects.reply.error = Error(Code::RequestInvalid, "a command without a body");

@@ -4,6 +4,7 @@
 
 #include "core/apply.h"
 #include "core/snapshot.h"
+#include "engine/run_blobs.h"
 #include "engine/schedule_planner.h"
 
 namespace ez::engine {
@@ -185,6 +186,11 @@ void Kernel::note(const core::pb::Command& command) {
       if (!seed.output_blob().empty()) hashes.push_back(seed.output_blob());
     }
     if (!hashes.empty()) listener_.blobs_referenced(to_text(reply.run), hashes);
+  }
+  if (command.has_import_run()) {
+    for (const auto& run : effects_.finished) {
+      if (auto hashes = blobs_of(*run); !hashes.empty()) listener_.blobs_referenced(to_text(run->id), hashes);
+    }
   }
   if (command.has_assign()) counters_.assigned += reply.granted.size();
   if (command.has_register_workflow() && reply.created && command.register_workflow().files_size() > 0) {

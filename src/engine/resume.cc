@@ -93,6 +93,8 @@ Result<core::pb::StartRun> resume_command(const core::Run& run, const std::strin
   return new_run(run, keep);
 }
 
+core::pb::StartRun continue_command(const core::Run& run) { return new_run(run, Kept{}); }
+
 Result<core::pb::StartRun> restart_command(const core::Run& run, const std::vector<std::string>& tasks,
                                            bool redo) {
   if (!core::is_terminal(run.state)) {

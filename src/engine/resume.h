@@ -23,4 +23,8 @@ namespace ez::engine {
 [[nodiscard]] Result<core::pb::StartRun> restart_command(const core::Run& run,
                                                          const std::vector<std::string>& tasks, bool redo);
 
+// The StartRun command for a run that takes over whatever is complete of `run`, live or not: what an import
+// of a live run does.
+[[nodiscard]] core::pb::StartRun continue_command(const core::Run& run);
+
 }  // namespace ez::engine

@@ -51,7 +51,8 @@ Status set_label(Labels& labels, std::string_view name, std::string_view value) 
     at->second = value;
     return {};
   }
-  if (labels.size() == kMaxLabels) {
+  const std::size_t own = labels.size() - (find_label(labels, kOriginLabel) != nullptr ? 1 : 0);
+  if (own >= kMaxLabels && name != kOriginLabel) {
     return Error(Code::InputInvalid, "labels: a run has at most " + std::to_string(kMaxLabels));
   }
   labels.emplace(at, std::string(name), std::string(value));

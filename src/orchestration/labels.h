@@ -19,6 +19,11 @@ namespace ez::orchestration {
 inline constexpr std::size_t kMaxLabels = 16;
 inline constexpr std::size_t kMaxLabelNameBytes = 63;
 inline constexpr std::size_t kMaxLabelValueBytes = 128;
+// Names that begin so are not for users.
+inline constexpr std::string_view kReservedLabels = "ez/";
+// Says where a run that was imported came from; import finds by it what is there already. Comes on top of
+// kMaxLabels.
+inline constexpr std::string_view kOriginLabel = "ez/origin";
 
 // Sorted by name, names unique.
 using Labels = std::vector<std::pair<std::string, std::string>>;

@@ -91,7 +91,9 @@ class WorkflowReader {
       const NodeId key = tree.child(*node, i);
       const NodeId value = tree.child(*node, i + 1);
       const std::string_view name = tree.text(key);
-      if (!is_label_name(name)) {
+      if (name.starts_with(kReservedLabels)) {
+        decoder_.error(key, "labels whose names begin with `ez/` are not for workflows");
+      } else if (!is_label_name(name)) {
         decoder_.error(key, "the name of a label cannot be " + quoted(name),
                        "a-z, 0-9, `.`, `_`, `/` and `-`, for example `team`.");
       } else if (!tree.is_scalar(value) || tree.text(value).empty()) {

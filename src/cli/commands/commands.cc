@@ -28,6 +28,8 @@ const std::vector<Command>& all_commands() {
                                              workflow_register_command(),
                                              workflow_list_command(),
                                              test_command(),
+                                             export_command(),
+                                             import_command(),
                                              namespace_list_command(),
                                              namespace_set_command(),
                                              migrate_command(),

@@ -29,6 +29,8 @@ namespace ez::cli {
 [[nodiscard]] Command workflow_register_command();
 [[nodiscard]] Command workflow_list_command();
 [[nodiscard]] Command test_command();
+[[nodiscard]] Command export_command();
+[[nodiscard]] Command import_command();
 [[nodiscard]] Command artifacts_command();
 [[nodiscard]] Command namespace_list_command();
 [[nodiscard]] Command namespace_set_command();

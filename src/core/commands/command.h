@@ -25,6 +25,7 @@ void apply_send_signal(Context& context, const pb::SendSignal& command);
 void apply_set_schedule(Context& context, const pb::SetSchedule& command);
 void apply_control_schedule(Context& context, const pb::ControlSchedule& command);
 void apply_backfill_schedule(Context& context, const pb::BackfillSchedule& command);
+void apply_import_run(Context& context, const pb::ImportRun& command);
 void apply_migrate_run(Context& context, const pb::MigrateRun& command);
 void apply_plan_schedules(Context& context, const pb::PlanSchedules& command);
 void apply_draw_allowance(Context& context, const pb::DrawAllowance& command);

@@ -21,6 +21,7 @@ void Api::add_routes(Router& router) {
   add_workflow_routes(router, context);
   add_run_routes(router, context);
   add_batch_routes(router, context);
+  add_export_routes(router, context);
   add_budget_routes(router, context);
   add_cost_routes(router, context);
   add_model_routes(router, context);

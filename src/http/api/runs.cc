@@ -36,6 +36,8 @@ Status read_start_labels(Fields& fields, core::pb::StartRun& start) {
   orchestration::Labels labels;
   for (const auto& [name, value] : given.as_map()) {
     if (!value.is_string()) return Error(Code::RequestInvalid, "labels: the values are texts");
+    if (name.starts_with(orchestration::kReservedLabels))
+      return Error(Code::InputInvalid, "labels: names that begin with ez/ are not for those who start runs");
     EZ_TRY(orchestration::set_label(labels, name, value.as_string()));
   }
   for (const auto& [name, value] : labels) {
