@@ -99,7 +99,7 @@ TEST(ApiLists, LabelsTextAndTimesFindLiveAndFinishedRuns) {
     EXPECT_EQ(ids("label[env]=none"), (List{}));
     EXPECT_EQ(ids("text=ONE&label[env]=test"), (List{"r3"}));
     EXPECT_EQ(ids("text=r2"), (List{"r2"}));
-    EXPECT_EQ(ids("started_by=admin&workflow=one"), (List{"r3", "r2", "r1"}));
+    EXPECT_EQ(ids("started_by=person:admin&workflow=one"), (List{"r3", "r2", "r1"}));
     EXPECT_EQ(ids("started_by=nobody"), (List{}));
     EXPECT_EQ(ids("created_from=2020-01-01&created_before=2020-01-02T10:00Z"), (List{}));
     EXPECT_EQ(ids("workflow=one&created_from=2020-01-01T00:00:00.000Z"), (List{"r3", "r2", "r1"}));
