@@ -78,6 +78,7 @@ void apply(State& state, const pb::Command& command, LogIndex index, Effects& ef
       break;
     case pb::Command::kMeterUsage:
       apply_meter_usage(context, command.meter_usage());
+      break;
     case pb::Command::kImportRun:
       apply_import_run(context, command.import_run());
       break;
