@@ -222,7 +222,9 @@ void BrokerBus::peek(std::string topic, std::size_t max, Callback<std::vector<De
             [&](const Registry& registry) { return registry.reader_of(topic, queues.front().queue); });
         found->clear();
         for (const auto& reader : readers()) {
-          if (name && reader->group() == *name) *found = reader->idle(topic, most);
+          if (!name || reader->group() != *name) continue;
+          reader->absorb();
+          *found = reader->idle(topic, most);
         }
         EZ_ASSIGN(std::vector<Entry> entries, session.peek(queues.front(), most - found->size()));
         for (Entry& entry : entries) {

@@ -61,6 +61,8 @@ class ReadSession {
   [[nodiscard]] virtual Status wait(int wake_fd, std::chrono::milliseconds time) = 0;
   // Gives back at once what was fetched and not settled. Best effort; the session is not used afterwards.
   virtual void leave() = 0;
+  // A moment for what the broker is just sending by itself: the next fetch() waits for it.
+  virtual void expect_more() {}
   // fetch() may have something though wait() has not said so.
   [[nodiscard]] virtual bool hot() const = 0;
 };

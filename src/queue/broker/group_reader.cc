@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kSettleBatch = 2000;
 constexpr std::size_t kFetchMost = 2000;
 constexpr std::size_t kFormerMost = 16;
+constexpr std::chrono::milliseconds kAbsorb{500};
 constexpr std::int64_t kMaxPauseMs = 500;
 constexpr std::int64_t kLongestSleepMs = 500;
 constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
@@ -210,6 +211,13 @@ std::optional<std::uint32_t> GroupReader::source_of(const std::string& topic) co
   return std::nullopt;
 }
 
+void GroupReader::absorb() {
+  std::unique_lock lock(mutex_);
+  absorbing_ = true;
+  poke();
+  absorbed_.wait_for(lock, kAbsorb, [&] { return !absorbing_; });
+}
+
 std::vector<Delivery> GroupReader::idle(const std::string& topic, std::size_t max) const {
   std::lock_guard lock(mutex_);
   std::vector<Delivery> out;
@@ -321,6 +329,7 @@ void GroupReader::loop() {
     std::size_t want = 0;
     std::int64_t sleep = 0;
     bool work = false;
+    bool absorb = false;
     std::optional<std::vector<TopicQueue>> sources;
     {
       std::lock_guard lock(mutex_);
@@ -332,6 +341,11 @@ void GroupReader::loop() {
       serve(now, calls);
       if (!session_) fail_late(now, calls);
       want = stop_ ? 0 : wanted();
+      absorb = session_ && absorbing_ && !stop_;
+      if (absorb) {
+        session_->expect_more();
+        if (sequencer_.held() < kMaxHeld) want = kFetchMost;
+      }
       if (session_ && sources_changed_) {
         sources = sources_;
         sources_changed_ = false;
@@ -367,9 +381,11 @@ void GroupReader::loop() {
     } else if (status.ok() && sleep > 0) {
       status = session_->wait(wake_.descriptor(), std::chrono::milliseconds(sleep));
     }
-    if (!status.ok()) {
-      std::lock_guard lock(mutex_);
-      broken(status.error(), calls);
+    std::lock_guard lock(mutex_);
+    if (!status.ok()) broken(status.error(), calls);
+    if (absorb) {
+      absorbing_ = false;
+      absorbed_.notify_all();
     }
   }
   if (session_) session_->leave();

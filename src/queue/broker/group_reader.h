@@ -6,7 +6,7 @@
 // still hold, and stops at kMaxHeld messages or kMaxHeldBytes that wait behind others of their key.
 #pragma once
 
-#include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -51,6 +51,8 @@ class GroupReader {
   void extend(ConsumerId id, const std::vector<DeliveryTag>& tags, std::chrono::milliseconds lease,
               SettleCallback done);
 
+  // Takes in what the broker is just sending, for a look at it. Waits a moment.
+  void absorb();
   // What this handle holds of a topic's queue and nobody was given.
   [[nodiscard]] std::vector<Delivery> idle(const std::string& topic, std::size_t max) const;
   [[nodiscard]] Held held(const std::string& topic) const;
@@ -122,6 +124,8 @@ class GroupReader {
   bool dropped_ = false;
   bool stop_ = false;
   bool asleep_ = false;
+  bool absorbing_ = false;
+  std::condition_variable absorbed_;
   std::thread thread_;
 };
 

@@ -18,6 +18,7 @@ constexpr int kHeartbeatS = 20;
 // How long the broker may take to begin to deliver from a lane: so long the first fetch waits for more urgent
 // messages than those that are there.
 constexpr std::int64_t kSettleUs = 50'000;
+constexpr std::int64_t kExpectUs = 20'000;
 constexpr std::int64_t kQuietUs = 1'000;
 constexpr std::int64_t kProbeMs = 1'000;
 
@@ -39,6 +40,7 @@ class RabbitRead final : public broker::ReadSession {
   Status wait(int wake_fd, std::chrono::milliseconds time) override;
   void leave() override { link_.reset(); }  // the broker gives everything back when the connection ends
   bool hot() const override;
+  void expect_more() override { settled_us_ = now_us() + kExpectUs; }
 
  private:
   void put(Event event, Fetched& out);

@@ -55,7 +55,9 @@ if redis.call('SISMEMBER', base .. 'queues', q) == 0 then return {'GONE', -1, {}
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local members = queue .. 'members'
-if ARGV[5] == '1' and not redis.call('HGET', members, me) then return {'LOST', -1, {}} end
+-- A late command of a connection that was given up must not make a reader of it again.
+local left = redis.call('EXISTS', queue .. 'left:' .. me) == 1
+if left or (ARGV[5] == '1' and not redis.call('HGET', members, me)) then return {'LOST', -1, {}} end
 redis.call('HSET', members, me, now + alive)
 
 local delay, delayed = base .. 'delay', base .. 'delayed'
@@ -136,6 +138,7 @@ return {'OK', next_due, out}
 const std::string_view kSettleScript = R"lua(
 local base, q, me = KEYS[1], ARGV[1], ARGV[2]
 local queue = base .. q .. ':'
+if redis.call('EXISTS', queue .. 'left:' .. me) == 1 then return 0 end
 if not redis.call('HGET', queue .. 'members', me) then return 0 end
 local lanes = {}
 for i = 4, #ARGV, 2 do
@@ -157,6 +160,7 @@ return 1
 const std::string_view kLeaveScript = R"lua(
 local base, q, me = KEYS[1], ARGV[1], ARGV[2]
 local queue = base .. q .. ':'
+redis.call('SET', queue .. 'left:' .. me, 1, 'EX', 300)
 if not redis.call('HGET', queue .. 'members', me) then return 0 end
 local holds = false
 for lane = 0, 5 do

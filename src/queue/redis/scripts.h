@@ -4,6 +4,7 @@
 //   queues            set of the numbers of the queues that a message goes into
 //   N:0 … N:4, N:5    streams of queue N by priority, and of messages with a key; consumer group "g"
 //   N:members         hash: reader → until when it lives (ms); 0: it has left
+//   N:left:MEMBER     this reader was given up: its late commands do nothing (for five minutes)
 //   N:owner           the reader that has the messages with keys
 //   delay, delayed    sorted set of numbers by due time, hash of what they stand for
 //   ids, ids-before   the ids that are recognised, in two generations
