@@ -17,7 +17,6 @@ using broker::TopicQueue;
 
 constexpr int kHeartbeatS = 20;
 constexpr std::uint16_t kRegistryPrefetch = 1'000;
-constexpr std::int64_t kBroadcastExpiresMs = 60'000;
 constexpr int kMissedToBeGone = 2;
 
 std::int64_t now_us() { return system_clock().monotonic_us(); }
@@ -129,19 +128,7 @@ Result<std::vector<std::string>> RabbitControl::read_registry() {
 
 Status RabbitControl::make_queue(const TopicQueue& queue, const std::optional<GroupName>& reader) {
   if (made_.contains(names_.lane(queue, 0))) return {};
-  for (int lane = 0; lane < kLanes; ++lane) {
-    Table arguments;
-    if (reader && is_broadcast(*reader)) {
-      // Goes by itself when its reader has gone.
-      arguments.emplace_back("x-expires", kBroadcastExpiresMs);
-    } else if (options_.quorum) {
-      arguments.emplace_back("x-queue-type", std::string("quorum"));
-    }
-    if (lane == kKeyedLane) arguments.emplace_back("x-single-active-consumer", true);
-    const std::string name = names_.lane(queue, lane);
-    EZ_TRY(link_->declare_queue(name, {}, arguments));
-    EZ_TRY(link_->bind(name, names_.exchange(), Names::key(queue.topic, lane)));
-  }
+  EZ_TRY(declare_lanes(*link_, options_, queue, reader && is_broadcast(*reader)));
   made_.insert(names_.lane(queue, 0));
   return {};
 }

@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace ez::queue::rabbitmq {
+namespace {
+
+constexpr std::int64_t kBroadcastExpiresMs = 60'000;
+
+}  // namespace
 
 std::int64_t round_delay(std::int64_t ms) {
   std::int64_t unit = 1;
@@ -37,6 +42,25 @@ broker::Entry read_message(Content content, const std::string& topic) {
     }
   }
   return entry;
+}
+
+Status declare_lanes(Link& link, const RabbitOptions& options, const broker::TopicQueue& queue,
+                     bool broadcast) {
+  const Names names{options.broker.prefix};
+  for (int lane = 0; lane < broker::kLanes; ++lane) {
+    Table arguments;
+    if (broadcast) {
+      // Goes by itself when its reader has gone.
+      arguments.emplace_back("x-expires", kBroadcastExpiresMs);
+    } else if (options.quorum) {
+      arguments.emplace_back("x-queue-type", std::string("quorum"));
+    }
+    if (lane == broker::kKeyedLane) arguments.emplace_back("x-single-active-consumer", true);
+    const std::string name = names.lane(queue, lane);
+    EZ_TRY(link.declare_queue(name, {}, arguments));
+    EZ_TRY(link.bind(name, names.exchange(), Names::key(queue.topic, lane)));
+  }
+  return {};
 }
 
 }  // namespace ez::queue::rabbitmq

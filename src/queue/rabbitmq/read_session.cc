@@ -26,10 +26,12 @@ std::int64_t now_us() { return system_clock().monotonic_us(); }
 
 class RabbitRead final : public broker::ReadSession {
  public:
-  explicit RabbitRead(const RabbitOptions& options) : options_(options), names_{options.broker.prefix} {}
+  RabbitRead(const RabbitOptions& options, bool broadcast)
+      : options_(options), names_{options.broker.prefix}, broadcast_(broadcast) {}
 
   [[nodiscard]] Status open() {
     EZ_ASSIGN(link_, Link::open(options_, kHeartbeatS));
+    EZ_TRY(link_->declare_exchange(names_.exchange(), "direct"));
     EZ_TRY(link_->prefetch(options_.prefetch));
     heard_us_ = now_us();
     return {};
@@ -47,6 +49,7 @@ class RabbitRead final : public broker::ReadSession {
 
   const RabbitOptions options_;
   const Names names_;
+  const bool broadcast_;
   std::unique_ptr<Link> link_;
   std::vector<TopicQueue> sources_;
   std::set<std::uint64_t> open_;  // tags that are delivered and not settled
@@ -154,8 +157,8 @@ Status RabbitRead::wait(int wake_fd, std::chrono::milliseconds time) {
 
 }  // namespace
 
-Result<std::unique_ptr<broker::ReadSession>> open_read(const RabbitOptions& options) {
-  auto session = std::make_unique<RabbitRead>(options);
+Result<std::unique_ptr<broker::ReadSession>> open_read(const RabbitOptions& options, bool broadcast) {
+  auto session = std::make_unique<RabbitRead>(options, broadcast);
   EZ_TRY(session->open());
   return std::unique_ptr<broker::ReadSession>(std::move(session));
 }
