@@ -105,6 +105,13 @@ class FakeLog final : public Log {
   }
 
   [[nodiscard]] LogIndex first_index() const override { return LogIndex{cluster_.first_index_}; }
+  // Only in the thread of the cluster, unlike a real one.
+  [[nodiscard]] Result<std::string> read(LogIndex index) const override {
+    if (index.value < cluster_.first_index_ || index.value > cluster_.last_index()) {
+      return Error(Code::InvalidArgument, "record " + std::to_string(index.value) + " is not in the log");
+    }
+    return cluster_.entries_[index.value - cluster_.first_index_].bytes;
+  }
   [[nodiscard]] LogIndex last_index() const override { return LogIndex{cluster_.last_index()}; }
 
   [[nodiscard]] std::uint64_t bytes_since_snapshot() const override {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "log/batch_map.h"
 #include "log/local_log_open.h"
 #include "log/segment_reader.h"
 #include "log/snapshot_file.h"
@@ -36,9 +37,12 @@ class LocalLog final : public Log {
         next_index_(opened.survey.last_index + 1),
         durable_index_(opened.survey.last_index),
         record_bytes_(opened.survey.record_bytes),
-        marks_(std::move(opened.survey.marks)) {
+        marks_(std::move(opened.survey.marks)),
+        places_(disk) {
     for (const SegmentSummary& segment : opened.survey.segments) {
       segments_.push_back({segment.path, segment.header.first_index, segment.header.previous_end});
+      places_.add_segment(segment.path, segment.header.first_index);
+      for (const BatchPlace& place : segment.places) places_.add(place);
     }
     note_segment();
     snapshots_ = std::make_shared<SnapshotStore>(disk_, directory_, opened.survey.log_id,
@@ -150,6 +154,7 @@ class LocalLog final : public Log {
         return *failure_;
       }
       segments_.erase(segments_.begin());
+      places_.drop_segments_before(segments_.front().first_index);
     }
     const std::uint64_t first = segments_.front().first_index;
     const auto kept =
@@ -158,6 +163,8 @@ class LocalLog final : public Log {
     if (kept - marks_.begin() > 1) marks_.erase(marks_.begin(), kept - 1);
     return {};
   }
+
+  [[nodiscard]] Result<std::string> read(LogIndex index) const override { return places_.read(index.value); }
 
   [[nodiscard]] LogIndex first_index() const override { return LogIndex{segments_.front().first_index}; }
   [[nodiscard]] LogIndex last_index() const override { return LogIndex{durable_index_}; }
@@ -216,6 +223,7 @@ class LocalLog final : public Log {
     }
     note_segment();
     StagedBatch batch = writer_->take_written();
+    note_place(batch);
     for (const StagedRecord& record : batch.records) {
       if (record.kind != format::RecordKind::kData) continue;
       durable_index_ = record.index;
@@ -231,6 +239,15 @@ class LocalLog final : public Log {
     const format::SegmentHeader& header = writer_->header();
     if (segments_.empty() || segments_.back().path != writer_->path()) {
       segments_.push_back({writer_->path(), header.first_index, header.previous_end});
+      places_.add_segment(writer_->path(), header.first_index);
+    }
+  }
+
+  void note_place(const StagedBatch& batch) {
+    for (const StagedRecord& record : batch.records) {
+      if (record.kind != format::RecordKind::kData) continue;
+      places_.add({record.index, writer_->batches_written(), batch.sector});
+      return;
     }
   }
 
@@ -393,6 +410,7 @@ class LocalLog final : public Log {
   std::uint64_t delivered_index_ = 0;
   std::uint64_t record_bytes_;
   ByteMarks marks_;
+  BatchMap places_;
   std::uint64_t outstanding_bytes_ = 0;
   std::deque<StagedBatch> ready_;  // durable, not yet delivered
 

@@ -6,8 +6,9 @@
 // What is committed is durable (on a majority where there is one) and never changes. There is no mode that
 // answers before the sync.
 //
-// Threads. Every method is called from one thread, the loop's, except wake(). Callbacks of LogListener happen
-// only inside poll(), on that thread. A provider may have threads of its own; it then wakes poll().
+// Threads. Every method is called from one thread, the loop's, except wake() and read(). Callbacks of
+// LogListener happen only inside poll(), on that thread. A provider may have threads of its own; it then
+// wakes poll().
 //
 // Flow control. append() takes at most kMaxOutstandingBytes that are not yet answered and refuses more with
 // OVERLOADED.
@@ -124,6 +125,11 @@ class Log {
                                                                                Epoch epoch) = 0;
   // Removes records up to and including `index`; only what the oldest kept snapshot covers is really removed.
   [[nodiscard]] virtual Status trim(LogIndex index) = 0;
+
+  // The bytes of a committed record that is still kept, for those who keep references into the log instead of
+  // copies. Any thread, also while the loop works. INVALID_ARGUMENT when the log does not hold it (any more);
+  // LOG_DAMAGED, IO_FAILED.
+  [[nodiscard]] virtual Result<std::string> read(LogIndex index) const = 0;
 
   [[nodiscard]] virtual LogIndex first_index()
       const = 0;  // oldest record that can be read; last_index() + 1 if none

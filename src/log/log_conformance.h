@@ -104,6 +104,30 @@ TEST_P(LogConformance, AppendsAreCommittedInOrderWithTheirTickets) {
   EXPECT_TRUE(listener_->ended.empty());
 }
 
+TEST_P(LogConformance, ARecordIsReadBackWhileItIsKept) {
+  lead();
+  for (int i = 0; i < 50; ++i) {
+    append("record " + std::to_string(i) + std::string(static_cast<std::size_t>(i) * 37, 'x'));
+    if (i % 7 == 0) settle();
+  }
+  settle();
+  for (int life = 0; life < 2; ++life) {
+    for (std::uint64_t index = 1; index <= expected_.size(); ++index) {
+      auto body = log_->read(LogIndex{index});
+      ASSERT_TRUE(body.ok()) << body.error().to_string();
+      EXPECT_EQ(*body, expected_[index - 1]);
+    }
+    for (const std::uint64_t absent : {std::uint64_t{0}, expected_.size() + 1}) {
+      auto body = log_->read(LogIndex{absent});
+      ASSERT_FALSE(body.ok());
+      EXPECT_EQ(body.error().code(), Code::InvalidArgument);
+    }
+    lead(expected_.size());
+    append("another");
+    settle();
+  }
+}
+
 TEST_P(LogConformance, AnyBytesComeBackFromAnyPoint) {
   lead();
   std::string all_bytes;

@@ -41,6 +41,11 @@ Result<format::Sector> SegmentReader::sector(std::uint64_t number) {
   return format::read_sector(seed_, number, std::string_view(window_).substr(inside, format::kSectorBytes));
 }
 
+void SegmentReader::seek(std::uint64_t sector, std::uint64_t batch) {
+  sector_ = sector;
+  batch_ = batch;
+}
+
 Result<std::optional<Batch>> SegmentReader::next() {
   Batch batch;
   for (std::uint64_t number = sector_; number < sectors(); ++number) {

@@ -43,6 +43,9 @@ class SegmentReader {
   [[nodiscard]] std::uint64_t file_bytes() const { return file_bytes_; }
   [[nodiscard]] std::uint64_t position() const { return sector_ * format::kSectorBytes; }
 
+  // Goes on at the batch of that number, which begins at that sector.
+  void seek(std::uint64_t sector, std::uint64_t batch);
+
   // The next complete batch, or nullopt when there is none at position(); tail() then says why.
   [[nodiscard]] Result<std::optional<Batch>> next();
 

@@ -96,6 +96,8 @@ class SegmentWriter {
 
   [[nodiscard]] const format::SegmentHeader& header() const { return place_.header; }
   [[nodiscard]] const std::string& path() const { return place_.path; }
+  // The number of the batch that was written last.
+  [[nodiscard]] std::uint64_t batches_written() const { return place_.batch - 1; }
   [[nodiscard]] std::uint64_t segments_begun() const { return slot_; }
 
  private:

@@ -211,6 +211,9 @@ class Surveyor {
       if (out_.first_epoch == 0) out_.first_epoch = record.epoch;
       if (record.kind != format::RecordKind::kData) return;
       out_.last_index = segment.last_index = record.index;
+      if (segment.places.empty() || segment.places.back().batch != batch.number) {
+        segment.places.push_back({record.index, batch.number, batch.offset / format::kSectorBytes});
+      }
       ++segment.records;
       ++out_.records;
       out_.record_bytes += counted_bytes(record.body.size());

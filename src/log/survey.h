@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "log/batch_map.h"
 #include "log/disk.h"
 #include "log/format.h"
 #include "log/segment_reader.h"
@@ -35,8 +36,9 @@ struct SegmentSummary {
   std::uint64_t end_offset = format::kSectorBytes;  // where its complete batches end
   std::uint64_t last_batch_offset = 0;              // 0: no batch
   std::uint64_t batches = 0;
-  std::uint64_t records = 0;     // data records
-  std::uint64_t last_index = 0;  // header.first_index - 1 when it holds no data record
+  std::uint64_t records = 0;       // data records
+  std::vector<BatchPlace> places;  // of the batches with data records
+  std::uint64_t last_index = 0;    // header.first_index - 1 when it holds no data record
 };
 
 // How many record bytes stand in the log up to an index; one entry per 64 KiB, so that bytes_since_snapshot()
