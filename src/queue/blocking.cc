@@ -1,42 +1,8 @@
-#include <condition_variable>
-#include <memory>
-#include <mutex>
-#include <optional>
-
 #include "queue/bus.h"
+#include "queue/wait_for.h"
 
 namespace ez::queue {
 namespace {
-
-// Where a callback leaves its answer. Shared, because the callback may still be running when the waiter goes.
-template <typename T>
-class Mailbox {
- public:
-  void put(T value) {
-    {
-      std::lock_guard lock(mutex_);
-      value_.emplace(std::move(value));
-    }
-    filled_.notify_one();
-  }
-  T wait() {
-    std::unique_lock lock(mutex_);
-    filled_.wait(lock, [&] { return value_.has_value(); });
-    return std::move(*value_);
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable filled_;
-  std::optional<T> value_;
-};
-
-template <typename T, typename Start>
-T await(Start start) {
-  auto mailbox = std::make_shared<Mailbox<T>>();
-  start([mailbox](T value) { mailbox->put(std::move(value)); });
-  return mailbox->wait();
-}
 
 Status first_failure(const std::vector<Status>& all) {
   for (const Status& status : all) EZ_TRY(status);
