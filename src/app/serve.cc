@@ -117,13 +117,18 @@ class Running {
         std::make_unique<engine::Engine>(engine::KernelOptions{}, std::move(stores_.log), *stores_.history,
                                          stores_.blobs.get(), system_clock(), system_random());
     engine_->on_failure([&signals](const Error&) { signals.wake(); });
+    stores_.queue->on_failure([&signals](const Error&) { signals.wake(); });
     EZ_ASSIGN(models_, ModelGateway::start(options, *engine_, *metrics_));
     EZ_TRY(engine_->start());
+    triggers_ = std::make_unique<engine::Triggers>(*engine_, *stores_.queue);
+    EZ_TRY(triggers_->start());
     http::api::Services services{*engine_,  *stores_.history, *stores_.blobs,  *stores_.logs,
                                  *metrics_, system_clock(),   options.version, options.data};
     services.gateway = &models_->gateway();
     services.lease_keys = models_->keys();
     services.gateway_url = options.gateway_url;
+    services.queue = stores_.queue.get();
+    services.triggers = triggers_.get();
     api_ = std::make_unique<http::api::Api>(std::move(services));
     http::Router router;
     api_->add_routes(router);
@@ -160,6 +165,7 @@ class Running {
     if (api_) api_->observe(nullptr);
     if (server_) server_->stop(kServerGrace);
     if (models_) models_->stop();
+    if (triggers_) triggers_->stop();
     if (engine_) engine_->stop();
   }
 
@@ -168,11 +174,15 @@ class Running {
     server_.reset();
     api_.reset();
     models_.reset();
+    triggers_.reset();
     engine_.reset();
   }
 
   [[nodiscard]] const std::string& url() const { return url_; }
-  [[nodiscard]] std::optional<Error> failure() const { return engine_->failure(); }
+  [[nodiscard]] std::optional<Error> failure() const {
+    if (auto failed = engine_->failure()) return failed;
+    return stores_.queue->failure();
+  }
   // True: there is more to do soon.
   bool keep_house() {
     learn_rules();
@@ -200,6 +210,7 @@ class Running {
   std::unique_ptr<telemetry::Registry> metrics_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<ModelGateway> models_;
+  std::unique_ptr<engine::Triggers> triggers_;
   std::unique_ptr<http::api::Api> api_;
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<ChildAgent> agent_;

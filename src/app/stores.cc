@@ -27,6 +27,15 @@ Result<Stores> open_stores(const std::string& data, Clock& clock) {
   EZ_ASSIGN(stores.history, storage::History::open(data));
   EZ_ASSIGN(stores.blobs, storage::BlobStore::open(data, {}, clock));
   EZ_ASSIGN(stores.logs, storage::AttemptLogs::open(data, {}));
+  log::OpenReport queue_report;
+  EZ_ASSIGN(auto queue_log, log::open_local_log(log::posix_disk(), data + "/queue",
+                                                queue::EmbeddedBus::log_options(), &queue_report));
+  if (queue_report.torn_bytes > 0) {
+    EZ_LOG(kWarning, "up", "the queue's log ended in an unfinished write, which was never acknowledged",
+           {"file", queue_report.torn_file}, {"offset", queue_report.torn_offset},
+           {"bytes", queue_report.torn_bytes});
+  }
+  EZ_ASSIGN(stores.queue, queue::EmbeddedBus::open(std::move(queue_log)));
   // Bodies that were under way when an earlier server ended.
   fs::remove_all(data + "/uploads", failed);
   fs::create_directory(data + "/uploads", failed);

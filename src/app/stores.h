@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "log/log.h"
+#include "queue/embedded/embedded_bus.h"
 #include "storage/attempt_logs.h"
 #include "storage/blob_store.h"
 #include "storage/history.h"
@@ -21,6 +22,7 @@ struct Stores {
   std::unique_ptr<storage::History> history;
   std::unique_ptr<storage::BlobStore> blobs;
   std::unique_ptr<storage::AttemptLogs> logs;
+  std::unique_ptr<queue::EmbeddedBus> queue;  // over a log of its own
 };
 
 // Opens or creates everything below `data`, the log with its lock first. Errors: DATA_DIR_LOCKED,

@@ -1,6 +1,7 @@
 #include "http/api/api.h"
 
 #include "http/api/context.h"
+#include "http/api/queue_consumers.h"
 
 namespace ez::http::api {
 
@@ -13,6 +14,7 @@ Api::~Api() {
   context_->renders.stop();
   context_->transfers.stop();
   context_->model_calls.stop();
+  if (context_->queue_consumers) context_->queue_consumers->stop();
 }
 
 void Api::add_routes(Router& router) {
@@ -39,6 +41,8 @@ void Api::add_routes(Router& router) {
   add_agent_routes(router, context);
   add_work_routes(router, context);
   add_artifact_routes(router, context);
+  add_queue_routes(router, context);
+  add_trigger_routes(router, context);
   add_openapi_routes(router, context);
   context.http_metrics = std::make_unique<HttpMetrics>(context.services.metrics, router);
 }

@@ -22,8 +22,10 @@
 
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "engine/triggers.h"
 #include "http/router.h"
 #include "http/server.h"
+#include "queue/embedded/embedded_bus.h"
 #include "storage/attempt_logs.h"
 #include "storage/blob_store.h"
 #include "storage/history.h"
@@ -53,6 +55,8 @@ struct Services {
   models::Gateway* gateway = nullptr;
   std::shared_ptr<const security::LeaseKeys> lease_keys = nullptr;  // with a gateway
   std::string gateway_url = {};  // what agents are told; empty: the address at which they asked for work
+  queue::EmbeddedBus* queue = nullptr;   // null: the endpoints of queues say so
+  engine::Triggers* triggers = nullptr;  // likewise
 };
 
 struct Context;

@@ -37,6 +37,7 @@ class OpenLogs {
 };
 
 class Batches;
+class QueueConsumers;
 
 struct Context {
   explicit Context(Services given)
@@ -56,6 +57,7 @@ struct Context {
   std::unique_ptr<HttpMetrics> http_metrics;
   std::vector<telemetry::CollectHandle> collected;
   std::shared_ptr<Batches> batches;
+  std::shared_ptr<QueueConsumers> queue_consumers;  // null without a queue
   // Last, so that their threads end before the rest goes.
   Timers timers;
   Background renders;      // views as JSON: short tasks
@@ -158,6 +160,11 @@ void add_model_routes(Router& router, Context& context);
 void add_cost_routes(Router& router, Context& context);
 void add_status_routes(Router& router, Context& context);
 void add_openapi_routes(Router& router, Context& context);
+void add_queue_routes(Router& router, Context& context);
+void add_queue_consumer_routes(Router& router, Context& context);
+void add_queue_tail_routes(Router& router, Context& context);
+void add_dead_letter_routes(Router& router, Context& context);
+void add_trigger_routes(Router& router, Context& context);
 
 // Metrics that are read when they are asked for.
 void collect_metrics(Context& context);

@@ -106,10 +106,16 @@ class World {
     metrics_ = std::make_unique<telemetry::Registry>();
     if (models_) start_gateway();
     must(engine_->start());
+    queue_ = must(queue::EmbeddedBus::open(
+        must(log::open_local_log(log::posix_disk(), (folder_ / "queue").string(), options))));
+    triggers_ = std::make_unique<engine::Triggers>(*engine_, *queue_);
+    must(triggers_->start());
     Services services{*engine_,       *history_,  *blobs_, *logs_,        *metrics_,
                       system_clock(), "0.0-test", folder_, reserve_bytes_};
     services.gateway = gateway_.get();
     services.lease_keys = lease_keys_;
+    services.queue = queue_.get();
+    services.triggers = triggers_.get();
     api_ = std::make_unique<Api>(std::move(services));
     Router router;
     api_->add_routes(router);
@@ -125,11 +131,14 @@ class World {
     api_->observe(nullptr);
     server_->stop(std::chrono::milliseconds(200));
     if (gateway_) gateway_->stop();
+    triggers_->stop();
     engine_->stop();
     api_.reset();
     server_.reset();
     gateway_.reset();
+    triggers_.reset();
     engine_.reset();
+    queue_.reset();
     bank_.reset();
     logs_.reset();
     blobs_.reset();
@@ -227,7 +236,9 @@ class World {
   std::unique_ptr<storage::History> history_;
   std::unique_ptr<storage::BlobStore> blobs_;
   std::unique_ptr<storage::AttemptLogs> logs_;
+  std::unique_ptr<queue::EmbeddedBus> queue_;
   std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<engine::Triggers> triggers_;
   std::unique_ptr<telemetry::Registry> metrics_;
   std::unique_ptr<Api> api_;
   std::unique_ptr<Server> server_;
