@@ -25,6 +25,7 @@ HEAVY_ALLOWED: dict[str, str] = {
     "src/core/apply.h": COMMANDS,
     "src/core/commands/command.h": COMMANDS,
     "src/core/run_codec.h": COMMANDS,
+    "src/engine/import.h": COMMANDS,
     "src/engine/kernel.h": COMMANDS,
     "src/engine/resume.h": COMMANDS,
     "src/http/api/context.h": COMMANDS,
