@@ -33,7 +33,7 @@ Result<Contents> check_file(const std::string& path) {
   Contents out;
   std::string blob;
   std::int64_t part = 0;
-  Sha256 hash;
+  std::optional<Sha256> hash(std::in_place);
   const Status read = read_export(path, [&](const Value& line) -> Status {
     const std::string_view kind = line.string_or("kind", "");
     if (!blob.empty() && (kind != "blob" || line.string_or("sha256", "") != blob))
@@ -49,14 +49,14 @@ Result<Contents> check_file(const std::string& path) {
         return damaged(path + ": a blob is in pieces that do not fit");
       blob = line.string_or("sha256", "");
       if (!is_sha256_hex(blob)) return damaged(path + ": a blob has no hash");
-      hash.update(*data);
+      hash->update(*data);
       ++part;
       if (!line.bool_or("last", false)) return {};
-      if (hash.finish_hex() != blob) return damaged(path + ": the bytes of the blob " + blob + " are others");
+      if (hash->finish_hex() != blob) return damaged(path + ": the bytes of the blob " + blob + " are others");
       ++out.blobs;
       blob.clear();
       part = 0;
-      hash = Sha256();
+      hash.emplace();
     } else if (kind != "log") {
       return damaged(path + ": there is no line of the kind " + std::string(kind.substr(0, 32)));
     }
