@@ -80,6 +80,40 @@ class McpAgentTest(unittest.TestCase):
         self.assertIn("input of a person", told[2])
         self.assertIn('"is_error": true', told[3])
 
+    def scripted(self, kind: str, script: list, **more):
+        """The same for a server of stateless_server.py over stdio."""
+        server = {"command": ["python3", str(STATELESS), kind], **more}
+        return self.play({"s": server}, script, STATELESS.parent)
+
+    def test_stateless_over_stdio(self):
+        log, provider, _ = self.scripted("stdio", [("mcp__s__add", {"a": 2, "b": 40}), ("mcp__s__fails", {}),
+                                                   ("mcp__s__person", {})])
+        told = provider.told()
+        self.assertIn("MCP server s (2026-07-28): 5 tools", log)
+        self.assertIn("sum 42", told[0])
+        self.assertIn("it failed", told[1])
+        self.assertIn("input of a person", told[2])
+
+    def test_a_server_that_crashes_is_started_again(self):
+        log, provider, _ = self.scripted("crash", [("mcp__s__add", {"a": 1, "b": n}) for n in range(4)])
+        told = provider.told()
+        for text in told[:4]:
+            self.assertIn("MCP_FAILED", text)
+        self.assertIn("it ended with status 7; its last words: something broke inside", told[0])
+        self.assertEqual(log.count("[ez] s: something broke inside"), 3)  # once, and after two new starts
+
+    def test_servers_that_are_slow_mad_or_curious(self):
+        add = [("mcp__s__add", {"a": 1, "b": 2})]
+        for kind, script, text in (
+                ("hang", add, "did not answer within 1500 ms"), ("garbage", add, "sum 3"),
+                ("huge", add, "sent a message of more than"), ("ask", add, "[{}, -32601]"),
+                ("deaf", [*add, ("mcp__s__add", {"a": 1, "b": 2, "c": "x" * 500_000})], "does not read its input")):
+            with self.subTest(kind):
+                self.box = Sandbox()
+                self.addCleanup(self.box.close)
+                _, provider, _ = self.scripted(kind, script, timeout="1500ms")
+                self.assertIn(text, provider.told()[len(script) - 1].replace('\\"', '"'))
+
     def test_everything_over_stdio(self):
         folder = self.packages()
         modules = folder / "node_modules"
