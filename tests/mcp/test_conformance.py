@@ -1,13 +1,16 @@
-"""The client scenarios of @modelcontextprotocol/conformance that concern tools, against mcp_probe.
+"""The client scenarios of @modelcontextprotocol/conformance that concern tools, against the whole agent (agent_client.py).
 
 Its other scenarios are about what this client does not offer: OAuth and elicitation.
 """
-import os
 import subprocess
+import sys
 import tempfile
 import unittest
+from pathlib import Path
 
 import packages
+
+HERE = Path(__file__).resolve().parent
 
 
 class Conformance(unittest.TestCase):
@@ -22,7 +25,7 @@ class Conformance(unittest.TestCase):
         with tempfile.TemporaryDirectory() as work:
             ran = subprocess.run(
                 [self.node, self.folder / "node_modules/@modelcontextprotocol/conformance/dist/index.js", "client",
-                 "--command", os.environ["EZ_MCP_PROBE"], "--scenario", name],
+                 "--command", f"{sys.executable} -B {HERE / 'agent_client.py'}", "--scenario", name],
                 cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
         self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
         self.assertIn("Passed:", ran.stdout + ran.stderr)
