@@ -15,7 +15,7 @@ Result<orchestration::AgentTypes> load_agent_types(const std::string& path) {
   if (parsed.types) return std::move(*parsed.types);
   std::string what;
   for (const orchestration::Diagnostic& diagnostic : parsed.diagnostics)
-    what += (what.empty() ? "" : "\n") + path + ":" + diagnostic.to_string();
+    what += (what.empty() ? "" : "; ") + path + ":" + diagnostic.to_string();
   return Error(Code::AgentTypesInvalid, what);
 }
 

@@ -9,7 +9,7 @@
 namespace ez::cli {
 
 // An empty path gives the built-in types. Errors: IO_FAILED, AGENT_TYPES_INVALID with every mistake of the
-// file, one a line, as "file:line:column: what".
+// file, each as "file:line:column: what".
 [[nodiscard]] Result<orchestration::AgentTypes> load_agent_types(const std::string& path);
 
 }  // namespace ez::cli
