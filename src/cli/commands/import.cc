@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/base64.h"
@@ -52,7 +53,8 @@ Result<Contents> check_file(const std::string& path) {
       hash->update(*data);
       ++part;
       if (!line.bool_or("last", false)) return {};
-      if (hash->finish_hex() != blob) return damaged(path + ": the bytes of the blob " + blob + " are others");
+      if (hash->finish_hex() != blob)
+        return damaged(path + ": the bytes of the blob " + blob + " are others");
       ++out.blobs;
       blob.clear();
       part = 0;
