@@ -14,10 +14,7 @@
 #include <tuple>
 #include <vector>
 
-<<<<<<< HEAD
-=======
 #include "base/random.h"
->>>>>>> e9a59df (engine, http, cli, app: queues, dead letters and triggers: endpoints, commands, guide, tests on the real binary)
 #include "http/api/context.h"
 #include "queue/embedded/embedded_bus.h"
 
@@ -41,13 +38,9 @@ class QueueConsumers {
   };
   using HeldPtr = std::shared_ptr<Held>;  // shared: a call that is under way keeps it
 
-<<<<<<< HEAD
-  QueueConsumers(queue::EmbeddedBus& bus, Clock& clock) : bus_(bus), clock_(clock) {}
-=======
   // The first number is random: a tag of an earlier server names nothing here.
   QueueConsumers(queue::EmbeddedBus& bus, Clock& clock)
       : bus_(bus), clock_(clock), next_(system_random().next() >> 20) {}
->>>>>>> e9a59df (engine, http, cli, app: queues, dead letters and triggers: endpoints, commands, guide, tests on the real binary)
   // Closes all of them; waiting takes are answered. Nobody borrows any more.
   void stop();
 
@@ -64,11 +57,7 @@ class QueueConsumers {
   queue::EmbeddedBus& bus_;
   Clock& clock_;
   std::mutex mutex_;
-<<<<<<< HEAD
-  std::uint64_t next_ = 1;
-=======
   std::uint64_t next_;
->>>>>>> e9a59df (engine, http, cli, app: queues, dead letters and triggers: endpoints, commands, guide, tests on the real binary)
   std::map<std::uint64_t, HeldPtr> held_;
   std::map<std::tuple<std::string, std::string, std::int64_t>, std::vector<HeldPtr>> free_;
 };
