@@ -85,36 +85,43 @@ if want > 0 and owner ~= me and (not owner or not lives(owner)) then
   owner = me
 end
 
-local out = {}
+-- What the dead held comes first, in the order of the stream, also when several died one after another.
+local out, keyed_left = {}, false
 if want > 0 and redis.call('HLEN', members) > 1 then
+  local dead, held = {}, {}
   local all = redis.call('HGETALL', members)
   for i = 1, #all, 2 do
-    local name, ends = all[i], tonumber(all[i + 1])
-    if name ~= me and ends <= now then
-      local more = false
-      for lane = 0, 5 do
-        local key = queue .. lane
-        local left = want - #out
-        if lane == 5 and owner ~= me then left = 0 end
-        local pending = redis.call('XPENDING', key, 'g', '-', '+', math.max(left, 0) + 1, name)
-        for k, p in ipairs(pending) do
-          if k > left then
-            more = true
-            break
-          end
-          local count = p[4]
-          if ends > 0 then count = count + 1 end
-          redis.call('XCLAIM', key, 'g', me, 0, p[1], 'RETRYCOUNT', count, 'JUSTID')
-          local found = redis.call('XRANGE', key, p[1], p[1])
-          if #found == 1 then
-            out[#out + 1] = {lane, p[1], count - 1, found[1][2]}
-          else
-            redis.call('XACK', key, 'g', p[1])
-          end
+    local ends = tonumber(all[i + 1])
+    if all[i] ~= me and ends <= now then dead[#dead + 1] = {all[i], ends > 0 and 1 or 0} end
+  end
+  for lane = 0, 5 do
+    local key, found = queue .. lane, {}
+    local budget = want - #out
+    if lane == 5 and owner ~= me then budget = 0 end
+    for _, one in ipairs(dead) do
+      for _, p in ipairs(redis.call('XPENDING', key, 'g', '-', '+', budget + 1, one[1])) do
+        local ms, n = string.match(p[1], '(%d+)-(%d+)')
+        found[#found + 1] = {p[1], tonumber(ms), tonumber(n), p[4] + one[2], one[1]}
+      end
+    end
+    table.sort(found, function(a, b) return a[2] < b[2] or (a[2] == b[2] and a[3] < b[3]) end)
+    for k, f in ipairs(found) do
+      if k > budget then
+        held[f[5]] = true
+        if lane == 5 then keyed_left = true end
+      else
+        redis.call('XCLAIM', key, 'g', me, 0, f[1], 'RETRYCOUNT', f[4], 'JUSTID')
+        local entry = redis.call('XRANGE', key, f[1], f[1])
+        if #entry == 1 then
+          out[#out + 1] = {lane, f[1], f[4] - 1, entry[1][2]}
+        else
+          redis.call('XACK', key, 'g', f[1])
         end
       end
-      if not more then redis.call('HDEL', members, name) end
     end
+  end
+  for _, one in ipairs(dead) do
+    if not held[one[1]] then redis.call('HDEL', members, one[1]) end
   end
 end
 
@@ -122,7 +129,7 @@ local reclaimed = #out
 for lane = 0, 5 do
   local left = want - #out
   if lane == 5 then left = want - reclaimed end
-  if left > 0 and (lane < 5 or owner == me) then
+  if left > 0 and (lane < 5 or (owner == me and not keyed_left)) then
     local got = redis.call('XREADGROUP', 'GROUP', 'g', me, 'COUNT', left, 'STREAMS', queue .. lane, '>')
     if got then
       for _, e in ipairs(got[1][2]) do out[#out + 1] = {lane, e[1], 0, e[2]} end
