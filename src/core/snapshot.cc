@@ -233,7 +233,10 @@ Frozen freeze(const State& state) {
   frozen.cost_totals = state.cost_totals;
   for (const auto& [name, id] : state.namespace_ids) {
     const Namespace& owner = state.namespaces[id];
-    if (owner.weight != 1 || owner.max_running != 0) frozen.namespaces.push_back(owner);
+    // One that a workflow names comes back with it.
+    const auto workflow = state.workflows.lower_bound({name, std::string()});
+    const bool named = workflow != state.workflows.end() && workflow->first.first == name;
+    if (owner.weight != 1 || owner.max_running != 0 || !named) frozen.namespaces.push_back(owner);
   }
   return frozen;
 }

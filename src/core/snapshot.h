@@ -29,7 +29,7 @@ struct Frozen {
   std::map<AgentId, Agent> agents;
   std::map<Fence, Lease> leases;
   std::map<std::string, IdempotencyEntry> idempotency;
-  std::vector<Namespace> namespaces;  // by name; those with settings
+  std::vector<Namespace> namespaces;  // by name; those with settings or without workflows
   std::map<std::string, Pause> pauses;
   std::map<std::string, std::int64_t> rates;
   std::map<std::string, Cow<Schedule>> schedules;
