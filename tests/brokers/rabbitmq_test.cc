@@ -120,26 +120,6 @@ TEST(RabbitMqFaults, ABadNetworkLosesNothing) {
   test::expect_whole(result, wanted);
 }
 
-TEST(RabbitMqFaults, AServerThatDiesAndHangsLosesNothing) {
-  const Value& server = test::rabbitmq_server();
-  auto options = quick(test::rabbitmq_options(Variant::kPlain));
-  auto publisher = rabbitmq::open_rabbitmq(options);
-  auto consumer = rabbitmq::open_rabbitmq(options);
-  const LoadOptions wanted = test::load("faults.server");
-  const LoadResult result =
-      test::run_load(**publisher, **consumer, wanted, [&](const std::function<int()>& applied) {
-        Servers& servers = Servers::get();
-        wait_for_applied(applied, wanted.messages / 4);
-        servers.kill(server);
-        servers.restart(server);
-        wait_for_applied(applied, wanted.messages / 2);
-        servers.pause(server);
-        last(3'000);
-        servers.resume(server);
-      });
-  test::expect_whole(result, wanted);
-}
-
 TEST(RabbitMqFaults, WorkGoesOnWithinFiveSecondsOfTheEnd) {
   auto options = quick(test::rabbitmq_options(Variant::kPlain));
   const auto gate = Servers::get().gate(options.broker.addresses.front());
