@@ -19,6 +19,16 @@ void print(Session& session, const Arguments& arguments, const Value& message) {
   }
 }
 
+// Nothing came: is that because the topic is paused? A pattern, or a topic that is not there yet, is not
+// looked at.
+Status say_when_paused(Api& api, const std::string& topic) {
+  if (topic.find_first_of("*#") != std::string::npos) return {};
+  const auto view = api.get(queue_target(topic, ""));
+  if (!view.ok() || !view->bool_or("paused", false)) return {};
+  return Error(Code::QueuePaused, "topic " + topic + " is paused: " +
+                                      std::to_string(view->int_or("ready", 0)) + " messages wait");
+}
+
 Result<int> take(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const std::int64_t max, arguments.number("max", 1, 1, kMostAtOnce));
   EZ_ASSIGN(const std::int64_t wait_ms, duration_of(arguments, "wait", 0));
@@ -57,7 +67,9 @@ Result<int> take(Session& session, const Arguments& arguments) {
                    std::string(error->string_or("message", "")));
     }
   }
-  return deliveries.empty() ? kExitNegative : kExitOk;
+  if (!deliveries.empty()) return kExitOk;
+  EZ_TRY(say_when_paused(*api, arguments.text("TOPIC")));
+  return kExitNegative;
 }
 
 Result<int> tail(Session& session, const Arguments& arguments) {
