@@ -6,7 +6,7 @@ from harness import Sandbox, Server, ez
 
 DONE = ("name: done\nlabels: {team: storage}\ntasks:\n  - id: make\n    run: |\n      echo printed\n"
         "      echo contents > \"$EZ_ARTIFACTS/file.txt\"\n      echo '{\"n\": 7}' > \"$EZ_OUTPUT\"\n")
-WAIT = ("name: wait\ntasks:\n  - id: first\n    run: echo '{\"n\": 1}' > \"$EZ_OUTPUT\"\n"
+WAIT = ("name: wait\ntasks:\n  - id: first\n    run: |\n      echo '{\"n\": 1}' > \"$EZ_OUTPUT\"\n"
         "  - {id: ask, dependencies: [first], approval: {}}\n  - {id: last, dependencies: [ask], run: echo last}\n")
 
 

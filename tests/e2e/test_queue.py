@@ -52,7 +52,7 @@ class QueueTest(unittest.TestCase):
 
         self.cli("queue", "publish", "orders.new", "again")
         self.cli("queue", "pause", "orders.new")
-        self.assertEqual(ez("queue", "take", "orders.new", "--group", "g", data=self.box.data).returncode, 1)
+        self.assertIn("QUEUE_PAUSED", self.cli("queue", "take", "orders.new", "--group", "g", status=3))
         self.assertIn("goes on", self.cli("queue", "resume", "orders.new"))
         delivery = json.loads(self.cli("queue", "take", "orders.new", "--group", "g", "--nack", "--json"))
         self.assertEqual(delivery["attempt"], 1)
