@@ -45,7 +45,7 @@ TEST(ImportRun, AFinishedRunComesUnderTheNextNumberWithItsHistory) {
   ASSERT_FALSE(reply.error) << reply.error->to_string();
   EXPECT_TRUE(reply.created);
   EXPECT_EQ(reply.run, RunId{mine.value + 1});
-  const Run& run = here.run(reply.run);
+  const core::Run& run = here.run(reply.run);
   EXPECT_EQ(run.state, RunState::kSucceeded);
   EXPECT_EQ(run.created_ms, record.created_ms());
   EXPECT_EQ(run.finished_ms, record.finished_ms());

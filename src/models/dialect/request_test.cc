@@ -320,6 +320,11 @@ TEST(Request, CrossingKeepsTheConversation) {
   for (const auto& [from, body] : all) {
     ChatRequest in = request(from, body);
     in.stop.clear();
+    // What a developer says before anybody else is one of the system's texts in the other dialects.
+    if (from == kR) {
+      ASSERT_EQ(in.messages.at(0).parts.at(0).text, "Sandbox: none.");
+      in.messages.erase(in.messages.begin());
+    }
     for (Part& part : in.system) part.text = "[" + part.text + "]";  // how they are joined differs
     for (const Dialect to : {kA, kC, kR}) {
       const ChatRequest there = request(to, render(to, in).body);
