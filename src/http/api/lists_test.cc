@@ -127,7 +127,7 @@ TEST(ApiLists, LabelsTextAndTimesFindLiveAndFinishedRuns) {
         "label[A]=x", "label[a]=", "label=x", "labels=x", "state=done"}) {
     const Answer answer = world.get(std::string("/v1/runs?") + bad);
     EXPECT_EQ(answer.status, 400) << bad;
-    EXPECT_EQ(answer.text_of("code"), "REQUEST_INVALID") << bad;
+    EXPECT_EQ(answer.code, "REQUEST_INVALID") << bad;
   }
 }
 

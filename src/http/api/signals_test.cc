@@ -27,7 +27,7 @@ TEST(ApiSignals, AreTakenKeptAndCountedOnce) {
   EXPECT_EQ(world.post("/v1/runs/r1/signals/go", payload(Value(2), "x")).code, "IDEMPOTENCY_CONFLICT");
   const Answer a = world.get("/v1/runs/r1/tasks/a");
   EXPECT_EQ(a.body.find("output")->int_or("n", 0), 1) << a.text;
-  EXPECT_EQ(a.text_of("decided_by"), "admin");
+  EXPECT_EQ(a.text_of("decided_by"), "person:admin");
   EXPECT_EQ(world.get("/v1/runs/r1/tasks/b").text_of("state"), "signal");
   // It outlives a restart, as does what was counted.
   world.restart();
