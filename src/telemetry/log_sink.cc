@@ -80,18 +80,23 @@ std::uint64_t LogSink::write_now(std::string_view lines, const std::atomic<bool>
     return static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n'));
   };
   if (fd_ < 0 && !open().ok()) return count(lines);
+  // Waits until a slow reader takes something; false: it does not, and nobody wants to wait any longer.
+  const auto may_write = [&] {
+    while (slow_) {
+      pollfd state{fd_, POLLOUT, 0};
+      const int ready = ::poll(&state, 1, kPollMs);
+      if (ready > 0) break;
+      if (ready == 0 && give_up.load()) return false;
+    }
+    return true;
+  };
   if (mid_line_) {
-    if (::write(fd_, "\n", 1) != 1) return count(lines);
+    if (!may_write() || ::write(fd_, "\n", 1) != 1) return count(lines);
     mid_line_ = false;
     ++size_;
   }
   while (!lines.empty()) {
-    if (slow_) {
-      pollfd state{fd_, POLLOUT, 0};
-      const int ready = ::poll(&state, 1, kPollMs);
-      if (ready == 0 && give_up.load()) return count(lines);
-      if (ready <= 0) continue;
-    }
+    if (!may_write()) return count(lines);
     const ssize_t written =
         ::write(fd_, lines.data(), slow_ ? std::min(lines.size(), kPipeBytes) : lines.size());
     if (written < 0) {
