@@ -44,7 +44,7 @@ MUTATIONS = [
      "if (run.merge_queue.front() != index) return;", ""),
     ("the next merge is not called", "src/core/progress.cc",
      "if (front && !run.merge_queue.empty()) queue_merge(context, run, run.merge_queue.front());", "(void)front;"),
-    ("a resumed run forgets those that stood in a line", "src/core/progress.cc",
+    ("a resumed run forgets those that stood in a line", "src/core/run_control.cc",
      "if (state == TaskState::kThrottled) enqueue(context, run, i);", ""),
     ("a dependant of a task that is done again does not wait for it", "src/core/commands/restart_task.cc",
      "if (run.tasks[dependent].state == TaskState::kWaiting) ++run.tasks.write(dependent).missing;",

@@ -64,7 +64,7 @@ struct Replay {
 };
 
 // Words that differ from run to run although the request is the same: each value is exchanged for its
-// placeholder before a request is compared, and back in replayed answers: {"/tmp/x1/repo", "{{workspace}}"}.
+// placeholder before a request is compared, and back in replayed answers: {"/srv/x1/repo", "{{workspace}}"}.
 // Values shorter than 4 bytes are ignored; longer ones are exchanged first.
 using Substitutions = std::vector<std::pair<std::string, std::string>>;
 
