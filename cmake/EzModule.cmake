@@ -20,6 +20,24 @@ function(ez_use_modules target)
   endforeach()
 endfunction()
 
+# Sets `out` to what a target compiles instead of its sources: files that include several of them each (the groups of
+# cmake/unity_groups.py), so that headers are read and templates instantiated once. A name that is defined twice in a
+# group, although it was not when the build was configured, is reported by the compiler: `cmake build/release` groups
+# anew. EZ_UNITY=OFF compiles every source alone, as the thread sanitizer's build does.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+function(ez_unity out target)
+  set(${out} ${ARGN} PARENT_SCOPE)
+  if(NOT EZ_UNITY OR NOT ARGN)
+    return()
+  endif()
+  execute_process(
+    COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_SOURCE_DIR}/cmake/unity_groups.py ${CMAKE_SOURCE_DIR}
+            ${CMAKE_CURRENT_BINARY_DIR}/unity/${target} ${ARGN}
+    OUTPUT_VARIABLE units OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY
+    WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+  set(${out} ${units} PARENT_SCOPE)
+endfunction()
+
 function(ez_module name)
   cmake_parse_arguments(M "" "TIER" "DEPS;LIBS;PROTO" ${ARGN})
   if(NOT DEFINED M_TIER)
@@ -59,7 +77,8 @@ function(ez_module name)
     set_source_files_properties(${out}.cc PROPERTIES COMPILE_OPTIONS "-w")
   endforeach()
 
-  add_library(ez_${name} STATIC ${sources} ${generated})
+  ez_unity(units ez_${name} ${sources})
+  add_library(ez_${name} STATIC ${units} ${generated})
   ez_include_root(own ${name})
   target_include_directories(ez_${name} PRIVATE ${own})
   foreach(dep ${M_DEPS})
@@ -70,7 +89,8 @@ function(ez_module name)
   target_link_libraries(ez_${name} PUBLIC ${M_LIBS} Threads::Threads)
 
   if(EZ_TESTS AND tests)
-    add_executable(${name}_tests ${tests})
+    ez_unity(units ${name}_tests ${tests})
+    add_executable(${name}_tests ${units})
     ez_use_modules(${name}_tests ${name} ${M_DEPS})
     target_link_libraries(${name}_tests PRIVATE GTest::gmock GTest::gtest_main)
     # Unit tests run under the sanitizers; in the release build they only have to be built quickly.
@@ -93,7 +113,8 @@ endfunction()
 
 function(ez_suite name)
   cmake_parse_arguments(S "NO_TEST" "" "MODULES;LIBS;SOURCES" ${ARGN})
-  add_executable(${name} ${S_SOURCES})
+  ez_unity(units ${name} ${S_SOURCES})
+  add_executable(${name} ${units})
   ez_use_modules(${name} ${S_MODULES})
   target_link_libraries(${name} PRIVATE ${S_LIBS})
   if(NOT S_NO_TEST)

@@ -15,7 +15,7 @@ constexpr std::string_view kBeginUpdate = "\x1b[?2026h", kEndUpdate = "\x1b[?202
 constexpr std::string_view kHideCursor = "\x1b[?25l", kShowCursor = "\x1b[?25h";
 constexpr std::string_view kClearLine = "\x1b[K", kClearBelow = "\x1b[J";
 
-std::string_view environment(const char* name) {
+std::string_view variable(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? std::string_view() : value;
 }
@@ -23,16 +23,16 @@ std::string_view environment(const char* name) {
 }  // namespace
 
 bool is_live_terminal() {
-  return ::isatty(STDOUT_FILENO) == 1 && environment("TERM") != "dumb" && !environment("TERM").empty();
+  return ::isatty(STDOUT_FILENO) == 1 && variable("TERM") != "dumb" && !variable("TERM").empty();
 }
 
 bool wants_color() {
-  return ::isatty(STDOUT_FILENO) == 1 && environment("NO_COLOR").empty() && environment("TERM") != "dumb";
+  return ::isatty(STDOUT_FILENO) == 1 && variable("NO_COLOR").empty() && variable("TERM") != "dumb";
 }
 
 bool writes_utf8() {
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
-    const std::string_view value = environment(name);
+    const std::string_view value = variable(name);
     if (value.empty()) continue;
     return value.find("UTF-8") != std::string_view::npos || value.find("utf8") != std::string_view::npos;
   }

@@ -11,7 +11,7 @@ namespace {
 using security::Permission;
 using security::Role;
 
-class GateTest : public testing::Test {
+class GateTest : public ::testing::Test {
  protected:
   static Gate gate(Role role, std::string name_space = "*") {
     security::Principal principal{

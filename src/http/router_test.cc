@@ -13,7 +13,7 @@ Route named(Method method, std::string pattern) {
   return route;
 }
 
-class RouterTest : public testing::Test {
+class RouterTest : public ::testing::Test {
  protected:
   RouterTest() {
     router_.add(named(Method::kGet, "/v1/runs"));

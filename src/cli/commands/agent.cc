@@ -39,7 +39,7 @@ Result<int> list_types(Session& session, const std::string& file) {
   return kExitOk;
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_agent(Session& session, const Arguments& arguments) {
   AgentOptions options;
   EZ_ASSIGN(const std::string data, Session::data_dir(arguments));
   options.agents_file = agents_file(arguments, data);
@@ -94,7 +94,7 @@ Command agent_command() {
            {"--log-level", "LEVEL", "debug, info, warning, error or off (info)"}},
           {},
           true,
-          run};
+          run_agent};
 }
 
 }  // namespace ez::cli

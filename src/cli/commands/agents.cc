@@ -7,7 +7,7 @@ namespace {
 
 constexpr std::size_t kMost = 10'000;
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_agents(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const auto api, session.connect(arguments));
   EZ_ASSIGN(const Value::List agents, list_all(*api, "/v1/agents", kMost));
   if (arguments.has("json")) {
@@ -43,8 +43,8 @@ Result<int> run(Session& session, const Arguments& arguments) {
 }  // namespace
 
 Command agents_command() {
-  return {"agents", "List the agents of a server", "  ez agents\n", {{"--json", "", "as JSON"}}, {}, true,
-          run};
+  return {"agents",  "List the agents of a server", "  ez agents\n", {{"--json", "", "as JSON"}}, {}, true,
+          run_agents};
 }
 
 }  // namespace ez::cli

@@ -63,7 +63,7 @@ Status fetch(Api& api, const std::string& sha256, const std::string& path) {
   return status;
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_artifacts(Session& session, const Arguments& arguments) {
   if (arguments.has("out") != arguments.has("get")) {
     return Error(Code::InvalidArgument, "--get NAME and --out FILE go together");
   }
@@ -115,7 +115,7 @@ Command artifacts_command() {
            {"--json", "", "as JSON"}},
           {{"RUN", "the run, for example r12"}},
           true,
-          run};
+          run_artifacts};
 }
 
 }  // namespace ez::cli

@@ -69,7 +69,7 @@ Result<Value> follow(Session& session, Api& api, Value view, bool quiet) {
   return view;
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_batch(Session& session, const Arguments& arguments) {
   const std::string action = arguments.text("ACTION");
   EZ_ASSIGN(const Value where, read_run_filter(arguments));
   if (!arguments.has("filter") && where.as_map().empty()) {
@@ -133,7 +133,7 @@ Command batch_command() {
                               {"--json", "", "the preview, or with --yes the batch at its end, as JSON"}}),
           {{"ACTION", "cancel, pause, resume, retry or signal"}},
           true,
-          run};
+          run_batch};
 }
 
 }  // namespace ez::cli

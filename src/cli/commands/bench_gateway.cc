@@ -6,7 +6,7 @@
 namespace ez::cli {
 namespace {
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_bench_gateway(Session& session, const Arguments& arguments) {
   BenchGatewayOptions options;
   EZ_ASSIGN(options.program, own_program());
   EZ_ASSIGN(options.streams, arguments.number("streams", 200, 1, 1'000));
@@ -27,7 +27,7 @@ Command bench_gateway_command() {
            {"--json", "", "one JSON object"}},
           {},
           false,
-          run};
+          run_bench_gateway};
 }
 
 }  // namespace ez::cli

@@ -7,7 +7,7 @@
 namespace ez::cli {
 namespace {
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_budget(Session& session, const Arguments& arguments) {
   Value body(Value::Map{});
   if (arguments.has("add")) {
     const auto amount = orchestration::parse_microusd(arguments.text("add"));
@@ -63,7 +63,7 @@ Command budget_command() {
            {"--json", "", "the run as JSON"}},
           {{"RUN", "the run, for example r12"}},
           true,
-          run};
+          run_budget};
 }
 
 }  // namespace ez::cli

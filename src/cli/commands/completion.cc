@@ -96,7 +96,7 @@ std::string fish() {
   return out;
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_completion(Session& session, const Arguments& arguments) {
   const std::string shell = arguments.text("SHELL");
   if (shell == "bash") {
     session.out << bash();
@@ -119,7 +119,7 @@ Command completion_command() {
           {},
           {{"SHELL", "bash, zsh or fish"}},
           false,
-          run};
+          run_completion};
 }
 
 }  // namespace ez::cli

@@ -38,7 +38,7 @@ std::vector<std::string> row_of(const Value& line, bool of_run) {
   return row;
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_cost(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const auto api, session.connect(arguments));
   const std::string id = arguments.text("RUN");
   EZ_ASSIGN(const Value view, api->get(id.empty() ? "/v1/costs" : run_target(id, "/costs")));
@@ -73,7 +73,7 @@ Command cost_command() {
           {{"--json", "", "as JSON"}},
           {{"RUN", "the run, for example r12", false}},
           true,
-          run};
+          run_cost};
 }
 
 }  // namespace ez::cli

@@ -191,7 +191,7 @@ class Doctor {
   std::vector<Finding> findings_;
 };
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_doctor(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const std::string data, Session::data_dir(arguments));
   const std::vector<Finding> findings = Doctor(data).examine();
   bool bad = false;
@@ -231,7 +231,7 @@ Command doctor_command() {
           {{"--data", "DIR", "data directory (EZ_DATA; else ~/.local/state/ez)"}, {"--json", "", "as JSON"}},
           {},
           false,
-          run};
+          run_doctor};
 }
 
 }  // namespace ez::cli

@@ -5,7 +5,7 @@
 namespace ez::cli {
 namespace {
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_down(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const std::string data, Session::data_dir(arguments));
   EZ_ASSIGN(const auto found, find_server(data));
   if (!found) {
@@ -27,7 +27,7 @@ Command down_command() {
           {{"--data", "DIR", "data directory (EZ_DATA; else ~/.local/state/ez)"}},
           {},
           false,
-          run};
+          run_down};
 }
 
 }  // namespace ez::cli

@@ -160,7 +160,7 @@ Result<std::vector<std::string>> choose(Api& api, const Arguments& arguments, co
   return ids;
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_export(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const Value filter, read_run_filter(arguments));
   const bool one = arguments.has("RUN");
   const bool all = arguments.has("all");
@@ -223,7 +223,7 @@ Command export_command() {
                               {"--json", "", "as JSON"}}),
           {{"RUN", "one run", false}},
           true,
-          run};
+          run_export};
 }
 
 }  // namespace ez::cli

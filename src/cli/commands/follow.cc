@@ -5,7 +5,7 @@
 namespace ez::cli {
 namespace {
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_follow(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const auto api, session.connect(arguments));
   EZ_ASSIGN(const Followed end, follow_run(session, *api, arguments.text("RUN"), follow_choice(arguments)));
   if (end.interrupted) return kExitInterrupted;
@@ -23,7 +23,7 @@ Command follow_command() {
            {"--json", "", "nothing until the end, then the run as JSON"}},
           {{"RUN", "the run, for example r12"}},
           true,
-          run};
+          run_follow};
 }
 
 }  // namespace ez::cli

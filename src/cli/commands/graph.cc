@@ -44,7 +44,7 @@ Result<Subject> subject_of(Session& session, const Arguments& arguments) {
   return Subject{file.parsed.workflow, {}};
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_graph(Session& session, const Arguments& arguments) {
   const std::string format = arguments.text("format", "text");
   if (format != "text" && format != "mermaid" && format != "dot") {
     return Error(Code::InvalidArgument, "--format: '" + format + "' is none of text, mermaid, dot");
@@ -73,7 +73,7 @@ Command graph_command() {
           {{"--format", "FORMAT", "text, mermaid or dot (text)"}},
           {{"WHAT", "a workflow file, or a run"}},
           true,
-          run};
+          run_graph};
 }
 
 }  // namespace ez::cli

@@ -239,7 +239,7 @@ class Importer {
   std::map<std::string, std::string> ids_;  // origin of a finished run → its id here
 };
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_import(Session& session, const Arguments& arguments) {
   const std::string path = arguments.text("FILE");
   EZ_ASSIGN(const Contents contents, check_file(path));
   const bool json = arguments.has("json");
@@ -308,7 +308,7 @@ Command import_command() {
            {"--json", "", "as JSON: what became of each run"}},
           {{"FILE", "what `ez export` wrote"}},
           true,
-          run};
+          run_import};
 }
 
 }  // namespace ez::cli

@@ -15,7 +15,7 @@ Result<std::int64_t> attempt_of(Api& api, const Arguments& arguments) {
                                           std::string(task.string_or("state", "")));
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_logs(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const auto api, session.connect(arguments));
   EZ_ASSIGN(const std::int64_t attempt, attempt_of(*api, arguments));
   const std::string target = task_target(arguments.text("RUN"), arguments.text("TASK"),
@@ -47,7 +47,7 @@ Command logs_command() {
            {"--attempt", "N", "which attempt (the newest)"}},
           {{"RUN", "the run, for example r12"}, {"TASK", "the task, for example build or build.3"}},
           true,
-          run};
+          run_logs};
 }
 
 }  // namespace ez::cli

@@ -85,7 +85,7 @@ Result<int> all(Session& session, const Arguments& arguments, const Value& body)
   return any_refused ? kExitNegative : kExitOk;
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_migrate(Session& session, const Arguments& arguments) {
   if (arguments.has("RUN") == arguments.has("workflow"))
     return Error(Code::InvalidArgument, "give either RUN or --workflow W --from V");
   EZ_ASSIGN(const Value body, body_of(arguments));
@@ -106,7 +106,7 @@ Command migrate_command() {
            {"--json", "", "as JSON"}},
           {{"RUN", "the run, for example r12", false}},
           true,
-          run};
+          run_migrate};
 }
 
 }  // namespace ez::cli

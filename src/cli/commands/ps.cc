@@ -25,7 +25,7 @@ std::string labels_text(const Value& view) {
   return out;
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_ps(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const std::int64_t most, arguments.number("limit", 100, 1, 100'000));
   EZ_ASSIGN(const auto api, session.connect(arguments));
   // Who asks for a time of ending, or for what only finished runs have, means them too.
@@ -86,7 +86,7 @@ Command ps_command() {
                               {"--json", "", "as JSON"}}),
           {},
           true,
-          run};
+          run_ps};
 }
 
 }  // namespace ez::cli

@@ -15,8 +15,8 @@ Result<int> list(Session& session, Api& api, const std::string& run, bool json) 
   std::vector<std::vector<std::string>> rows{{"QUERY", "EXPRESSION"}};
   if (const Value* items = view.find("items"); items != nullptr && items->is_list()) {
     for (const Value& item : items->as_list()) {
-      rows.push_back({printable(item.string_or("name", "")),
-                      clipped(printable(item.string_or("expression", "")), 100)});
+      rows.push_back(
+          {printable(item.string_or("name", "")), clipped(printable(item.string_or("expression", "")), 100)});
     }
   }
   if (rows.size() == 1) {
@@ -27,7 +27,7 @@ Result<int> list(Session& session, Api& api, const std::string& run, bool json) 
   return kExitOk;
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_query(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const auto api, session.connect(arguments));
   const std::string id = arguments.text("RUN");
   if (!arguments.has("NAME")) return list(session, *api, id, arguments.has("json"));
@@ -51,7 +51,7 @@ Command query_command() {
           {{"--json", "", "the answer as JSON, with the state of the run"}},
           {{"RUN", "the run, for example r12"}, {"NAME", "a name under `queries` in the workflow", false}},
           true,
-          run};
+          run_query};
 }
 
 }  // namespace ez::cli

@@ -33,7 +33,7 @@ Result<std::string> target(Api& api, const Arguments& arguments, Value& body) {
   return run_target(of, "/retry");
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_retry(Session& session, const Arguments& arguments) {
   EZ_TRY(check(arguments));
   const std::string of = arguments.text("RUN");
   const std::string task = arguments.text("TASK");
@@ -75,7 +75,7 @@ Command retry_command() {
        {"--json", "", "the answer as JSON"}},
       {{"RUN", "the run, for example r12"}, {"TASK", "a task of it", false}},
       true,
-      run};
+      run_retry};
 }
 
 }  // namespace ez::cli

@@ -120,7 +120,7 @@ void end_server(Session& session, const Connection& connection, const Arguments&
   say("The server goes on at " + connection.started.url + "; `ez down --data " + data + "` stops it.");
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_run(Session& session, const Arguments& arguments) {
   EZ_TRY(check_from(arguments));
   std::optional<WorkflowFile> file;
   if (!arguments.has("from")) {
@@ -172,7 +172,7 @@ Command run_command() {
            {"--json", "", "as JSON; with --follow the run at its end"}},
           {{"FILE", "workflow file, YAML or JSON", false}},
           true,
-          run};
+          run_run};
 }
 
 }  // namespace ez::cli

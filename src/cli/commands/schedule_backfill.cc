@@ -39,7 +39,7 @@ bool agreed(Session& session, const Arguments& arguments) {
   return line == "y" || line == "yes";
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_schedule_backfill(Session& session, const Arguments& arguments) {
   if (!arguments.has("from") || !arguments.has("to"))
     return Error(Code::InvalidArgument, "--from and --to are required");
   EZ_ASSIGN(const auto api, session.connect(arguments));
@@ -82,7 +82,7 @@ Command schedule_backfill_command() {
            {"--json", "", "the preview, or with --yes the answer, as JSON"}},
           {{"NAME", "the schedule"}},
           true,
-          run};
+          run_schedule_backfill};
 }
 
 }  // namespace ez::cli

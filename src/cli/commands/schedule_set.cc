@@ -35,7 +35,7 @@ Result<Value> inputs_of(Api& api, const Arguments& arguments) {
   return read_inputs(*parsed.workflow, given);
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_schedule_set(Session& session, const Arguments& arguments) {
   if (!arguments.has("workflow")) return Error(Code::InvalidArgument, "--workflow is required");
   if (arguments.has("cron") == arguments.has("every"))
     return Error(Code::InvalidArgument, "give one of --cron and --every",
@@ -92,7 +92,7 @@ Command schedule_set_command() {
        {"--json", "", "as JSON"}},
       {{"NAME", "the schedule"}},
       true,
-      run};
+      run_schedule_set};
 }
 
 }  // namespace ez::cli

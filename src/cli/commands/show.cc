@@ -27,7 +27,7 @@ void print_family(Session& session, const Value& view) {
   if (children > kMaxChildren) session.out << "and " << children - kMaxChildren << " more children\n";
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_show(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const auto api, session.connect(arguments));
   EZ_ASSIGN(const Value view, api->get(run_target(arguments.text("RUN"))));
   if (arguments.has("json")) {
@@ -87,7 +87,7 @@ Command show_command() {
           {{"--json", "", "the API's view as JSON"}},
           {{"RUN", "the run, for example r12"}},
           true,
-          run};
+          run_show};
 }
 
 }  // namespace ez::cli

@@ -7,7 +7,7 @@
 namespace ez::cli {
 namespace {
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_signal(Session& session, const Arguments& arguments) {
   Value body(Value::Map{});
   if (arguments.has("payload")) {
     EZ_ASSIGN(Value payload, read_json_option("--payload", arguments.text("payload")));
@@ -46,7 +46,7 @@ Command signal_command() {
            {"--json", "", "the answer as JSON"}},
           {{"RUN", "the run, for example r12"}, {"NAME", "the name that the task waits for"}},
           true,
-          run};
+          run_signal};
 }
 
 }  // namespace ez::cli

@@ -120,7 +120,7 @@ Status write_junit(const std::string& path, const std::vector<TestedFile>& files
   return out ? Status() : Status(Error(Code::IoFailed, "write " + path + " failed"));
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_test(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const std::vector<std::string> paths, find_tests(arguments.text("FILE", ".")));
   std::vector<TestedFile> files;
   for (const std::string& path : paths) {
@@ -157,7 +157,7 @@ Command test_command() {
            {"--json", "", "as JSON"}},
           {{"FILE", "a workflow, a test file, or a folder with test files (.)", false}},
           false,
-          run};
+          run_test};
 }
 
 }  // namespace ez::cli

@@ -13,7 +13,7 @@ std::string absolute(const std::string& path) {
   return path.empty() ? path : std::filesystem::absolute(path).string();
 }
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_up(Session& session, const Arguments& arguments) {
   ServeOptions options;
   EZ_ASSIGN(options.data, Session::data_dir(arguments));
   EZ_ASSIGN(options.program, own_program());
@@ -70,7 +70,7 @@ Command up_command() {
        {"--report-fd", "FD", "write one line there when it is ready or has failed"}},
       {},
       false,
-      run};
+      run_up};
 }
 
 }  // namespace ez::cli

@@ -4,7 +4,7 @@
 namespace ez::cli {
 namespace {
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_version(Session& session, const Arguments& arguments) {
   if (arguments.has("json")) {
     session.out << to_json(Value(Value::Map{{"version", Value(session.ports.version)}})) << "\n";
   } else {
@@ -16,8 +16,8 @@ Result<int> run(Session& session, const Arguments& arguments) {
 }  // namespace
 
 Command version_command() {
-  return {"version", "Say which version this is", "  ez version\n", {{"--json", "", "as JSON"}}, {}, false,
-          run};
+  return {"version",  "Say which version this is", "  ez version\n", {{"--json", "", "as JSON"}}, {}, false,
+          run_version};
 }
 
 }  // namespace ez::cli

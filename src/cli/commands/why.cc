@@ -6,7 +6,7 @@
 namespace ez::cli {
 namespace {
 
-Result<int> run(Session& session, const Arguments& arguments) {
+Result<int> run_why(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const auto api, session.connect(arguments));
   EZ_ASSIGN(const Value view, api->get(task_target(arguments.text("RUN"), arguments.text("TASK"), "/why")));
   if (arguments.has("json")) {
@@ -31,7 +31,7 @@ Command why_command() {
           {{"--json", "", "the reasons as data"}},
           {{"RUN", "the run, for example r12"}, {"TASK", "the task, for example build or convert.3"}},
           true,
-          run};
+          run_why};
 }
 
 }  // namespace ez::cli
