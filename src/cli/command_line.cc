@@ -4,6 +4,7 @@
 #include <iostream>
 #include <map>
 
+#include "base/check.h"
 #include "base/json.h"
 #include "cli/commands/commands.h"
 #include "cli/text.h"
@@ -27,10 +28,17 @@ const std::vector<OptionSpec>& remote_options() {
 }
 
 std::string group_summary(const std::string& group) {
-  if (group == "workflow") return "Check, register and list workflows";
-  if (group == "namespace") return "Shares and limits of namespaces";
-  if (group == "schedule") return "Runs that start by the calendar";
-  return "Measure this ez";
+  static const std::map<std::string, std::string> kSummaries = {
+      {"bench", "Measure this ez"},
+      {"dlq", "Messages that could not be delivered: look, send again, discard"},
+      {"namespace", "Shares and limits of namespaces"},
+      {"queue", "Messages: publish, take, watch, and topics"},
+      {"schedule", "Runs that start by the calendar"},
+      {"trigger", "Runs that start when a message comes"},
+      {"workflow", "Check, register and list workflows"}};
+  const auto found = kSummaries.find(group);
+  EZ_CHECK(found != kSummaries.end(), "a group of commands does not say what it is for");
+  return found->second;
 }
 
 std::string long_name(std::string_view names) {

@@ -1,12 +1,14 @@
-"""Types the first steps of the guide as they are written, in a clone of this repository."""
+"""Types the first steps of the guide as they are written, and looks at every other command that the pages show."""
+import functools
 import os
 import re
+import shlex
 import signal
 import subprocess
 import unittest
 from pathlib import Path
 
-from harness import EZ, ROOT, Sandbox, git, wait_until
+from harness import EZ, ROOT, Sandbox, ez, git, wait_until
 
 PAGE = ROOT / "docs/guide/first-steps.md"
 
@@ -82,6 +84,45 @@ class FirstSteps(unittest.TestCase):
         self.typed(logs)
         self.typed(retry)
         self.typed(cancel)
+
+
+@functools.cache
+def help_of(*command: str) -> str:
+    """Empty when there is no such command."""
+    done = ez(*command, "--help")
+    return done.stdout if done.returncode == 0 else ""
+
+
+def subcommands(text: str) -> set[str]:
+    _, _, listed = text.partition("\nSubcommands:\n")
+    return set(re.findall(r"(?m)^  (\w[\w-]*) ", listed))
+
+
+def shown_commands():
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("examples/*/README.md"))]:
+        for number, line in enumerate(page.read_text(encoding="utf-8").split("\n"), 1):
+            found = re.match(r"(?: {4}|\$ )(?:\$ )?ez ([a-z].*)", line)
+            if found:
+                yield f"{page.relative_to(ROOT)}:{number}", found.group(1)
+
+
+class Pages(unittest.TestCase):
+    def test_every_command_and_option_that_a_page_shows_exists(self):
+        seen = 0
+        for place, line in shown_commands():
+            with self.subTest(place=place, line=line):
+                # What follows a wide gap is the page's own remark.
+                words = shlex.split(re.split(r" {2,}(?![-'\"])", line)[0].rstrip("\\").split(" | ")[0], comments=True)
+                path = [words[0]]
+                self.assertIn(words[0], subcommands(help_of()))
+                if len(words) > 1 and words[1] in subcommands(help_of(words[0])):
+                    path.append(words[1])
+                text = help_of(*path)
+                for word in words[len(path):]:
+                    if word.startswith("--"):
+                        self.assertRegex(text, re.escape(word.partition("=")[0]) + r"\b")
+                seen += 1
+        self.assertGreater(seen, 100, "the pages show commands in another way than this test reads them")
 
 
 if __name__ == "__main__":
