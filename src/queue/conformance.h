@@ -272,13 +272,18 @@ TEST_P(BusConformance, ALeaseEndsUnlessItIsExtended) {
   auto consumer = join(topic(), "workers", 400);
   publish(message(topic(), "lost"));
   const auto lost = take(*consumer, 1);
-  const auto again = take(*consumer, 1);
+  auto again = take(*consumer, 1);
   EXPECT_EQ(payloads(again), (std::vector<std::string>{"lost"}));
   EXPECT_GE(again[0].attempt, 2U);
+  // On a slow machine the lease may end before it can be extended: then it comes once more.
+  const std::int64_t end = system_clock().monotonic_us() + kPatience.count() * 1000;
+  while (!extend_and_wait(*consumer, tags(again), milliseconds(60'000)).ok()) {
+    ASSERT_LT(system_clock().monotonic_us(), end);
+    again = take(*consumer, 1);
+  }
   const Status late = ack_and_wait(*consumer, tags(lost));
   ASSERT_FALSE(late.ok());
   EXPECT_EQ(late.error().code(), Code::LeaseStale);
-  ASSERT_TRUE(extend_and_wait(*consumer, tags(again), milliseconds(60'000)).ok());
   expect_nothing(*consumer, milliseconds(900));
   ack(*consumer, again);
   const Status twice = ack_and_wait(*consumer, tags(again));

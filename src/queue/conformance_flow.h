@@ -94,13 +94,18 @@ TEST_P(BusConformance, ADelayedMessageWaits) {
   const std::int64_t began = system_clock().monotonic_us();
   publish(std::move(later));
   publish(message(topic(), "now"));
-  const auto first = take(*consumer, 1);
-  EXPECT_EQ(payloads(first), (std::vector<std::string>{"now"}));
-  ack(*consumer, first);
-  const auto second = take(*consumer, 1);
-  EXPECT_EQ(payloads(second), (std::vector<std::string>{"later"}));
-  EXPECT_GE(system_clock().monotonic_us() - began, 690'000);
-  ack(*consumer, second);
+  std::vector<std::string> seen;
+  for (int i = 0; i < 2; ++i) {
+    const auto got = take(*consumer, 1);
+    ASSERT_EQ(got.size(), 1U);
+    // A slow machine may need longer for "now" than the other one has to wait.
+    const bool early = system_clock().monotonic_us() - began < 690'000;
+    EXPECT_FALSE(early && got[0].message.payload == "later");
+    seen.push_back(got[0].message.payload);
+    ack(*consumer, got);
+  }
+  std::sort(seen.begin(), seen.end());
+  EXPECT_EQ(seen, (std::vector<std::string>{"later", "now"}));
 }
 
 TEST_P(BusConformance, ADelayOutlivesTheConnection) {

@@ -124,7 +124,8 @@ void consume_all(queue::Bus& bus, const LoadOptions& options, Shared& shared) {
 LoadResult run_load(queue::Bus& publisher, queue::Bus& consumer, const LoadOptions& options,
                     const Fault& fault) {
   Shared shared;
-  shared.end_ms = now_ms() + options.patience_ms;
+  const std::int64_t began_ms = now_ms();
+  shared.end_ms = began_ms + options.patience_ms;
   std::thread reader([&] { consume_all(consumer, options, shared); });
   std::vector<std::thread> writers;
   for (int i = 0; i < options.publishers; ++i) {
@@ -134,6 +135,7 @@ LoadResult run_load(queue::Bus& publisher, queue::Bus& consumer, const LoadOptio
   for (std::thread& writer : writers) writer.join();
   shared.publishing = false;
   reader.join();
+  shared.result.took_ms = now_ms() - began_ms;
   for (const auto& [key, number] : shared.accepted) {
     const int applied = shared.applied[key];
     if (applied >= number) continue;
@@ -170,8 +172,8 @@ void expect_whole(const LoadResult& result, const LoadOptions& wanted) {
   EXPECT_EQ(result.lost, 0) << result.first_problem;
   EXPECT_EQ(result.out_of_order, 0) << result.first_problem;
   EXPECT_EQ(result.refused, 0) << result.first_problem;
-  std::printf("  %d messages, %llu published again, %llu delivered again\n", result.applied,
-              static_cast<unsigned long long>(result.retried),
+  std::printf("  %d messages in %lld ms, %llu published again, %llu delivered again\n", result.applied,
+              static_cast<long long>(result.took_ms), static_cast<unsigned long long>(result.retried),
               static_cast<unsigned long long>(result.repeated));
 }
 

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-PATIENCE = 90.0
+PATIENCE = 300.0
 _taken: set[int] = set()
 
 

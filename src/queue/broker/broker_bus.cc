@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 #include <mutex>
+#include <set>
 
 #include "base/clock.h"
 #include "base/random.h"
@@ -203,10 +204,9 @@ Result<std::vector<TopicQueue>> BrokerBus::find_queues(ControlSession& session, 
   EZ_TRY(check_topic(topic));
   EZ_TRY(control_->sync(session));
   std::vector<TopicQueue> out;
-  for (const QueueNumber number :
-       control_->with_registry([&](const Registry& registry) { return registry.queues_of(topic); })) {
-    out.push_back({topic, number});
-  }
+  control_->with_registry([&](const Registry& registry) {
+    for (const QueueNumber number : registry.queues_of(topic)) out.push_back(registry.queue(topic, number));
+  });
   if (out.empty()) return Error(Code::TopicNotFound, "there is no topic " + topic);
   return out;
 }
@@ -218,16 +218,20 @@ void BrokerBus::peek(std::string topic, std::size_t max, Callback<std::vector<De
       [this, topic, most, found](ControlSession& session) -> Status {
         EZ_ASSIGN(const std::vector<TopicQueue> queues, find_queues(session, topic));
         // Of the oldest group: what its readers here hold, then what lies at the broker.
-        const auto name = control_->with_registry(
-            [&](const Registry& registry) { return registry.reader_of(topic, queues.front().queue); });
+        const auto name = queues.front().reader;
+        std::set<std::string> held;
         found->clear();
         for (const auto& reader : readers()) {
           if (!name || reader->group() != *name) continue;
           reader->absorb();
           *found = reader->idle(topic, most);
+          if (session.counts_fetched()) held = reader->ids(topic);
         }
-        EZ_ASSIGN(std::vector<Entry> entries, session.peek(queues.front(), most - found->size()));
+        // A broker that shows what is fetched too shows what is held here once more.
+        EZ_ASSIGN(std::vector<Entry> entries,
+                  session.peek(queues.front(), most - found->size() + held.size()));
         for (Entry& entry : entries) {
+          if (found->size() >= most || held.contains(entry.message.id)) continue;
           found->push_back({std::move(entry.message), {}, 1, entry.published_ms});
         }
         return {};
@@ -245,7 +249,12 @@ void BrokerBus::purge(std::string topic, Callback<std::uint64_t> done) {
         EZ_ASSIGN(const std::vector<TopicQueue> queues, find_queues(session, topic));
         EZ_ASSIGN(const std::uint64_t at_broker, session.purge(topic, queues));
         *removed += at_broker;
-        for (const auto& reader : readers()) *removed += reader->purge(topic);
+        for (const auto& reader : readers()) {
+          const Held held = reader->held(topic);
+          const std::uint64_t here = reader->purge(topic);
+          *removed += session.counts_fetched() ? 0 : here;
+          if (session.counts_fetched()) *removed -= std::min<std::uint64_t>(*removed, held.out);
+        }
         return {};
       },
       patience(),
@@ -258,19 +267,18 @@ Result<TopicCounts> BrokerBus::count(ControlSession& session, const std::string&
   TopicCounts out;
   out.topic = topic;
   std::vector<TopicQueue> queues;
-  std::vector<std::optional<GroupName>> names;
   control_->with_registry([&](const Registry& registry) {
     for (const QueueNumber number : registry.queues_of(topic)) {
-      queues.push_back({topic, number});
-      names.push_back(registry.reader_of(topic, number));
+      queues.push_back(registry.queue(topic, number));
     }
   });
-  EZ_ASSIGN(const std::vector<QueueCounts> all, session.counts(topic, queues));
+  EZ_ASSIGN(std::vector<QueueCounts> all, session.counts(topic, queues));
   for (std::size_t i = 0; i < all.size(); ++i) {
     Held held;
     for (const auto& reader : readers()) {
-      if (names[i] && reader->group() == *names[i]) held = reader->held(topic);
+      if (queues[i].reader && reader->group() == *queues[i].reader) held = reader->held(topic);
     }
+    if (session.counts_fetched()) all[i].waiting -= std::min(all[i].waiting, held.ready + held.out);
     // Fetched by a reader and not given to a consumer is still waiting, as far as anybody cares.
     const std::uint64_t fetched = all[i].fetched_known ? all[i].fetched : held.ready + held.out;
     const std::uint64_t idle = std::min<std::uint64_t>(held.ready, fetched);

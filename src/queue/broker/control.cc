@@ -173,13 +173,13 @@ Status Control::make_topics(ControlSession& session, const std::vector<std::stri
       EZ_TRY(sync(session));
     }
     const auto queues = with_registry([&](const Registry& registry) {
-      std::vector<std::pair<QueueNumber, std::optional<GroupName>>> out;
+      std::vector<TopicQueue> out;
       for (const QueueNumber number : registry.queues_of(topic)) {
-        out.emplace_back(number, registry.reader_of(topic, number));
+        out.push_back(registry.queue(topic, number));
       }
       return out;
     });
-    for (const auto& [number, reader] : queues) EZ_TRY(session.make_queue({topic, number}, reader));
+    for (const TopicQueue& queue : queues) EZ_TRY(session.make_queue(queue, queue.reader));
   }
   return {};
 }

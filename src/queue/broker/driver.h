@@ -61,6 +61,13 @@ class ReadSession {
   [[nodiscard]] virtual Status wait(int wake_fd, std::chrono::milliseconds time) = 0;
   // Gives back at once what was fetched and not settled. Best effort; the session is not used afterwards.
   virtual void leave() = 0;
+  // Lanes of sources whose entries the broker has taken back since the last call; asked after every other
+  // call.
+  struct LostLane {
+    std::uint32_t source = 0;
+    std::uint8_t lane = 0;
+  };
+  [[nodiscard]] virtual std::vector<LostLane> take_lost() { return {}; }
   // A moment for what the broker is just sending by itself: the next fetch() waits for it.
   virtual void expect_more() {}
   // fetch() may have something though wait() has not said so.
@@ -97,6 +104,8 @@ class ControlSession {
   [[nodiscard]] virtual Result<std::vector<QueueCounts>> counts(const std::string& topic,
                                                                 const std::vector<TopicQueue>& queues) = 0;
   [[nodiscard]] virtual Status round_trip() = 0;
+  // True: peek(), purge() and QueueCounts::waiting include what readers have fetched and not settled.
+  [[nodiscard]] virtual bool counts_fetched() const { return false; }
 
   // For broadcast groups: says that these live; gives those of `known` whose owner has gone without a word.
   [[nodiscard]] virtual Result<std::vector<GroupName>> keep_alive(const std::vector<GroupName>& mine,

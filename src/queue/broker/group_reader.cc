@@ -235,6 +235,12 @@ Held GroupReader::held(const std::string& topic) const {
   return source ? sequencer_.held_of(*source) : Held{};
 }
 
+std::set<std::string> GroupReader::ids(const std::string& topic) const {
+  std::lock_guard lock(mutex_);
+  const auto source = source_of(topic);
+  return source ? sequencer_.ids_of(*source) : std::set<std::string>{};
+}
+
 std::uint64_t GroupReader::purge(const std::string& topic) {
   std::lock_guard lock(mutex_);
   const auto source = source_of(topic);
@@ -273,7 +279,7 @@ void GroupReader::serve_one(ConsumerId id, State& state, std::int64_t now, Calls
     });
     state.take.reset();
   } else if (now >= take.deadline_ms) {
-    if (connected_) {
+    if (!failing_) {
       calls.push_back([done = std::move(take.done)] { done(std::vector<Delivery>{}); });
     } else {
       calls.push_back([done = std::move(take.done), error = last_error_] { done(error); });
@@ -382,6 +388,9 @@ void GroupReader::loop() {
       status = session_->wait(wake_.descriptor(), std::chrono::milliseconds(sleep));
     }
     std::lock_guard lock(mutex_);
+    for (const ReadSession::LostLane lost : session_->take_lost()) {
+      sequencer_.forget_lane(lost.source, lost.lane);
+    }
     if (!status.ok()) broken(status.error(), calls);
     if (absorb) {
       absorbing_ = false;
@@ -399,11 +408,12 @@ void GroupReader::connect(Calls& calls) {
   if (opened.ok()) {
     session_ = std::move(*opened);
     sources_changed_ = true;
-    connected_ = true;
+    failing_ = false;
     pause_ms_ = 0;
     return;
   }
   last_error_ = opened.error();
+  failing_ = true;
   pause_ms_ = std::clamp<std::int64_t>(pause_ms_ * 2, 20, kMaxPauseMs);
   next_try_ms_ = now_ms() + pause_ms_;
   if (last_error_.retry()) return;
@@ -418,7 +428,6 @@ void GroupReader::broken(const Error& error, Calls& calls) {
   EZ_LOG(kDebug, "queue", "a connection of a group broke", {"group", group_.group},
          {"error", error.to_string()});
   session_.reset();
-  connected_ = false;
   last_error_ = error;
   next_try_ms_ = 0;
   if (former_.size() >= kFormerMost) former_.erase(former_.begin());

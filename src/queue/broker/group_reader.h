@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -56,6 +57,8 @@ class GroupReader {
   // What this handle holds of a topic's queue and nobody was given.
   [[nodiscard]] std::vector<Delivery> idle(const std::string& topic, std::size_t max) const;
   [[nodiscard]] Held held(const std::string& topic) const;
+  [[nodiscard]] std::set<std::string> ids(
+      const std::string& topic) const;  // of all that it holds, out or not
   std::uint64_t purge(const std::string& topic);
 
  private:
@@ -120,7 +123,7 @@ class GroupReader {
   std::size_t ahead_ = 0;  // fetched beyond what is asked for, because takes follow each other
   std::deque<Settling> settling_;
   Error last_error_{Code::QueueUnreachable, "there is no connection yet"};
-  bool connected_ = false;
+  bool failing_ = false;  // the last try to connect failed; before the first one nothing is known to be wrong
   bool dropped_ = false;
   bool stop_ = false;
   bool asleep_ = false;

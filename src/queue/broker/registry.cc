@@ -98,7 +98,7 @@ std::vector<TopicQueue> Registry::queues_of(const GroupName& group) const {
   std::vector<std::pair<std::uint64_t, TopicQueue>> found;
   for (const auto& [name, topic] : topics_) {
     for (const auto& [number, reader] : topic.readers) {
-      if (reader == group) found.push_back({topic.made, {name, number}});
+      if (reader == group) found.push_back({topic.made, queue(name, number)});
     }
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -113,6 +113,19 @@ std::optional<GroupName> Registry::reader_of(const std::string& topic, QueueNumb
   const auto reader = found->second.readers.find(queue);
   if (reader == found->second.readers.end()) return std::nullopt;
   return reader->second;
+}
+
+TopicQueue Registry::queue(const std::string& topic, QueueNumber queue) const {
+  TopicQueue out{topic, queue};
+  const auto found = topics_.find(topic);
+  if (found == topics_.end()) return out;
+  const auto reader = found->second.readers.find(queue);
+  if (reader == found->second.readers.end()) return out;
+  out.reader = reader->second;
+  const auto group = groups_.find(reader->second);
+  if (group != groups_.end()) out.group = group->second;
+  out.older = out.group < found->second.made;
+  return out;
 }
 
 std::vector<std::string> Registry::topics(std::string_view pattern) const {

@@ -35,6 +35,10 @@ using QueueNumber = std::uint64_t;
 struct TopicQueue {
   std::string topic;
   QueueNumber queue = 0;
+  // For brokers on which groups share one log of a topic: who reads it.
+  std::optional<GroupName> reader = std::nullopt;
+  QueueNumber group = 0;  // of the event that made the reader's group
+  bool older = false;     // the group is older than the topic
 };
 
 class Registry {
@@ -53,6 +57,8 @@ class Registry {
   [[nodiscard]] std::vector<TopicQueue> queues_of(const GroupName& group) const;
   // The group that reads this queue, when there is one.
   [[nodiscard]] std::optional<GroupName> reader_of(const std::string& topic, QueueNumber queue) const;
+  // With all that is known of its reader.
+  [[nodiscard]] TopicQueue queue(const std::string& topic, QueueNumber queue) const;
   // By name.
   [[nodiscard]] std::vector<std::string> topics(std::string_view pattern) const;
 

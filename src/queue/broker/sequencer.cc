@@ -230,6 +230,14 @@ std::vector<const Entry*> Sequencer::idle_of(std::uint32_t source, std::size_t m
   return out;
 }
 
+std::set<std::string> Sequencer::ids_of(std::uint32_t source) const {
+  std::set<std::string> out;
+  for (const auto& [handle, item] : items_) {
+    if (item.entry.place.source == source) out.insert(item.entry.message.id);
+  }
+  return out;
+}
+
 std::vector<Handle> Sequencer::remove_idle(std::uint32_t source) {
   std::vector<Handle> out;
   for (auto& [handle, item] : items_) {

@@ -30,7 +30,7 @@ inline constexpr std::uint8_t kLanes = 6;
 // A message as it lies at the broker. `place` names it there; what the numbers mean is the driver's own.
 struct Place {
   std::uint32_t source = 0;  // of the reader: which queue
-  std::uint8_t lane = 0;
+  std::uint8_t lane = 0;     // what the broker can take back at a time
   std::uint64_t a = 0;
   std::uint64_t b = 0;
 };
@@ -90,6 +90,7 @@ class Sequencer {
   [[nodiscard]] Held held_of(std::uint32_t source) const;
   [[nodiscard]] std::vector<const Entry*> idle_of(std::uint32_t source, std::size_t max) const;
   std::vector<Handle> remove_idle(std::uint32_t source);
+  [[nodiscard]] std::set<std::string> ids_of(std::uint32_t source) const;
 
  private:
   enum class State : std::uint8_t { kReady, kBehind, kWaiting, kOut, kSettling };

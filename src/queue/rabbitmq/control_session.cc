@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "queue/rabbitmq/names.h"
+#include "queue/rabbitmq/registry_log.h"
 
 namespace ez::queue::rabbitmq {
 namespace {
@@ -15,8 +16,6 @@ using broker::kLanes;
 using broker::QueueCounts;
 using broker::TopicQueue;
 
-constexpr int kHeartbeatS = 20;
-constexpr std::uint16_t kRegistryPrefetch = 1'000;
 constexpr int kMissedToBeGone = 2;
 
 std::int64_t now_us() { return system_clock().monotonic_us(); }
@@ -50,11 +49,10 @@ class RabbitControl final : public broker::ControlSession {
 
   const RabbitOptions options_;
   const Names names_;
-  std::unique_ptr<Link> link_;      // asks
-  std::unique_ptr<Link> registry_;  // listens to the stream
-  std::unique_ptr<Link> writer_;    // appends to it, with confirmations
+  std::unique_ptr<Link> link_;    // asks
+  std::unique_ptr<Link> writer_;  // for what has to be confirmed
+  std::unique_ptr<RegistryLog> registry_;
   std::uint64_t written_ = 0;
-  std::set<std::string> awaited_;  // ids of our own events that have not come back yet
   std::set<std::string> made_;
   std::map<std::string, std::set<std::int64_t>> delays_;  // by topic
   std::map<GroupName, int> missed_;
@@ -63,16 +61,11 @@ class RabbitControl final : public broker::ControlSession {
 
 Status RabbitControl::open() {
   EZ_ASSIGN(link_, Link::open(options_, 0));
-  EZ_ASSIGN(registry_, Link::open(options_, kHeartbeatS));
   EZ_ASSIGN(writer_, Link::open(options_, 0));
   EZ_TRY(link_->declare_exchange(names_.exchange(), "direct"));
-  EZ_TRY(link_->declare_queue(names_.registry(), {}, {{"x-queue-type", std::string("stream")}}));
   EZ_TRY(writer_->confirms());
-  EZ_TRY(registry_->prefetch(kRegistryPrefetch));
-  EZ_TRY(registry_->consume(names_.registry(), "registry", {{"x-stream-offset", std::string("first")}}));
-  // Nothing says where a stream ends now, but something that we write ourselves comes after all that is
-  // there.
-  return append_registry("open\x1f\x1f");
+  EZ_ASSIGN(registry_, RegistryLog::open(options_));
+  return {};
 }
 
 Status RabbitControl::confirmed() {
@@ -87,12 +80,7 @@ Status RabbitControl::confirmed() {
 }
 
 Status RabbitControl::append_registry(const std::string& event) {
-  const std::string id = std::to_string(system_random().next());
-  EZ_TRY(writer_->publish_text(names_.registry(), id, event));
-  ++written_;
-  EZ_TRY(confirmed());
-  awaited_.insert(id);
-  return {};
+  return RegistryLog::append(options_, event);
 }
 
 void RabbitControl::note(const std::string& event) {
@@ -105,25 +93,9 @@ void RabbitControl::note(const std::string& event) {
 }
 
 Result<std::vector<std::string>> RabbitControl::read_registry() {
-  std::vector<std::string> out;
-  const std::int64_t deadline = now_us() + options_.broker.request_timeout_ms * 1000;
-  while (true) {
-    const std::int64_t patience = awaited_.empty() ? 0 : deadline - now_us();
-    EZ_ASSIGN(Event event, registry_->next(patience));
-    if (event.kind == Event::Kind::kNone) {
-      if (awaited_.empty()) return out;
-      if (now_us() >= deadline) return Error(Code::QueueUnreachable, "RabbitMQ's registry does not answer");
-      continue;
-    }
-    if (event.kind == Event::Kind::kCancelled) {
-      return Error(Code::QueueUnreachable, "RabbitMQ's registry has gone");
-    }
-    if (event.kind != Event::Kind::kDelivery) continue;
-    EZ_TRY(registry_->ack(event.tag, false));
-    awaited_.erase(event.content.id);
-    note(event.content.body);
-    out.push_back(std::move(event.content.body));
-  }
+  EZ_ASSIGN(std::vector<std::string> out, registry_->read());
+  for (const std::string& event : out) note(event);
+  return out;
 }
 
 Status RabbitControl::make_queue(const TopicQueue& queue, const std::optional<GroupName>& reader) {
@@ -212,7 +184,7 @@ Status RabbitControl::round_trip() {
     health_ = name;
   }
   // Persistent, confirmed, and read back.
-  EZ_TRY(writer_->publish_text(health_, "health", "health"));
+  EZ_TRY(writer_->publish_text("", health_, "health", "health"));
   ++written_;
   EZ_TRY(confirmed());
   EZ_ASSIGN(const auto event, link_->get(health_));

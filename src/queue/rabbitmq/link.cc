@@ -153,6 +153,9 @@ Error broker_error(const std::string& where, int code, const std::string& text) 
     case 530:  // NOT_ALLOWED: the virtual host
       return Error(Code::QueueRefused, message);
     case 404:
+      // It exists, but not yet: the broker is still starting, or its node is down.
+      if (text.find("down or inaccessible") != std::string::npos)
+        return Error(Code::QueueUnreachable, message);
       return Error(Code::TopicNotFound, message);
     case 406:  // PRECONDITION_FAILED: it exists with other settings
       return Error(
@@ -340,9 +343,18 @@ Result<bool> Link::exists(const std::string& queue) {
   auto found = count(queue);
   if (found.ok()) return true;
   const int code = impl_->close_code;
-  if (code != 404 && code != 405) return found.error();
+  if (code != 405 && found.error().code() != Code::TopicNotFound) return found.error();
   EZ_TRY(reopen_channel());
   return code == 405;  // RESOURCE_LOCKED: it is there
+}
+
+Result<bool> Link::lock(const std::string& queue) {
+  impl_->close_code = 0;
+  const Status made = declare_queue(queue, {false, true}, {});
+  if (made.ok()) return true;
+  if (impl_->close_code != 405) return made.error();  // RESOURCE_LOCKED
+  EZ_TRY(reopen_channel());
+  return false;
 }
 
 Result<std::uint64_t> Link::purge(const std::string& queue) {
@@ -388,13 +400,14 @@ Status Link::publish(const std::string& exchange, const std::string& key, const 
                                                   bytes_of(message.payload)));
 }
 
-Status Link::publish_text(const std::string& queue, const std::string& id, const std::string& text) {
+Status Link::publish_text(const std::string& exchange, const std::string& key, const std::string& id,
+                          const std::string& text) {
   amqp_basic_properties_t properties{};
   properties._flags = AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG;
   properties.message_id = bytes_of(id);
   properties.delivery_mode = AMQP_DELIVERY_PERSISTENT;
   impl_->arm();
-  return impl_->check_status(::amqp_basic_publish(impl_->state, kChannel, amqp_empty_bytes, bytes_of(queue),
+  return impl_->check_status(::amqp_basic_publish(impl_->state, kChannel, bytes_of(exchange), bytes_of(key),
                                                   0, 0, &properties, bytes_of(text)));
 }
 

@@ -60,6 +60,9 @@ class Link {
   [[nodiscard]] Result<std::uint64_t> count(const std::string& queue);
   // Also of a queue that another connection has for itself alone. The link may be used further.
   [[nodiscard]] Result<bool> exists(const std::string& queue);
+  // Makes an exclusive queue. False: another connection has it. The link may be used further, on a new
+  // channel.
+  [[nodiscard]] Result<bool> lock(const std::string& queue);
   [[nodiscard]] Result<std::uint64_t> purge(const std::string& queue);
   [[nodiscard]] Status reopen_channel();
 
@@ -67,7 +70,8 @@ class Link {
   // Persistent. `mandatory`: comes back as kReturned when it goes into no queue.
   [[nodiscard]] Status publish(const std::string& exchange, const std::string& key, const Message& message,
                                std::int64_t published_ms, bool mandatory);
-  [[nodiscard]] Status publish_text(const std::string& queue, const std::string& id, const std::string& text);
+  [[nodiscard]] Status publish_text(const std::string& exchange, const std::string& key,
+                                    const std::string& id, const std::string& text);
 
   [[nodiscard]] Status prefetch(std::uint16_t count);  // a round trip too
   [[nodiscard]] Status consume(const std::string& queue, const std::string& consumer, const Table& arguments);

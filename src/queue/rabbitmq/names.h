@@ -5,7 +5,9 @@
 //   PREFIX.d.TOPIC!MS            messages that wait MS milliseconds, then go to PREFIX.x; with a fanout
 //   exchange
 //                                of the same name before it, so that they keep their key
-//   PREFIX.registry              stream of the registry's events
+//   PREFIX.registry.log          one message: all events of the registry (registry_log.h)
+//   PREFIX.registry.lock         exclusive queue: who writes it
+//   PREFIX.registry.events       exchange that tells a new event to PREFIX.registry.log.NUMBER of each handle
 //   PREFIX.alive.GROUP           exclusive queue: the owner of a broadcast group lives
 #pragma once
 
@@ -31,7 +33,9 @@ struct Names {
   [[nodiscard]] std::string delay(const std::string& topic, std::int64_t ms) const {
     return prefix + ".d." + topic + "!" + std::to_string(ms);
   }
-  [[nodiscard]] std::string registry() const { return prefix + ".registry"; }
+  [[nodiscard]] std::string registry() const { return prefix + ".registry.log"; }
+  [[nodiscard]] std::string registry_lock() const { return prefix + ".registry.lock"; }
+  [[nodiscard]] std::string registry_events() const { return prefix + ".registry.events"; }
   [[nodiscard]] std::string alive(const broker::GroupName& group) const {
     return prefix + ".alive." + group.group;
   }

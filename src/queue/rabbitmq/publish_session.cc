@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "queue/rabbitmq/names.h"
+#include "queue/rabbitmq/registry_log.h"
 
 namespace ez::queue::rabbitmq {
 namespace {
@@ -62,8 +63,7 @@ Status RabbitPublish::make_delay(const std::string& topic, std::int64_t ms) {
   EZ_TRY(link_->declare_queue(name, {}, arguments));
   EZ_TRY(link_->bind(name, name, ""));
   // So that others find it for counts and purges.
-  EZ_TRY(link_->publish_text(names_.registry(), "delay", delay_event(topic, ms)));
-  ++last_tag_;
+  EZ_TRY(RegistryLog::append(options_, delay_event(topic, ms)));
   delays_.insert(name);
   return {};
 }
