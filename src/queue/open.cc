@@ -5,6 +5,7 @@
 #include <iterator>
 #include <map>
 
+#include "queue/kafka/kafka_bus.h"
 #include "queue/rabbitmq/rabbitmq_bus.h"
 #include "queue/redis/redis_bus.h"
 
@@ -58,7 +59,7 @@ Result<Parts> take_apart(std::string_view url) {
   if (url.size() > kMaxUrlBytes) return wrong("it is longer than 4,096 bytes");
   Parts out;
   const std::size_t colon = url.find("://");
-  if (colon == std::string_view::npos) return wrong("it does not begin like redis:// or amqp://");
+  if (colon == std::string_view::npos) return wrong("it does not begin like redis://, amqp:// or kafka://");
   out.scheme = url.substr(0, colon);
   url.remove_prefix(colon + 3);
   std::string_view query;
@@ -174,6 +175,22 @@ Result<std::unique_ptr<Bus>> open_rabbitmq_url(Parts parts) {
   return rabbitmq::open_rabbitmq(std::move(options));
 }
 
+Result<std::unique_ptr<Bus>> open_kafka_url(Parts parts) {
+  if (!parts.path.empty()) return wrong("a path has no meaning with Kafka");
+  kafka::KafkaOptions options;
+  options.broker = std::move(parts.broker);
+  Settings settings(std::move(parts.settings));
+  EZ_TRY(settings.common(options.broker));
+  settings.text("sasl", options.sasl);
+  EZ_TRY(settings.number("partitions", options.partitions));
+  EZ_TRY(settings.number("replicas", options.replicas));
+  EZ_TRY(settings.number("retention_ms", options.retention_ms));
+  EZ_TRY(settings.number("alive_ms", options.alive_ms));
+  EZ_TRY(settings.number("max_message_bytes", options.max_message_bytes));
+  EZ_TRY(settings.nothing_left());
+  return kafka::open_kafka(std::move(options));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Bus>> open_bus(std::string_view url) {
@@ -183,11 +200,12 @@ Result<std::unique_ptr<Bus>> open_bus(std::string_view url) {
   const std::string kind(scheme.substr(plus));
   scheme = scheme.substr(0, plus);
   const bool redis = scheme == "redis" || scheme == "rediss";
-  parts.broker.tls = scheme == "rediss" || scheme == "amqps";
+  parts.broker.tls = scheme == "rediss" || scheme == "amqps" || scheme == "kafkas";
   if (redis && (kind.empty() || kind == "+cluster" || kind == "+sentinel")) {
     return open_redis_url(std::move(parts), kind);
   }
   if ((scheme == "amqp" || scheme == "amqps") && kind.empty()) return open_rabbitmq_url(std::move(parts));
+  if ((scheme == "kafka" || scheme == "kafkas") && kind.empty()) return open_kafka_url(std::move(parts));
   return wrong("there is no kind of broker `" + parts.scheme + "`");
 }
 

@@ -4,11 +4,13 @@
 //   redis+cluster://…    rediss+cluster://…           some nodes of a cluster
 //   redis+sentinel://…/PRIMARY                        the Sentinels, and how they call the primary
 //   amqp://USER:PASSWORD@HOST:PORT[,…][/VHOST]        amqps:// with TLS
+//   kafka://USER:PASSWORD@HOST:PORT[,…]               kafkas:// with TLS
 //
 // followed by ?NAME=VALUE&… with: prefix, ca, cert, key, server_name (Redis), password_file,
 // connect_timeout_ms, request_timeout_ms, publish_timeout_ms; Redis: duplicate_ids, max_messages,
-// wait_replicas, alive_ms, sentinel_password_file; RabbitMQ: queues (quorum or classic), prefetch. Parts are
-// percent-decoded.
+// wait_replicas, alive_ms, sentinel_password_file; RabbitMQ: queues (quorum or classic), prefetch; Kafka:
+// sasl (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512), partitions, replicas, retention_ms, alive_ms,
+// max_message_bytes. Parts are percent-decoded.
 //
 // Errors: INVALID_ARGUMENT names what is wrong (never the password); IO_FAILED (a password file).
 #pragma once

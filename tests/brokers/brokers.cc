@@ -43,6 +43,10 @@ queue::rabbitmq::RabbitOptions rabbitmq_options(Variant variant) {
   out.broker.user = server.string_or("user", "");
   out.broker.password = server.string_or("password", "");
   out.quorum = variant != Variant::kTls;
+  // A machine that is busy with other tests may be slow.
+  out.broker.connect_timeout_ms = 10'000;
+  out.broker.request_timeout_ms = 10'000;
+  out.broker.publish_timeout_ms = 30'000;
   // Queues of one name cannot be of two kinds.
   out.broker.prefix = out.quorum ? "ez" : "ezclassic";
   if (variant == Variant::kTls) {
@@ -54,6 +58,41 @@ queue::rabbitmq::RabbitOptions rabbitmq_options(Variant variant) {
 
 Result<std::unique_ptr<Bus>> open_rabbitmq(Variant variant) {
   return queue::rabbitmq::open_rabbitmq(rabbitmq_options(variant));
+}
+
+const Value& kafka_server() { return Servers::get().server("kafka"); }
+
+queue::kafka::KafkaOptions kafka_options(Variant variant) {
+  const Value& server = kafka_server();
+  queue::kafka::KafkaOptions out;
+  const bool sasl = variant == Variant::kSasl || variant == Variant::kScram;
+  out.broker.addresses = list_of(server, sasl                       ? "sasl_addresses"
+                                         : variant == Variant::kTls ? "tls_addresses"
+                                                                    : "addresses");
+  if (variant != Variant::kPlain) {
+    out.broker.tls = true;
+    out.broker.ca_file = server.string_or("ca", "");
+  }
+  if (sasl) {
+    out.broker.user = server.string_or("user", "");
+    out.broker.password = server.string_or("password", "");
+    if (variant == Variant::kScram) out.sasl = "SCRAM-SHA-512";
+  }
+  // A machine that is busy with other tests may be slow.
+  out.broker.connect_timeout_ms = 10'000;
+  out.broker.request_timeout_ms = 10'000;
+  out.broker.publish_timeout_ms = 30'000;
+  out.partitions = 2;
+  return out;
+}
+
+Servers::Gate kafka_gate() {
+  const Value& server = kafka_server();
+  return {server.int_or("gate", 0), std::string(server.string_or("gate_address", ""))};
+}
+
+Result<std::unique_ptr<Bus>> open_kafka(Variant variant) {
+  return queue::kafka::open_kafka(kafka_options(variant));
 }
 
 }  // namespace ez::test

@@ -4,13 +4,14 @@
 #include <memory>
 
 #include "queue/bus.h"
+#include "queue/kafka/kafka_bus.h"
 #include "queue/rabbitmq/rabbitmq_bus.h"
 #include "queue/redis/redis_bus.h"
 #include "servers.h"
 
 namespace ez::test {
 
-enum class Variant { kPlain, kTls, kCluster, kSentinel };
+enum class Variant { kPlain, kTls, kCluster, kSentinel, kSasl, kScram };
 
 const Value& redis_server(Variant variant);
 queue::redis::RedisOptions redis_options(Variant variant);
@@ -20,5 +21,12 @@ const Value& rabbitmq_server();
 // Quorum queues without TLS, classic ones with it: so both are tested.
 queue::rabbitmq::RabbitOptions rabbitmq_options(Variant variant);
 Result<std::unique_ptr<queue::Bus>> open_rabbitmq(Variant variant);
+
+const Value& kafka_server();
+// kTls: without credentials; kSasl and kScram: PLAIN and SCRAM-SHA-512 over TLS.
+queue::kafka::KafkaOptions kafka_options(Variant variant);
+Result<std::unique_ptr<queue::Bus>> open_kafka(Variant variant);
+// A client that begins here stays behind this gate: the server names it as its own address.
+Servers::Gate kafka_gate();
 
 }  // namespace ez::test

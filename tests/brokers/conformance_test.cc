@@ -37,4 +37,9 @@ INSTANTIATE_TEST_SUITE_P(RabbitMq, BusConformance,
                                          factory("classic_tls", test::open_rabbitmq, test::Variant::kTls)),
                          name_of);
 
+INSTANTIATE_TEST_SUITE_P(Kafka, BusConformance,
+                         testing::Values(factory("plain", test::open_kafka, test::Variant::kPlain),
+                                         factory("sasl_tls", test::open_kafka, test::Variant::kSasl)),
+                         name_of);
+
 }  // namespace ez::queue

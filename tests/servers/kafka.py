@@ -1,5 +1,5 @@
-"""Kafka in KRaft mode, one node: plain, TLS, and SASL/PLAIN over TLS, each on a port of its own. The programs come from
-Maven Central once, into a cache outside the tree; a run without network uses the cache."""
+"""Kafka in KRaft mode, one node: plain, TLS, SASL (PLAIN, SCRAM) over TLS, and plain behind a gate, each on a port of its
+own. The programs come from Maven Central once, into a cache outside the tree; a run without network uses the cache."""
 import fcntl
 import os
 import shutil
@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from certificates import Certificates
+from gate import Gate
 from processes import Process, Server, Unavailable, answers, free_port, program
 
 VERSION = "4.4.0"
@@ -52,7 +53,9 @@ class Kafka(Server):
         self.certificates = certificates
         self.java = program("java")
         self.jars = programs()
-        self.port, self.tls_port, self.sasl_port, self.controller_port = (free_port() for _ in range(4))
+        self.port, self.tls_port, self.sasl_port, self.gated_port, self.controller_port = (free_port() for _ in range(5))
+        # Kafka tells its clients where to go: one listener names the gate, so that they stay behind it.
+        self.gate = Gate(("127.0.0.1", self.gated_port))
         self.data = self.folder / "data"
         folder = self.folder
 
@@ -70,10 +73,10 @@ class Kafka(Server):
             "process.roles=broker,controller", "node.id=1",
             f"controller.quorum.voters=1@127.0.0.1:{self.controller_port}",
             f"listeners=PLAIN://127.0.0.1:{self.port},TLS://127.0.0.1:{self.tls_port},"
-            f"SASL://127.0.0.1:{self.sasl_port},CONTROLLER://127.0.0.1:{self.controller_port}",
+            f"SASL://127.0.0.1:{self.sasl_port},GATED://127.0.0.1:{self.gated_port},CONTROLLER://127.0.0.1:{self.controller_port}",
             f"advertised.listeners=PLAIN://127.0.0.1:{self.port},TLS://localhost:{self.tls_port},"
-            f"SASL://localhost:{self.sasl_port}",
-            "listener.security.protocol.map=PLAIN:PLAINTEXT,TLS:SSL,SASL:SASL_SSL,CONTROLLER:PLAINTEXT",
+            f"SASL://localhost:{self.sasl_port},GATED://localhost:{self.gate.port}",
+            "listener.security.protocol.map=PLAIN:PLAINTEXT,TLS:SSL,SASL:SASL_SSL,GATED:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "inter.broker.listener.name=PLAIN", "controller.listener.names=CONTROLLER", f"log.dirs={self.data}",
             "offsets.topic.replication.factor=1", "offsets.topic.num.partitions=4",
             "transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1",
@@ -83,7 +86,9 @@ class Kafka(Server):
             "log.cleaner.dedupe.buffer.size=4194304", "message.max.bytes=1048588",
             "group.min.session.timeout.ms=1000", "ssl.keystore.type=PEM", "ssl.truststore.type=PEM",
             f"ssl.keystore.location={one_file('server')}", f"ssl.truststore.location={certificates.path('ca.pem')}",
-            "ssl.client.auth=none", "sasl.enabled.mechanisms=PLAIN",
+            "ssl.client.auth=none", "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512",
+            "listener.name.sasl.scram-sha-512.sasl.jaas.config="
+            "org.apache.kafka.common.security.scram.ScramLoginModule required;",
             f'listener.name.sasl.plain.sasl.jaas.config={login} required user_{USER}="{PASSWORD}";',
             # Small machines: few threads are enough for tests.
             "num.network.threads=2", "num.io.threads=4", "background.threads=2"]
@@ -100,20 +105,26 @@ class Kafka(Server):
 
     def _format(self):
         done = subprocess.run([*self.base, "kafka.tools.StorageTool", "format", "-t", "ZXotdGVzdC1jbHVzdGVyLQ", "-c",
-                               str(self.config)], capture_output=True, text=True, cwd=self.folder)
+                               str(self.config), "--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"],
+                              capture_output=True, text=True, cwd=self.folder)
         if done.returncode != 0:
             raise AssertionError(f"Kafka's storage could not be formatted: {(done.stdout + done.stderr)[-1000:]}")
 
     def ready(self, node: int) -> bool:
         # The listeners open when the broker is registered and unfenced.
-        return all(answers(port) for port in (self.port, self.tls_port, self.sasl_port))
+        return all(answers(port) for port in (self.port, self.tls_port, self.sasl_port, self.gated_port))
 
     def erase(self, node: int):
         shutil.rmtree(self.data, ignore_errors=True)
         self._format()
 
+    def stop(self):
+        self.gate.close()
+        super().stop()
+
     def describe(self) -> dict:
         return {"kind": "kafka", "version": VERSION, "addresses": [f"127.0.0.1:{self.port}"],
                 "tls_addresses": [f"localhost:{self.tls_port}"], "sasl_addresses": [f"localhost:{self.sasl_port}"],
+                "gate_address": f"localhost:{self.gate.port}",
                 "user": USER, "password": PASSWORD, "ca": self.certificates.path("ca.pem"),
                 "other_ca": self.certificates.path("other-ca.pem"), "jars": str(self.jars)}

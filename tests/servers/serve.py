@@ -43,7 +43,11 @@ class Control:
                 return {"skip": str(reason)}
             number = len(self.servers) + 1
             self.servers[number] = server
-            return {"server": number, **server.describe()}
+            answer = {"server": number, **server.describe()}
+            if "gate_address" in answer:  # the server has one of its own, and closes it
+                self.gates.append(server.gate)
+                answer["gate"] = len(self.gates)
+            return answer
         if do == "gate":
             host, port = command["target"].rsplit(":", 1)
             certificate = None
@@ -71,8 +75,10 @@ class Control:
         return {}
 
     def close(self):
+        owned = [getattr(server, "gate", None) for server in self.servers.values()]
         for gate in self.gates:
-            gate.close()
+            if gate not in owned:
+                gate.close()
         for server in self.servers.values():
             server.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
