@@ -101,6 +101,27 @@ TaskResult Attempt::merge() {
   return std::move(result_);
 }
 
+TaskResult Attempt::recheck(const std::string& commit) {
+  const auto look = [&]() -> Status {
+    if (cancel_.cancelled()) return Error(Code::TaskCancelled, "cancelled before the check");
+    EZ_ASSIGN(Workspace made, ports_.workspaces.create(
+                                  WorkspaceRequest{WorkspaceMode::kRead, item_.run, item_.task, item_.attempt,
+                                                   item_.workspace.repository, "", "", "", commit}));
+    workspace_.emplace(std::move(made));
+    Status checked = write_inputs();
+    if (checked.ok()) checked = run_script(item_.merge.verify, Code::VerifyFailed, "the check failed");
+    const Status gone = ports_.workspaces.remove(std::move(*workspace_));
+    workspace_.reset();
+    return checked.ok() ? gone : checked;
+  };
+  if (const Status done = look(); done.ok()) {
+    succeed();
+  } else {
+    fail(done.error());
+  }
+  return std::move(result_);
+}
+
 void Attempt::succeed() {
   result_.outcome = Outcome::kSucceeded;
   result_.error_code.clear();
@@ -325,8 +346,11 @@ void Attempt::finish_workspace() {
     log_.note(gone.error().to_string());
 }
 
-TaskResult run_item(const AttemptPorts& ports, const WorkItem& item, LogPort& log, const CancelToken& cancel,
-                    Attempt::Body* body) {
+namespace {
+
+// `work` gives the result of an attempt whose log is spooled to the port.
+TaskResult with_log(const AttemptPorts& ports, const WorkItem& item, LogPort& log, const CancelToken& cancel,
+                    const std::function<TaskResult(Attempt&)>& work) {
   const auto began = Steady::now();
   TaskResult result;
   // The log lies outside of the workspace, which is removed before the upload ends; the name goes at once.
@@ -343,13 +367,27 @@ TaskResult run_item(const AttemptPorts& ports, const WorkItem& item, LogPort& lo
     result = failure_of(item, Outcome::kFailed, Error(Code::IoFailed, "no place for the task's log in /tmp"));
   } else {
     Attempt attempt(ports, item, *spool, cancel, began);
-    result = body == nullptr ? attempt.merge() : attempt.execute(*body);
+    result = work(attempt);
     // A log that did not arrive whole does not undo the work; the control plane sees what is missing by its
     // size.
     [[maybe_unused]] const Status arrived = spool->finish(kLogWait);
   }
   result.duration_ms = std::chrono::duration_cast<milliseconds>(Steady::now() - began).count();
   return result;
+}
+
+}  // namespace
+
+TaskResult run_item(const AttemptPorts& ports, const WorkItem& item, LogPort& log, const CancelToken& cancel,
+                    Attempt::Body* body) {
+  return with_log(ports, item, log, cancel, [body](Attempt& attempt) {
+    return body == nullptr ? attempt.merge() : attempt.execute(*body);
+  });
+}
+
+TaskResult recheck_item(const AttemptPorts& ports, const WorkItem& item, const std::string& commit,
+                        LogPort& log, const CancelToken& cancel) {
+  return with_log(ports, item, log, cancel, [&commit](Attempt& attempt) { return attempt.recheck(commit); });
 }
 
 }  // namespace ez::agents

@@ -61,6 +61,8 @@ class Attempt {
 
   [[nodiscard]] TaskResult execute(Body& body);
   [[nodiscard]] TaskResult merge();
+  // The check of a merge once more, on a clean tree of `commit`; nothing is merged or kept.
+  [[nodiscard]] TaskResult recheck(const std::string& commit);
 
   [[nodiscard]] const WorkItem& item() const { return item_; }
   [[nodiscard]] LogSpool& log() { return log_; }
@@ -120,5 +122,9 @@ class Attempt {
 // result of this item; what went wrong is in its error.
 [[nodiscard]] TaskResult run_item(const AttemptPorts& ports, const WorkItem& item, LogPort& log,
                                   const CancelToken& cancel, Attempt::Body* body);
+// The check of a merge item (merge.verify) on a clean tree of `commit`, in the place and with the variables
+// that it had when it was merged. Succeeded, or VERIFY_FAILED and what else may end a command.
+[[nodiscard]] TaskResult recheck_item(const AttemptPorts& ports, const WorkItem& item,
+                                      const std::string& commit, LogPort& log, const CancelToken& cancel);
 
 }  // namespace ez::agents

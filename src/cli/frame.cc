@@ -242,6 +242,8 @@ std::vector<std::string> draw_frame(const RunPicture& run, std::int64_t now_ms, 
   return Drawing(run, now_ms, limits).draw();
 }
 
+std::string state_mark(std::string_view state, const FrameLimits& limits) { return symbol(state, limits); }
+
 std::string change_line(const RunPicture& run, const TaskPicture& task) {
   const std::string& state = task.state;
   const std::string attempt = task.attempt > 1 ? " (attempt " + std::to_string(task.attempt) + ")" : "";

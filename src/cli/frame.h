@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/run_picture.h"
@@ -28,6 +29,9 @@ struct FrameLimits {
 // One line for a log without a terminal, when a task has come into this state; empty for states that nobody
 // misses.
 [[nodiscard]] std::string change_line(const RunPicture& run, const TaskPicture& task);
+
+// The symbol of a state of a task or a run, in its colour.
+[[nodiscard]] std::string state_mark(std::string_view state, const FrameLimits& limits);
 
 // What happened, at the end: outcome, counts, failed tasks, artifacts, where to look.
 [[nodiscard]] std::string summary_text(const RunPicture& run, const FrameLimits& limits);

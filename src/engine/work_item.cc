@@ -167,4 +167,15 @@ Status append_work_item(std::string& out, const core::Run& run, const core::Leas
   return appended;
 }
 
+Status append_check_item(std::string& out, const core::Run& run, std::uint32_t index) {
+  const core::Task& task = run.tasks[index];
+  core::Lease lease;
+  lease.run = run.id;
+  lease.task = index;
+  lease.attempt = task.attempt;
+  lease.merge = true;
+  lease.task_key = run.key_of(task);
+  return append_work_item(out, run, lease);
+}
+
 }  // namespace ez::engine

@@ -21,4 +21,8 @@ struct ModelAccess {
 [[nodiscard]] Status append_work_item(std::string& out, const core::Run& run, const core::Lease& lease,
                                       const ModelAccess* models = nullptr);
 
+// What the merge of a task whose work was merged was given, once more: kind `merge`, without a lease (fence
+// 0). For those who repeat its check. The same errors.
+[[nodiscard]] Status append_check_item(std::string& out, const core::Run& run, std::uint32_t index);
+
 }  // namespace ez::engine

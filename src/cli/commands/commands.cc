@@ -27,6 +27,7 @@ const std::vector<Command>& all_commands() {
                                              workflow_validate_command(),
                                              workflow_register_command(),
                                              workflow_list_command(),
+                                             validate_command(),
                                              test_command(),
                                              export_command(),
                                              import_command(),

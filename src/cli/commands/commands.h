@@ -28,6 +28,7 @@ namespace ez::cli {
 [[nodiscard]] Command workflow_validate_command();
 [[nodiscard]] Command workflow_register_command();
 [[nodiscard]] Command workflow_list_command();
+[[nodiscard]] Command validate_command();
 [[nodiscard]] Command test_command();
 [[nodiscard]] Command export_command();
 [[nodiscard]] Command import_command();

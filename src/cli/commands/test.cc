@@ -1,11 +1,14 @@
-// test: plays the tests of a workflow file with scripted results and time that skips. No server is needed.
+// test: of a workflow file, plays its tests with scripted results and time that skips; no server is needed.
+// Of a finished run, repeats its checks on what it made (cli/run_checks.h).
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
+#include "base/ids.h"
 #include "base/json.h"
 #include "cli/commands/commands.h"
+#include "cli/run_checks.h"
 #include "cli/test_report.h"
 #include "cli/workflow_file.h"
 #include "orchestration/source_tree.h"
@@ -120,8 +123,33 @@ Status write_junit(const std::string& path, const std::vector<TestedFile>& files
   return out ? Status() : Status(Error(Code::IoFailed, "write " + path + " failed"));
 }
 
+constexpr std::string_view kOfFiles[] = {"only", "timeline", "junit"};
+constexpr std::string_view kOfRuns[] = {"at", "task", "repository", "show", "verbose"};
+
+// Options of the other meaning would be ignored: they are refused.
+template <std::size_t size>
+Status refuse(const Arguments& arguments, const std::string_view (&names)[size], const std::string& what) {
+  for (const std::string_view name : names) {
+    if (arguments.has(name))
+      return Error(Code::InvalidArgument, "--" + std::string(name) + " has no meaning for " + what);
+  }
+  return {};
+}
+
+// Like `ez graph`: what has the form of a run is one, unless there is a file of that name.
+bool names_run(const std::string& what) {
+  std::error_code failed;
+  return parse_run_id(what) && !fs::exists(what, failed);
+}
+
 Result<int> run_test(Session& session, const Arguments& arguments) {
-  EZ_ASSIGN(const std::vector<std::string> paths, find_tests(arguments.text("FILE", ".")));
+  const std::string what = arguments.text("WHAT", ".");
+  if (names_run(what)) {
+    EZ_TRY(refuse(arguments, kOfFiles, "a run"));
+    return check_run(session, arguments, what, RunCheck::kTest);
+  }
+  EZ_TRY(refuse(arguments, kOfRuns, "the tests of workflow files"));
+  EZ_ASSIGN(const std::vector<std::string> paths, find_tests(what));
   std::vector<TestedFile> files;
   for (const std::string& path : paths) {
     EZ_ASSIGN(TestedFile file, test_file(session, path, arguments.text("only")));
@@ -147,16 +175,21 @@ Result<int> run_test(Session& session, const Arguments& arguments) {
 }  // namespace
 
 Command test_command() {
+  std::vector<OptionSpec> options{
+      {"--only", "TEXT", "of files: only tests with that in their name"},
+      {"--timeline", "", "of files: show what happened when, also of tests that pass"},
+      {"--junit", "PATH", "of files: write a JUnit XML report there"},
+      {"--json", "", "as JSON"},
+      {"--at", "COMMIT", "of a run: test this branch or commit instead of the run's branch"}};
+  for (const OptionSpec& option : run_check_options()) options.push_back(option);
   return {"test",
-          "Test workflow files with scripted results and time that skips; no server is needed",
+          "Play the tests of workflow files, or repeat all checks of a finished run on what it made",
           "  ez test nightly.yaml\n  ez test workflows/ --junit report.xml\n"
-          "  ez test nightly.test.yaml --only retries --timeline\n",
-          {{"--only", "TEXT", "only tests with that in their name"},
-           {"--timeline", "", "show what happened when, also of tests that pass"},
-           {"--junit", "PATH", "write a JUnit XML report there"},
-           {"--json", "", "as JSON"}},
-          {{"FILE", "a workflow, a test file, or a folder with test files (.)", false}},
-          false,
+          "  ez test nightly.test.yaml --only retries --timeline\n"
+          "  ez test r12\n  ez test r12 --at main\n",
+          std::move(options),
+          {{"WHAT", "a workflow, a test file, a folder with test files (.), or a run", false}},
+          true,
           run_test};
 }
 

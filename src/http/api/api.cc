@@ -22,6 +22,7 @@ void Api::add_routes(Router& router) {
   add_status_routes(router, context);
   add_workflow_routes(router, context);
   add_run_routes(router, context);
+  add_check_routes(router, context);
   add_batch_routes(router, context);
   add_export_routes(router, context);
   add_budget_routes(router, context);

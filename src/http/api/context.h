@@ -139,6 +139,7 @@ void scan_live(Context& context, RunId before, std::size_t limit,
 
 void add_workflow_routes(Router& router, Context& context);
 void add_run_routes(Router& router, Context& context);
+void add_check_routes(Router& router, Context& context);
 void add_batch_routes(Router& router, Context& context);
 void add_export_routes(Router& router, Context& context);
 void add_budget_routes(Router& router, Context& context);
