@@ -113,6 +113,10 @@ std::string merge_message(const MergeRequest& request) {
 
 }  // namespace
 
+std::string merge_turn_path(const Git& git, const std::string& branch) {
+  return git.common_dir() + "/ez-merge-" + sha256_hex(branch).substr(0, 16) + ".lock";
+}
+
 // One round; nullopt when the branch moved before ours could.
 Result<std::optional<MergeResult>> WorkspaceManager::try_merge(const Git& git, const MergeRequest& request,
                                                                const Verify& verify) {
@@ -200,8 +204,7 @@ Result<MergeResult> WorkspaceManager::merge(const MergeRequest& request, const V
   EZ_ASSIGN(exact.commit, git.commit_of(request.commit));
   if (exact.commit.empty())
     return Error(Code::GitFailed, "no commit " + request.commit + " in " + request.repository);
-  const std::string turn = git.common_dir() + "/ez-merge-" + sha256_hex(request.into).substr(0, 16) + ".lock";
-  auto lock = FileLock::acquire(turn, options_.merge_wait);
+  auto lock = FileLock::acquire(merge_turn_path(git, request.into), options_.merge_wait);
   if (!lock.ok()) return lock.error();
   struct Release {
     FileLock& turn;

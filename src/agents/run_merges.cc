@@ -58,13 +58,14 @@ Result<RunMerges> find_run_merges(const Git& git, const std::string& run,
   std::set<std::string> heads;
   std::set<std::string> works;
   for (const MergedTask& task : tasks) {
-    if (!is_object_name(task.head) || !is_object_name(task.commit))
+    if (!is_object_name(task.head) || !(task.commit.empty() || is_object_name(task.commit)))
       return Error(Code::InvalidArgument, "the record of task " + task.task + " names no commits");
     heads.insert(task.head);
-    works.insert(task.commit);
+    if (!task.commit.empty()) works.insert(task.commit);
   }
   EZ_ASSIGN(const std::vector<std::string> present, present_commits(git, heads));
-  std::set<std::string> seen;
+  std::set<std::string> seen;        // works
+  std::set<std::string> seen_tasks;  // that have a merge, of whatever work
   if (!present.empty()) {
     GitCall list;
     list.arguments = {"log",
@@ -95,7 +96,8 @@ Result<RunMerges> find_run_merges(const Git& git, const std::string& run,
     }
   }
   for (const MergedTask& task : tasks) {
-    if (!seen.contains(task.commit)) out.missing.push_back(task.task);
+    const bool found = task.commit.empty() ? seen_tasks.contains(task.task) : seen.contains(task.commit);
+    if (!found) out.missing.push_back(task.task);
   }
   return out;
 }

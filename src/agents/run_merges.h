@@ -23,7 +23,7 @@ inline constexpr std::size_t kMaxMergeListBytes = 64 << 20;  // of their message
 // A task whose work was merged, as the run's record has it.
 struct MergedTask {
   std::string task;
-  std::string commit;  // its work
+  std::string commit;  // its work; empty: not known, only that it was merged
   std::string head;    // the run's branch after the merge
 };
 

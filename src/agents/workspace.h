@@ -115,6 +115,9 @@ struct MergeResult {
 
 inline constexpr std::size_t kMaxConflictBytes = 16 * 1024;
 
+// The lock on which those who move that branch queue; whoever held it takes its file away.
+[[nodiscard]] std::string merge_turn_path(const Git& git, const std::string& branch);
+
 class WorkspaceManager {
  public:
   struct Options {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <set>
 #include <thread>
@@ -135,16 +134,18 @@ Status find_own_merges(const agents::Git& git, const std::string& run, const Val
   for (const Check& check : checks) tasks.push_back({check.task, check.commit, check.head});
   EZ_ASSIGN(const agents::RunMerges merges,
             agents::find_run_merges(git, run, tasks, parse_time(view.string_or("created_at", "")) / 1000));
-  std::map<std::string, std::string> by_work;
-  for (const agents::RunMerge& merge : merges.merges) by_work[merge.work] = merge.commit;
   for (Check& check : checks) {
-    const auto found = by_work.find(check.commit);
-    if (found == by_work.end()) {
+    // The newest, when the task was merged more than once.
+    const auto found =
+        std::find_if(merges.merges.begin(), merges.merges.end(), [&](const agents::RunMerge& merge) {
+          return check.commit.empty() ? merge.task == check.task : merge.work == check.commit;
+        });
+    if (found == merges.merges.end()) {
       check.verdict = "missing";
       check.why = "the repository does not have its merge";
       continue;
     }
-    check.at = found->second;
+    check.at = found->commit;
     if (place.head.empty()) continue;
     EZ_ASSIGN(const bool part, git.is_ancestor(check.at, place.head));
     if (part) continue;

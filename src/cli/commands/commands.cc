@@ -29,6 +29,7 @@ const std::vector<Command>& all_commands() {
                                              workflow_list_command(),
                                              validate_command(),
                                              test_command(),
+                                             rollback_command(),
                                              export_command(),
                                              import_command(),
                                              namespace_list_command(),

@@ -30,6 +30,7 @@ namespace ez::cli {
 [[nodiscard]] Command workflow_list_command();
 [[nodiscard]] Command validate_command();
 [[nodiscard]] Command test_command();
+[[nodiscard]] Command rollback_command();
 [[nodiscard]] Command export_command();
 [[nodiscard]] Command import_command();
 [[nodiscard]] Command artifacts_command();

@@ -16,9 +16,16 @@ Result<Value> check_view(const core::Run& run, std::uint32_t index, std::size_t&
   bytes += text.size();
   EZ_ASSIGN(Value work, parse_json(text));
   const core::Task& task = run.tasks[index];
+  const core::TaskDetail& detail = task.get();
+  // A person settled a conflict: what was merged is known by its merge only.
+  if (const Value* merge = work.find("merge"); merge != nullptr && detail.commit.empty()) {
+    Value settled = *merge;
+    settled.set("commit", Value(detail.head));
+    work.set("merge", std::move(settled));
+  }
   return Value(Value::Map{{"task", Value(run.key_of(task))},
-                          {"commit", Value(task.get().commit)},
-                          {"merged_head", Value(task.get().head)},
+                          {"commit", detail.commit.empty() ? Value() : Value(detail.commit)},
+                          {"merged_head", Value(detail.head)},
                           {"work", std::move(work)}});
 }
 
@@ -32,8 +39,7 @@ Status list_checks(Context& context, Request& request, const DeferredPtr& answer
     std::size_t bytes = 0;
     for (std::uint64_t i = cursor.empty() ? 0 : cursor[0]; i < found->tasks.size(); ++i) {
       const auto index = static_cast<std::uint32_t>(i);
-      const core::TaskDetail& detail = found->tasks[index].get();
-      if (detail.head.empty() || detail.commit.empty()) continue;
+      if (found->tasks[index].get().head.empty()) continue;
       if (items.size() == limit || bytes > kCheckPageBytes) {
         answer->list(items, make_cursor('k', {i}));
         return;
