@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <vector>
 
 #include "base/check.h"
 
@@ -37,9 +38,10 @@ StopSignals::~StopSignals() {
   ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
-int StopSignals::wait_for(std::chrono::milliseconds duration) {
-  pollfd fds[2] = {{signal_fd_, POLLIN, 0}, {wake_fd_, POLLIN, 0}};
-  if (::poll(fds, 2, static_cast<int>(duration.count())) <= 0) return 0;
+int StopSignals::wait_for(std::chrono::milliseconds duration, std::initializer_list<int> also) {
+  std::vector<pollfd> fds{{signal_fd_, POLLIN, 0}, {wake_fd_, POLLIN, 0}};
+  for (const int fd : also) fds.push_back({fd, POLLIN, 0});
+  if (::poll(fds.data(), fds.size(), static_cast<int>(duration.count())) <= 0) return 0;
   signalfd_siginfo info{};
   if (::read(signal_fd_, &info, sizeof info) == sizeof info) return static_cast<int>(info.ssi_signo);
   std::uint64_t count = 0;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 
 namespace ez::cli {
 
@@ -14,8 +15,8 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
-  // The signal that came, 0 when the time is over or wake() was called.
-  [[nodiscard]] int wait_for(std::chrono::milliseconds duration);
+  // The signal that came, 0 when the time is over, wake() was called, or one of `also` can be read.
+  [[nodiscard]] int wait_for(std::chrono::milliseconds duration, std::initializer_list<int> also = {});
   // Ends a wait. Any thread.
   void wake();
 

@@ -7,6 +7,7 @@ namespace ez::cli {
 const std::vector<Command>& all_commands() {
   static const std::vector<Command> commands{run_command(),
                                              follow_command(),
+                                             top_command(),
                                              ps_command(),
                                              show_command(),
                                              why_command(),

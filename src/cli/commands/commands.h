@@ -9,6 +9,7 @@ namespace ez::cli {
 [[nodiscard]] Command down_command();
 [[nodiscard]] Command run_command();
 [[nodiscard]] Command follow_command();
+[[nodiscard]] Command top_command();
 [[nodiscard]] Command ps_command();
 [[nodiscard]] Command show_command();
 [[nodiscard]] Command why_command();
