@@ -207,13 +207,13 @@ std::vector<std::string> top_figures(const TopData& data, std::int64_t now_ms) {
     if (!status.bool_or("ready", true)) first += "  NOT READY: " + printable(status.string_or("problem", ""));
   }
   first += "  " + clock_text(now_ms) + " UTC";
-  std::string second = std::to_string(count_at(status, "runs", "live")) + " runs live";
+  std::string second = "runs " + std::to_string(count_at(status, "runs", "live")) + " live";
   if (paused > 0) second += ", " + std::to_string(paused) + " paused";
-  second += "   tasks " + std::to_string(count_at(status, "tasks", "leased")) + " running, " +
+  second += "  cost " + money_text(data.costs.int_or("cost_microusd", 0)) + "  tasks " +
+            std::to_string(count_at(status, "tasks", "leased")) + " running, " +
             std::to_string(count_at(status, "tasks", "ready")) + " ready";
-  if (asks > 0) second += ", " + std::to_string(asks) + (asks == 1 ? " asks" : " ask") + " a person";
-  second += "   agents " + std::to_string(data.agents.size()) + ", busy " + std::to_string(busy) + "/" +
-            std::to_string(capacity) + "   cost " + money_text(data.costs.int_or("cost_microusd", 0));
+  if (asks > 0) second += ", " + std::to_string(asks) + " ask";
+  second += "  agents " + std::to_string(busy) + "/" + std::to_string(capacity) + " busy";
   return {first, second};
 }
 

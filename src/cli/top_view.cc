@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kHeadLines = 4;  // figures, tabs, the head of the table
 constexpr std::size_t kFootLines = 1;
+constexpr std::size_t kLeastWidth = 20;  // for marks and colours
 constexpr std::int64_t kStaleMs = 10'000;
 
 std::string painted(const std::string& text, std::string_view look, const FrameLimits& limits) {
@@ -208,7 +209,7 @@ std::vector<std::string> help_lines() {
 std::vector<std::string> open_lines(const TopState& state, const TopData& data, std::int64_t now_ms,
                                     const FrameLimits& limits) {
   if (data.open_run != state.open_run || data.open_view.is_null())
-    return {"Looking at " + state.open_run + " …"};
+    return {clipped("Looking at " + state.open_run + " …", limits.width)};
   RunPicture picture;
   picture.take_run(data.open_view);
   FrameLimits whole = limits;
@@ -257,7 +258,7 @@ void add_list(std::vector<std::string>& out, TopState& state, const TopData& dat
   for (std::size_t i = place.scroll; i < ids.size() && i < place.scroll + shown; ++i) {
     const bool chosen = i == place.row;
     const std::string mark = table.rows[i].state.empty() ? " " : state_mark(table.rows[i].state, limits);
-    const std::string text = chosen ? padded(lines[i + 1], width) : lines[i + 1];
+    const std::string text = chosen && limits.color ? padded(lines[i + 1], width) : lines[i + 1];
     out.push_back((chosen ? "> " : "  ") + mark + " " + (chosen ? painted(text, "7", limits) : text));
   }
 }
@@ -332,7 +333,10 @@ TopWish press_key(TopState& state, const TopData& data, const KeyPress& key, std
 }
 
 std::vector<std::string> draw_top(TopState& state, const TopData& data, std::int64_t now_ms,
-                                  const FrameLimits& limits) {
+                                  const FrameLimits& given) {
+  FrameLimits limits = given;
+  const bool narrow = limits.width < kLeastWidth;
+  if (narrow) limits.color = false;  // lines are cut as they are, so there may be nothing but text in them
   std::vector<std::string> out;
   const std::vector<std::string> figures = top_figures(data, now_ms);
   out.push_back(painted(clipped(figures[0], limits.width), "1", limits));
@@ -351,6 +355,9 @@ std::vector<std::string> draw_top(TopState& state, const TopData& data, std::int
   const std::size_t body = limits.height > 0 ? limits.height - 1 : 0;
   out.resize(body);
   if (limits.height > 0) out.push_back(foot_line(state, data, now_ms, limits));
+  for (std::string& line : out) {
+    if (narrow) line = clipped(line, limits.width);
+  }
   return out;
 }
 

@@ -90,7 +90,8 @@ TEST(Top, ShowsTheFiguresAndTheRuns) {
   TopState state;
   const std::string text = screen_text(state, sample_data());
   EXPECT_THAT(text, HasSubstr("ez top  http://127.0.0.1:7878  ez 0.1.0  up 2h00m"));
-  EXPECT_THAT(text, HasSubstr("3 runs live, 1 paused   tasks 2 running, 3 ready, 3 ask a person"));
+  EXPECT_THAT(text,
+              HasSubstr("runs 3 live, 1 paused  cost $2.00  tasks 2 running, 3 ready, 3 ask  agents 2/4"));
   EXPECT_THAT(text, HasSubstr("[1 Runs]"));
   EXPECT_THAT(text, HasSubstr("> * r3   nightly   running   3/8      2     1     1  1m05s  $1.25/$10.00\n"));
   EXPECT_THAT(text, HasSubstr("Enter open"));
