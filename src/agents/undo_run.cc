@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <optional>
+#include <map>
+#include <string_view>
 
 #include "agents/file_lock.h"
 #include "agents/files.h"
@@ -81,6 +82,7 @@ class Undoing {
     }
     if (found.merges.empty()) return refused(request_.run + " merged no work: there is nothing to undo");
     merges_ = std::move(found.merges);
+    EZ_TRY(find_undone());
     for (const RunMerge& merge : merges_) {
       EZ_ASSIGN(const bool part, git_.is_ancestor(merge.commit, result_.before));
       if (part) continue;
@@ -88,6 +90,35 @@ class Undoing {
                          request_.branch,
                      "Name the branch that has it with --branch; what was squashed or rebased has to be "
                      "undone by hand.");
+    }
+    return {};
+  }
+
+  // Merges that an earlier call has undone, and nobody has taken that back since (`git revert` says so in its
+  // message). Looking at the tree would not do: after later merges are undone too, it fits no more.
+  Status find_undone() {
+    GitCall list;
+    list.arguments = {"log",
+                      "-z",
+                      "--no-merges",
+                      "--topo-order",
+                      "--reverse",
+                      "--format=%H%x00%B",
+                      "--grep=^Ez-Undoes: ",
+                      "--grep=^This reverts commit ",
+                      result_.before,
+                      "^" + merges_.back().before};
+    list.max_output_bytes = kMaxMergeListBytes;
+    EZ_ASSIGN(const std::string text, git_.text(list));
+    const std::vector<std::string> parts = parts_of(text, '\0');
+    constexpr std::string_view kTakenBack = "This reverts commit ", kUndoes = "Ez-Undoes: ";
+    for (std::size_t i = 0; i + 1 < parts.size(); i += 2) {
+      for (const std::string& line : parts_of(parts[i + 1], '\n')) {
+        if (line.starts_with(kUndoes)) undone_[line.substr(kUndoes.size())] = parts[i];
+        if (!line.starts_with(kTakenBack)) continue;
+        const std::string back = line.substr(kTakenBack.size(), line.find('.') - kTakenBack.size());
+        std::erase_if(undone_, [&](const auto& entry) { return entry.second == back; });
+      }
     }
     return {};
   }
@@ -129,9 +160,13 @@ class Undoing {
   Status build() {
     for (std::size_t i = 0; i < merges_.size(); ++i) {
       const RunMerge& merge = merges_[i];
+      UndoStep step{merge.task, merge.commit, "", 0};
+      if (undone_.contains(merge.commit)) {
+        result_.steps.push_back(std::move(step));
+        continue;
+      }
       EZ_ASSIGN(const Merged merged, without(result_.after, merge));
       if (merged.tree.empty()) return explain(i, merged.files);
-      UndoStep step{merge.task, merge.commit, "", 0};
       EZ_ASSIGN(const std::string now, tree_of(result_.after));
       if (merged.tree != now) {
         GitCall changed;
@@ -151,7 +186,7 @@ class Undoing {
     std::string head = commit_id;
     for (std::size_t i = 0; i < count; ++i) {
       EZ_ASSIGN(const bool has, git_.is_ancestor(merges_[i].commit, commit_id));
-      if (!has) continue;
+      if (!has || undone_.contains(merges_[i].commit)) continue;
       EZ_ASSIGN(const Merged merged, without(head, merges_[i]));
       if (merged.tree.empty()) return false;
       EZ_ASSIGN(head, commit(merged.tree, head, merges_[i]));
@@ -249,6 +284,7 @@ class Undoing {
   const Git& git_;
   EmptyPlace place_;
   std::vector<RunMerge> merges_;
+  std::map<std::string, std::string> undone_;  // merge → the commit that undid it
   UndoResult result_;
 };
 
