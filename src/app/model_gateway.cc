@@ -1,48 +1,19 @@
 #include "app/model_gateway.h"
 
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <set>
 
+#include "app/models_source.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "security/token_file.h"
 #include "telemetry/log.h"
 
 namespace ez::app {
-namespace {
-
-namespace fs = std::filesystem;
-
-// The text of the configuration, empty when there is none, and the folder that it names files in.
-struct Source {
-  std::string text;
-  std::string folder;
-};
-
-Result<Source> read_source(const cli::ServeOptions& options) {
-  Source source;
-  fs::path path = options.models_file;
-  if (path.empty()) {
-    path = fs::path(options.data) / "models.yaml";
-    std::error_code ignored;
-    if (!fs::exists(path, ignored)) return Source{"", options.data};
-  }
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return Error(Code::IoFailed, "read " + path.string());
-  source.text.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-  source.folder = fs::absolute(path).parent_path().string();
-  return source;
-}
-
-}  // namespace
-
 Result<std::unique_ptr<ModelGateway>> ModelGateway::start(const cli::ServeOptions& options,
                                                           engine::Engine& engine,
                                                           telemetry::Registry& metrics) {
-  EZ_ASSIGN(const Source source, read_source(options));
+  EZ_ASSIGN(const ModelsSource source, read_models_source(options.models_file, options.data));
   std::set<std::string> taken;  // variables that hold keys
   for (std::string& name : models::key_variables(models::ready_made_key_names()))
     taken.insert(std::move(name));

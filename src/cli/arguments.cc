@@ -26,6 +26,14 @@ std::vector<std::string> Arguments::list(std::string_view name) const {
   return out;
 }
 
+Arguments Arguments::only(std::initializer_list<std::string_view> names) const {
+  Arguments out;
+  for (const std::string_view name : names) {
+    for (std::string& value : all(name)) out.add(name, std::move(value));
+  }
+  return out;
+}
+
 Result<std::int64_t> Arguments::number(std::string_view name, std::int64_t fallback, std::int64_t least,
                                        std::int64_t most) const {
   if (!has(name)) return fallback;

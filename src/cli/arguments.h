@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <string_view>
@@ -38,6 +39,8 @@ class Arguments {
   [[nodiscard]] std::vector<std::string> all(std::string_view name) const;
   // All values, each split at commas; empty parts are left out.
   [[nodiscard]] std::vector<std::string> list(std::string_view name) const;
+  // Those with these names, without the others.
+  [[nodiscard]] Arguments only(std::initializer_list<std::string_view> names) const;
   // INVALID_ARGUMENT when it is no decimal integer in [least, most].
   [[nodiscard]] Result<std::int64_t> number(std::string_view name, std::int64_t fallback, std::int64_t least,
                                             std::int64_t most) const;

@@ -70,7 +70,7 @@ Result<std::string> own_program() {
   return path.string();
 }
 
-Result<StartedServer> start_server(const std::string& data) {
+Result<StartedServer> start_server(const std::string& data, const std::vector<std::string>& agent_types) {
   EZ_ASSIGN(const std::string program, own_program());
   std::error_code failed;
   std::filesystem::create_directories(data, failed);
@@ -81,6 +81,9 @@ Result<StartedServer> start_server(const std::string& data) {
   const std::string log = data + "/ez.log";
   std::vector<std::string> words{program,       "up",         "--data", data,          "--listen",
                                  "127.0.0.1:0", "--log-file", log,      "--report-fd", report_fd};
+  std::string types;
+  for (const std::string& type : agent_types) types += (types.empty() ? "" : ",") + type;
+  if (!types.empty()) words.insert(words.end(), {"--agent-types", types});
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "cli/ports.h"
@@ -19,7 +20,9 @@ struct StartedServer {
 // signals do not reach it; its log is <data>/ez.log. Errors: what `ez up` says (DATA_DIR_UNUSABLE,
 // LOG_DAMAGED …), IO_FAILED. When another process holds the directory its server is waited for, at most
 // kStartWait.
-[[nodiscard]] Result<StartedServer> start_server(const std::string& data);
+// `agent_types`: what its worker serves; a server that another process started serves what it serves.
+[[nodiscard]] Result<StartedServer> start_server(const std::string& data,
+                                                 const std::vector<std::string>& agent_types);
 
 // Asks the process to stop and waits until it is gone. SERVER_BUSY when it is not gone in time.
 [[nodiscard]] Status stop_server(std::int64_t pid);

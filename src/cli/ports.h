@@ -12,6 +12,7 @@
 #include "base/value.h"
 #include "cli/api_port.h"
 #include "orchestration/parse.h"
+#include "planning/planner.h"
 
 namespace ez::cli {
 
@@ -60,6 +61,16 @@ struct AgentOptions {
   std::string version;
 };
 
+// `ez new`: the model that plans.
+struct PlannerOptions {
+  std::string data;                         // absolute; models.yaml is looked for there
+  std::string models_file;                  // absolute; empty: that of the data directory
+  std::string cassette_file;                // absolute; empty: as the models file says
+  std::string cassette_mode;                // record, replay or strict; empty: replay
+  std::int64_t limit_microusd = 2'000'000;  // what planning may cost
+  std::string version;
+};
+
 // `ez bench gateway`.
 struct BenchGatewayOptions {
   std::string program;  // of this ez, to start a server
@@ -96,6 +107,7 @@ struct Ports {
   std::function<Status(const ServeOptions&)> serve;
   std::function<Status(const AgentOptions&)> work;
   std::function<Result<Value>(const BenchGatewayOptions&)> bench_gateway;
+  std::function<Result<std::unique_ptr<planning::PlannerModel>>(const PlannerOptions&)> planner;
   // Plays the tests of that file whose names contain `only`.
   std::function<Result<Rehearsal>(const orchestration::Workflow& workflow, const std::string& tests,
                                   const std::string& only)>

@@ -17,7 +17,7 @@ SEQUENCE = re.compile(rb"\x1b\[([?0-9;]*)([A-Za-z])")
 class Terminal:
     def __init__(self, argv: list[str], rows: int = 24, columns: int = 80, env: dict | None = None):
         self.master, slave = pty.openpty()
-        self.resize(rows, columns, tell=False)
+        self.resize(rows, columns)
         self.before = termios.tcgetattr(slave)
         self.slave = slave
         environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
@@ -25,6 +25,7 @@ class Terminal:
         self.raw = b""
         self.pending = b""
         self.modes: set[bytes] = set()  # private modes that are on
+        self.overflow = False  # a line or a row lay outside of the screen
         self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=environment,
                                         start_new_session=True, preexec_fn=self._take)
 
@@ -32,12 +33,12 @@ class Terminal:
     def _take():
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-    def resize(self, rows: int, columns: int, tell: bool = True):
+    def resize(self, rows: int, columns: int):
+        """The kernel tells the program by SIGWINCH. What it writes until then may overflow."""
         self.rows, self.columns = rows, columns
         self.lines = [""] * rows
         self.cursor = [0, 0]
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        del tell  # the kernel sends SIGWINCH to the foreground group by itself
 
     def press(self, keys: str):
         os.write(self.master, keys.encode())
@@ -83,7 +84,7 @@ class Terminal:
         if command == b"H":
             parts = parameters.split(b";") if parameters else [b"1", b"1"]
             self.cursor = [int(parts[0]) - 1, int(parts[1]) - 1]
-        elif command == b"K":
+        elif command == b"K" and row < self.rows:
             self.lines[row] = self.lines[row][:column]
         elif command == b"J":
             first = 0 if parameters == b"2" else row
@@ -93,7 +94,7 @@ class Terminal:
             self.cursor[0] = max(0, row - int(parameters or b"1"))
         elif command in b"hl":
             (self.modes.add if command == b"h" else self.modes.discard)(parameters)
-        elif command != b"m":
+        elif command not in b"mK":
             raise AssertionError(f"a sequence that nobody knows: {parameters!r} {command!r}")
 
     def _write(self, text: str):
@@ -106,10 +107,12 @@ class Terminal:
             elif part == "\n":
                 self.lines = [*self.lines[1:], ""]
             elif part:
+                self.overflow = self.overflow or row >= self.rows or column + len(part) > self.columns
+                if row >= self.rows:
+                    continue
                 line = self.lines[row].ljust(column)
-                self.lines[row] = line[:column] + part + line[column + len(part):]
-                self.cursor[1] = column + len(part)
-                assert self.cursor[1] <= self.columns, f"a line is too long: {self.lines[row]!r}"
+                self.lines[row] = (line[:column] + part + line[column + len(part):])[:self.columns]
+                self.cursor[1] = min(column + len(part), self.columns)
 
     @property
     def screen(self) -> str:

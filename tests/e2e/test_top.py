@@ -76,8 +76,10 @@ class TopTest(unittest.TestCase):
         for rows, columns in ((40, 120), (10, 40), (3, 20), (24, 80)):
             top.resize(rows, columns)
             top.wait_for("ez top")
-            screen = top.screen.split("\n")
-            self.assertLessEqual(max(map(len, screen)), columns)
+            top.overflow = False
+            before = len(top.raw)
+            wait_until(lambda: top.pump() or len(top.raw) > before, "the next second")
+            self.assertFalse(top.overflow, top.screen)
         top.wait_for("Enter open")
         self.assertIn("Enter open", top.screen.split("\n")[23])
 

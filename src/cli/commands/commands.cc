@@ -5,7 +5,8 @@
 namespace ez::cli {
 
 const std::vector<Command>& all_commands() {
-  static const std::vector<Command> commands{run_command(),
+  static const std::vector<Command> commands{new_command(),
+                                             run_command(),
                                              follow_command(),
                                              top_command(),
                                              ps_command(),

@@ -7,6 +7,7 @@ namespace ez::cli {
 
 [[nodiscard]] Command up_command();
 [[nodiscard]] Command down_command();
+[[nodiscard]] Command new_command();
 [[nodiscard]] Command run_command();
 [[nodiscard]] Command follow_command();
 [[nodiscard]] Command top_command();

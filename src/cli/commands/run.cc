@@ -1,8 +1,12 @@
 // ez run: from a workflow file to a run. Without a server it starts one for the time of the run.
+#include <algorithm>
+#include <filesystem>
 #include <optional>
 
 #include "base/json.h"
+#include "cli/agent_types_file.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/run_file.h"
 #include "cli/embedded_server.h"
 #include "cli/follow.h"
 #include "cli/run_filter.h"
@@ -19,13 +23,14 @@ struct Connection {
 };
 
 // The named server, the one that runs on the data directory, or a new one.
-Result<Connection> find_or_start(Session& session, const Arguments& arguments) {
+Result<Connection> find_or_start(Session& session, const Arguments& arguments,
+                                 const std::vector<std::string>& agent_types) {
   auto found = Session::endpoint(arguments);
   if (found.ok()) return Connection{std::move(found).value(), {}};
   if (found.error().code() != Code::ServerUnreachable) return found.error();
   EZ_ASSIGN(const std::string data, Session::data_dir(arguments));
   Connection connection;
-  EZ_ASSIGN(connection.started, start_server(data));
+  EZ_ASSIGN(connection.started, start_server(data, agent_types));
   if (connection.started.ours && !arguments.has("json")) {
     session.err << "Started a server at " << connection.started.url << " (data " << data << ").\n";
   }
@@ -84,6 +89,25 @@ Result<std::string> start_from(Session& session, Api& api, const Arguments& argu
   return run;
 }
 
+// The types that the worker of a server of our own has to serve: those that it knows. Others wait for agents
+// from elsewhere.
+Result<std::vector<std::string>> agent_types_of(const Arguments& arguments,
+                                                const std::optional<WorkflowFile>& file) {
+  std::vector<std::string> out{"exec"};
+  if (!file) return out;
+  EZ_ASSIGN(const std::string data, Session::data_dir(arguments));
+  std::error_code failed;
+  const std::string usual = data + "/agents.yaml";
+  EZ_ASSIGN(const orchestration::AgentTypes types,
+            load_agent_types(std::filesystem::exists(usual, failed) ? usual : ""));
+  for (const orchestration::Task& task : file->parsed.workflow->tasks) {
+    const bool listed = std::find(out.begin(), out.end(), task.agent.type) != out.end();
+    if (task.needs_agent() && !listed && types.find(task.agent.type) != nullptr)
+      out.push_back(task.agent.type);
+  }
+  return out;
+}
+
 Status check_from(const Arguments& arguments) {
   const bool from = arguments.has("from");
   if (!from && !arguments.has("FILE")) return Error(Code::InvalidArgument, "FILE is required");
@@ -120,7 +144,9 @@ void end_server(Session& session, const Connection& connection, const Arguments&
   say("The server goes on at " + connection.started.url + "; `ez down --data " + data + "` stops it.");
 }
 
-Result<int> run_run(Session& session, const Arguments& arguments) {
+}  // namespace
+
+Result<int> run_file(Session& session, const Arguments& arguments) {
   EZ_TRY(check_from(arguments));
   std::optional<WorkflowFile> file;
   if (!arguments.has("from")) {
@@ -128,7 +154,8 @@ Result<int> run_run(Session& session, const Arguments& arguments) {
     if (!file->parsed.ok() && !arguments.has("json")) print_mistakes(*file, session.err);
     EZ_TRY(check_workflow(*file));
   }
-  EZ_ASSIGN(const Connection connection, find_or_start(session, arguments));
+  EZ_ASSIGN(const std::vector<std::string> types, agent_types_of(arguments, file));
+  EZ_ASSIGN(const Connection connection, find_or_start(session, arguments, types));
   EZ_ASSIGN(const auto api, session.connect(connection.endpoint));
   const auto started =
       file ? start_run(session, *api, *file, arguments) : start_from(session, *api, arguments);
@@ -147,8 +174,6 @@ Result<int> run_run(Session& session, const Arguments& arguments) {
   if (end->interrupted) return kExitInterrupted;
   return end->state == "succeeded" ? kExitOk : kExitNegative;
 }
-
-}  // namespace
 
 Command run_command() {
   return {"run",
@@ -172,7 +197,7 @@ Command run_command() {
            {"--json", "", "as JSON; with --follow the run at its end"}},
           {{"FILE", "workflow file, YAML or JSON", false}},
           true,
-          run_run};
+          run_file};
 }
 
 }  // namespace ez::cli
