@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "agents/files.h"
+#include "agents/resolver.h"
 #include "base/json.h"
 
 namespace ez::agents {
@@ -58,19 +59,38 @@ TaskResult Attempt::execute(Body& body) {
   return std::move(result_);
 }
 
-TaskResult Attempt::merge() {
+Attempt::Guest Attempt::work_in(Workspace& place, Body& body) {
+  Guest guest;
+  workspace_.emplace(std::move(place));
+  guest.status = write_inputs();
+  if (guest.status.ok()) guest.status = body.work(*this);
+  body.finish(*this);
+  guest.final = result_.final;
+  guest.artifacts = std::move(kept_);
+  place = std::move(*workspace_);
+  workspace_.reset();
+  return guest;
+}
+
+TaskResult Attempt::merge(const MakeBody& bodies) {
   const MergeRequest request{
       item_.run,        item_.task,         item_.attempt,      item_.workspace.repository,
       item_.merge.into, item_.merge.commit, item_.merge.branch, item_.merge.message};
+  std::optional<Resolver> resolver;
+  if (item_.merge.resolver) resolver.emplace(*this, bodies);
+  std::string printed;  // by the check
   WorkspaceManager::Verify verify;
   if (!item_.merge.verify.empty()) {
-    verify = [this](Workspace& merged) -> Status {
+    verify = [&](Workspace& merged) -> Status {
       log_.note("verify on the merged tree: " + first_line(item_.merge.verify));
       workspace_.emplace(std::move(merged));
+      printed.clear();
       Status checked = write_inputs();
       if (checked.ok()) {
-        checked = run_script(item_.merge.verify, Code::VerifyFailed, "the check failed on the merged tree");
+        checked = run_script(item_.merge.verify, Code::VerifyFailed, "the check failed on the merged tree",
+                             &printed);
       }
+      if (resolver && !checked.ok()) resolver->check_failed(checked.error(), printed);
       merged = std::move(*workspace_);
       workspace_.reset();
       return checked;
@@ -78,7 +98,8 @@ TaskResult Attempt::merge() {
   }
   auto merged = cancel_.cancelled()
                     ? Result<MergeResult>(Error(Code::TaskCancelled, "cancelled before the merge"))
-                    : ports_.workspaces.merge(request, verify);
+                    : ports_.workspaces.merge(request, verify, resolver ? &*resolver : nullptr);
+  if (resolver) resolver->report(merged.ok() && merged->conflict.empty(), result_);
   if (!merged.ok()) {
     fail(merged.error());
     return std::move(result_);
@@ -92,12 +113,18 @@ TaskResult Attempt::merge() {
     log_.note(merged->merged
                   ? "merged " + item_.merge.commit + " into " + item_.merge.into + " as " + merged->head
                   : item_.merge.commit + " is part of " + item_.merge.into + " already");
+    return std::move(result_);
+  }
+  if (merged->check_failed) {
+    fail(Error(Code::VerifyFailed,
+               "the check fails on the merged tree of " + item_.merge.commit + " and " + item_.merge.into));
+    merged->conflict += "\n" + printed.substr(printed.size() - std::min(printed.size(), kMaxCheckText / 2));
   } else {
     fail(Error(Code::MergeConflict, item_.merge.commit + " does not merge into " + item_.merge.into));
-    result_.outcome = Outcome::kConflict;
-    result_.conflict = merged->conflict;
     log_.append(merged->conflict);
   }
+  result_.outcome = Outcome::kConflict;
+  result_.conflict = merged->conflict;
   return std::move(result_);
 }
 
@@ -240,6 +267,8 @@ SandboxSpec Attempt::sandbox_spec() const {
                                          {base + "/files", "/ez/files", false},
                                          {base + "/artifacts", "/ez/artifacts", true},
                                          {base + "/out", "/ez/out", true}});
+  spec.mounts.insert(spec.mounts.end(), shown_.begin(), shown_.end());
+  spec.environment.insert(spec.environment.end(), variables_.begin(), variables_.end());
   spec.measured.insert(spec.measured.end(), {base + "/artifacts", base + "/out"});
   spec.limits = item_.sandbox;
   return spec;
@@ -348,9 +377,8 @@ void Attempt::finish_workspace() {
 
 namespace {
 
-// `work` gives the result of an attempt whose log is spooled to the port.
-TaskResult with_log(const AttemptPorts& ports, const WorkItem& item, LogPort& log, const CancelToken& cancel,
-                    const std::function<TaskResult(Attempt&)>& work) {
+TaskResult run_with_log(const AttemptPorts& ports, const WorkItem& item, LogPort& log,
+                        const CancelToken& cancel, const std::function<TaskResult(Attempt&)>& work) {
   const auto began = Steady::now();
   TaskResult result;
   // The log lies outside of the workspace, which is removed before the upload ends; the name goes at once.
@@ -379,15 +407,20 @@ TaskResult with_log(const AttemptPorts& ports, const WorkItem& item, LogPort& lo
 }  // namespace
 
 TaskResult run_item(const AttemptPorts& ports, const WorkItem& item, LogPort& log, const CancelToken& cancel,
-                    Attempt::Body* body) {
-  return with_log(ports, item, log, cancel, [body](Attempt& attempt) {
-    return body == nullptr ? attempt.merge() : attempt.execute(*body);
-  });
+                    Attempt::Body& body) {
+  return run_with_log(ports, item, log, cancel, [&body](Attempt& attempt) { return attempt.execute(body); });
+}
+
+TaskResult run_merge(const AttemptPorts& ports, const WorkItem& item, LogPort& log, const CancelToken& cancel,
+                     const Attempt::MakeBody& bodies) {
+  return run_with_log(ports, item, log, cancel,
+                      [&bodies](Attempt& attempt) { return attempt.merge(bodies); });
 }
 
 TaskResult recheck_item(const AttemptPorts& ports, const WorkItem& item, const std::string& commit,
                         LogPort& log, const CancelToken& cancel) {
-  return with_log(ports, item, log, cancel, [&commit](Attempt& attempt) { return attempt.recheck(commit); });
+  return run_with_log(ports, item, log, cancel,
+                      [&commit](Attempt& attempt) { return attempt.recheck(commit); });
 }
 
 }  // namespace ez::agents

@@ -15,8 +15,11 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "agents/artifacts.h"
 #include "agents/log_spool.h"
@@ -60,9 +63,24 @@ class Attempt {
           std::chrono::steady_clock::time_point began);
 
   [[nodiscard]] TaskResult execute(Body& body);
-  [[nodiscard]] TaskResult merge();
+  // `bodies` makes the body of the item's resolver, if it comes to that (resolver.h).
+  using MakeBody = std::function<Result<std::unique_ptr<Body>>(const WorkItem& item)>;
+  [[nodiscard]] TaskResult merge(const MakeBody& bodies);
   // The check of a merge once more, on a clean tree of `commit`; nothing is merged or kept.
   [[nodiscard]] TaskResult recheck(const std::string& commit);
+
+  // A body's work alone, in a place that the caller made and keeps: no check, no output, no commit.
+  struct Guest {
+    Status status;
+    bool final = false;                  // of make_final()
+    std::vector<ArtifactRef> artifacts;  // of add_artifact()
+  };
+  [[nodiscard]] Guest work_in(Workspace& place, Body& body);
+  // More that every command of this attempt sees.
+  void show(SandboxMount mount) { shown_.push_back(std::move(mount)); }
+  void set_variable(std::string name, std::string value) {
+    variables_.emplace_back(std::move(name), std::move(value));
+  }
 
   [[nodiscard]] const WorkItem& item() const { return item_; }
   [[nodiscard]] LogSpool& log() { return log_; }
@@ -114,14 +132,19 @@ class Attempt {
   std::optional<Workspace> workspace_;
   TaskResult result_;
   std::optional<Value> given_output_;
+  std::vector<SandboxMount> shown_;
+  std::vector<std::pair<std::string, std::string>> variables_;
   std::vector<ArtifactRef> kept_;  // of add_artifact()
   bool disk_overrun_ = false;
 };
 
-// One item to its result, with its log: `body` for an execute, null for a merge. Never throws, always gives a
-// result of this item; what went wrong is in its error.
+// One item to its result, with its log. Never throws, always gives a result of this item; what went wrong is
+// in its error.
 [[nodiscard]] TaskResult run_item(const AttemptPorts& ports, const WorkItem& item, LogPort& log,
-                                  const CancelToken& cancel, Attempt::Body* body);
+                                  const CancelToken& cancel, Attempt::Body& body);
+// The same for a merge.
+[[nodiscard]] TaskResult run_merge(const AttemptPorts& ports, const WorkItem& item, LogPort& log,
+                                   const CancelToken& cancel, const Attempt::MakeBody& bodies);
 // The check of a merge item (merge.verify) on a clean tree of `commit`, in the place and with the variables
 // that it had when it was merged. Succeeded, or VERIFY_FAILED and what else may end a command.
 [[nodiscard]] TaskResult recheck_item(const AttemptPorts& ports, const WorkItem& item,

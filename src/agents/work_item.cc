@@ -83,6 +83,10 @@ class Reader {
     if (value->as_map().size() > kMaxListed) return complain(key, "has too many members");
     for (const auto& [name, element] : value->as_map()) each(name, element, member(key) + "." + name);
   }
+  [[nodiscard]] bool has(std::string_view key) const {
+    const Value* value = object_ == nullptr ? nullptr : object_->find(key);
+    return value != nullptr && !value->is_null();
+  }
   [[nodiscard]] Reader inner(std::string_view key) {
     return Reader(object_ == nullptr ? nullptr : object_->find(key), member(key), error_);
   }
@@ -156,6 +160,57 @@ Value artifact_list(const std::vector<ArtifactRef>& artifacts) {
   return list;
 }
 
+void read_agent_need(Reader agent, std::string& type, std::string& model, std::int64_t& max_turns,
+                     std::int64_t& max_tokens) {
+  agent.read("type", type);
+  agent.read("model", model);
+  agent.read("max_turns", max_turns);
+  agent.read("max_tokens", max_tokens);
+}
+
+Value agent_need(const std::string& type, const std::string& model, std::int64_t max_turns,
+                 std::int64_t max_tokens) {
+  Value agent(Value::Map{{"type", type}});
+  set_text(agent, "model", model);
+  if (max_turns > 0) agent.set("max_turns", max_turns);
+  if (max_tokens > 0) agent.set("max_tokens", max_tokens);
+  return agent;
+}
+
+constexpr std::int64_t kMaxTries = 100;
+
+ResolverNeed read_resolver_need(Reader reader) {
+  ResolverNeed need;
+  read_agent_need(reader.inner("agent"), need.agent_type, need.agent_model, need.max_turns, need.max_tokens);
+  reader.read("run_command", need.run_command);
+  reader.read("prompt", need.prompt);
+  reader.read("tries", need.tries, 1);
+  if (need.tries > kMaxTries) reader.complain("tries", "is too large");
+  reader.read("timeout_ms", need.timeout_ms, 1);
+  return need;
+}
+
+Value resolver_need(const ResolverNeed& need) {
+  Value out(
+      Value::Map{{"agent", agent_need(need.agent_type, need.agent_model, need.max_turns, need.max_tokens)}});
+  set_text(out, "run_command", need.run_command);
+  set_text(out, "prompt", need.prompt);
+  out.set("tries", need.tries);
+  out.set("timeout_ms", need.timeout_ms);
+  return out;
+}
+
+Value resolution_of(const TaskResult& result) {
+  Value::List tries;
+  for (const ResolverTry& one : result.resolver_tries) {
+    Value entry{Value::Map{}};
+    if (!one.error_code.empty())
+      entry.set("error", Value::Map{{"code", one.error_code}, {"message", one.error_message}});
+    tries.push_back(std::move(entry));
+  }
+  return Value::Map{{"agent_type", result.resolver_type}, {"tries", std::move(tries)}};
+}
+
 }  // namespace
 
 std::string_view to_text(WorkKind kind) { return kind == WorkKind::kMerge ? "merge" : "execute"; }
@@ -198,11 +253,7 @@ Result<WorkItem> parse_work_item(const Value& json) {
   Reader lease = reader.inner("lease");
   lease.read("heartbeat_ms", item.heartbeat_ms, 1);
   lease.read("start_to_close_ms", item.start_to_close_ms);
-  Reader agent = reader.inner("agent");
-  agent.read("type", item.agent_type);
-  agent.read("model", item.agent_model);
-  agent.read("max_turns", item.max_turns);
-  agent.read("max_tokens", item.max_tokens);
+  read_agent_need(reader.inner("agent"), item.agent_type, item.agent_model, item.max_turns, item.max_tokens);
   Reader gateway = reader.inner("model_gateway");
   gateway.read("url", item.model_gateway.url);
   gateway.read("key", item.model_gateway.key);
@@ -250,6 +301,7 @@ Result<WorkItem> parse_work_item(const Value& json) {
   if (item.kind == WorkKind::kMerge && (item.merge.commit.empty() || item.merge.into.empty())) {
     merge.complain("", "needs commit and into");
   }
+  if (merge.has("resolver")) item.merge.resolver = read_resolver_need(merge.inner("resolver"));
   reader.read_list("artifacts", [&](const Value& element, const std::string& at) {
     if (element.is_string() && is_safe_path(element.as_string())) {
       item.artifacts.push_back(element.as_string());
@@ -293,11 +345,7 @@ Value to_value(const WorkItem& item) {
   out.set("workflow_version", item.workflow_version);
   out.set("lease",
           Value::Map{{"heartbeat_ms", item.heartbeat_ms}, {"start_to_close_ms", item.start_to_close_ms}});
-  Value agent(Value::Map{{"type", item.agent_type}});
-  set_text(agent, "model", item.agent_model);
-  if (item.max_turns > 0) agent.set("max_turns", item.max_turns);
-  if (item.max_tokens > 0) agent.set("max_tokens", item.max_tokens);
-  out.set("agent", std::move(agent));
+  out.set("agent", agent_need(item.agent_type, item.agent_model, item.max_turns, item.max_tokens));
   if (!item.model_gateway.url.empty()) {
     out.set("model_gateway", Value::Map{{"url", item.model_gateway.url}, {"key", item.model_gateway.key}});
   }
@@ -328,11 +376,13 @@ Value to_value(const WorkItem& item) {
                                   {"run_branch", item.workspace.run_branch},
                                   {"branch", item.workspace.branch}});
   if (item.kind == WorkKind::kMerge) {
-    out.set("merge", Value::Map{{"branch", item.merge.branch},
-                                {"commit", item.merge.commit},
-                                {"into", item.merge.into},
-                                {"message", item.merge.message},
-                                {"verify", item.merge.verify}});
+    Value merge(Value::Map{{"branch", item.merge.branch},
+                           {"commit", item.merge.commit},
+                           {"into", item.merge.into},
+                           {"message", item.merge.message},
+                           {"verify", item.merge.verify}});
+    if (item.merge.resolver) merge.set("resolver", resolver_need(*item.merge.resolver));
+    out.set("merge", std::move(merge));
   }
   Value::List globs(item.artifacts.begin(), item.artifacts.end());
   out.set("artifacts", std::move(globs));
@@ -389,6 +439,15 @@ Result<TaskResult> parse_task_result(const Value& json) {
   reader.read("changed_files", result.changed_files);
   reader.read("cost_microusd", result.cost_microusd);
   reader.read("conflict", result.conflict);
+  Reader resolver = reader.inner("resolver");
+  resolver.read("agent_type", result.resolver_type);
+  resolver.read_list("tries", [&](const Value& element, const std::string& at) {
+    Reader failed = Reader(&element, at, error).inner("error");
+    ResolverTry one;
+    failed.read("code", one.error_code);
+    failed.read("message", one.error_message);
+    result.resolver_tries.push_back(std::move(one));
+  });
   reader.read("duration_ms", result.duration_ms);
   if (error) return *error;
   return result;
@@ -414,6 +473,7 @@ Value to_value(const TaskResult& result) {
   out.set("changed_files", result.changed_files);
   out.set("cost_microusd", result.cost_microusd);
   set_text(out, "conflict", result.conflict);
+  if (!result.resolver_type.empty()) out.set("resolver", resolution_of(result));
   out.set("duration_ms", result.duration_ms);
   return out;
 }

@@ -49,6 +49,18 @@ struct WorkflowFile {
   std::uint32_t mode = 0644;
 };
 
+// Who settles what does not merge, of a merge's item.
+struct ResolverNeed {
+  std::string agent_type = "exec";
+  std::string agent_model;  // the other members of `agent` as in a WorkItem
+  std::int64_t max_turns = 0;
+  std::int64_t max_tokens = 0;
+  std::string run_command;  // exec
+  std::string prompt;       // all others, besides what resolver.h tells them
+  std::int64_t tries = 1;
+  std::int64_t timeout_ms = 600'000;  // of one try
+};
+
 struct WorkItem {
   std::string run;
   std::string task;
@@ -91,6 +103,7 @@ struct WorkItem {
     std::string into;
     std::string message;
     std::string verify;
+    std::optional<ResolverNeed> resolver = std::nullopt;
   } merge;                             // kind merge
   std::vector<std::string> artifacts;  // globs
   SandboxLimits sandbox;
@@ -102,6 +115,11 @@ struct WorkItem {
 // branches.
 [[nodiscard]] Result<WorkItem> parse_work_item(const Value& json);
 [[nodiscard]] Value to_value(const WorkItem& item);
+
+struct ResolverTry {
+  std::string error_code;  // empty: it settled the merge
+  std::string error_message;
+};
 
 struct TaskResult {
   std::string run;
@@ -125,6 +143,8 @@ struct TaskResult {
   std::int64_t changed_files = 0;
   std::int64_t cost_microusd = 0;
   std::string conflict;
+  std::string resolver_type;  // merge: of the resolver that was asked; empty: none
+  std::vector<ResolverTry> resolver_tries;
   std::int64_t duration_ms = 0;
 };
 

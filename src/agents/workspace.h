@@ -31,6 +31,9 @@
 
 namespace ez::agents {
 
+class MergeResolver;  // merge_problem.h
+struct MergeProblem;
+
 enum class WorkspaceMode { kNone, kRead, kWrite };
 
 struct WorkspaceRequest {
@@ -109,8 +112,9 @@ struct MergeResult {
   std::string base;     // the run branch before
   std::string head;     // and after
   std::int64_t changed_files = 0;
-  std::string
-      conflict;  // not empty: nothing was changed; files and conflict hunks, at most kMaxConflictBytes
+  // Not empty: nothing was changed. Files and conflict hunks, at most kMaxConflictBytes.
+  std::string conflict;
+  bool check_failed = false;  // with `conflict`: in the end it was the check that failed
 };
 
 inline constexpr std::size_t kMaxConflictBytes = 16 * 1024;
@@ -152,8 +156,11 @@ class WorkspaceManager {
   // branch moved meanwhile). Its error is returned and nothing has changed. Repeating a merge that happened
   // gives merged = false. BRANCH_CHECKED_OUT, GIT_FAILED, REPOSITORY_BUSY, REPOSITORY_INVALID,
   // WORKSPACE_BUDGET, and what verify says.
+  // `resolver` (may be null) settles conflicts, and merged trees on which verify says VERIFY_FAILED, as long
+  // as it may try; what it made is checked like any other merged tree. Afterwards both are a `conflict`.
   using Verify = std::function<Status(Workspace& merged)>;
-  [[nodiscard]] Result<MergeResult> merge(const MergeRequest& request, const Verify& verify);
+  [[nodiscard]] Result<MergeResult> merge(const MergeRequest& request, const Verify& verify,
+                                          MergeResolver* resolver = nullptr);
 
   // Removes what dead processes left under the root; at the start of a worker. How many workspaces that were.
   [[nodiscard]] Result<std::size_t> recover();
@@ -182,7 +189,22 @@ class WorkspaceManager {
   [[nodiscard]] Status discard(Workspace& workspace);
   [[nodiscard]] Status keep_unfinished(Workspace& workspace);
   [[nodiscard]] Result<std::optional<MergeResult>> try_merge(const Git& git, const MergeRequest& request,
-                                                             const Verify& verify);
+                                                             const Verify& verify, MergeResolver* resolver);
+  [[nodiscard]] Result<std::optional<MergeResult>> move_run_branch(const Git& git,
+                                                                   const MergeRequest& request,
+                                                                   MergeResult result,
+                                                                   const std::string& tree,
+                                                                   const std::string& head);
+  [[nodiscard]] Status look_at(const MergeRequest& request, const std::string& head, const Verify& verify);
+  [[nodiscard]] Result<MergeProblem> merge_trees(const Git& git, const MergeRequest& request,
+                                                 const std::string& base, bool for_resolver);
+  [[nodiscard]] Status mark_conflicts(const Git& git, MergeProblem& problem, const Workspace& scratch) const;
+  [[nodiscard]] Status lay_out_merge(const Workspace& place, const MergeProblem& problem) const;
+  [[nodiscard]] Result<std::string> take_resolution(const Workspace& place,
+                                                    const MergeProblem& problem) const;
+  // The tree of a try that was taken; nullopt: there are no more tries.
+  [[nodiscard]] Result<std::optional<std::string>> settle(const Git& git, const MergeRequest& request,
+                                                          MergeProblem& problem, MergeResolver& resolver);
 
   Options options_;
   std::mutex mutex_;

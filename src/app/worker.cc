@@ -116,9 +116,12 @@ Status work(const cli::AgentOptions& options) {
     const agents::AttemptPorts ports{sandbox, workspaces, *planes[i]};
     agents::Worker::Runner run = [&, ports](const agents::WorkItem& item, agents::LogPort& log,
                                             const agents::CancelToken& cancel) {
-      if (item.agent_type == "exec" || item.kind == agents::WorkKind::kMerge)
-        return agents::ExecRunner(ports.sandbox, ports.workspaces, ports.artifacts).run(item, log, cancel);
-      return agents::LlmRunner(ports, *web, types).run(item, log, cancel);
+      agents::LlmRunner models(ports, *web, types);
+      if (item.agent_type != "exec" && item.kind == agents::WorkKind::kExecute)
+        return models.run(item, log, cancel);
+      const auto body = [&models](const agents::WorkItem& of_try) { return models.body_of(of_try); };
+      return agents::ExecRunner(ports.sandbox, ports.workspaces, ports.artifacts, body)
+          .run(item, log, cancel);
     };
     workers.push_back(std::make_unique<agents::Worker>(settings_of(options, options.types[i], types),
                                                        *planes[i], std::move(run)));

@@ -67,7 +67,21 @@ void free_reserve(Context& context, Run& run, const Lease& lease) {
   context.freed_keys.push_back(budget_key(run.id));
 }
 
+// What could be lent to the lease of a merge.
+std::int64_t lendable(const Run& run, const Lease& lease) {
+  const auto& resolver = run.definition_of(run.tasks[lease.task]).resolver;
+  if (!lease.merge || !resolver || run.budget_microusd == 0) return 0;
+  const std::int64_t free = run.budget_microusd - run.cost_microusd - run.reserved_microusd;
+  const std::int64_t cap = resolver->budget_microusd.value_or(kMaxCost) - lease.lent_microusd;
+  return std::max<std::int64_t>(std::min(free, cap), 0);
+}
+
 }  // namespace
+
+std::int64_t may_cost(const Run& run, const Lease& lease) {
+  if (lease.reserve_microusd == kNoReserve) return kNoReserve;
+  return lease.reserve_microusd + lendable(run, lease);
+}
 
 void add_child_cost(Context& context, Run& run, std::uint32_t task, RunId child, std::int64_t microusd) {
   if (microusd <= 0) return;
@@ -96,8 +110,14 @@ bool reserve_fits(const Run& run, const Task& task) {
 }
 
 void take_reserve(Run& run, Task& task) {
-  task.reserve_microusd = takes_all(run, task) ? run.budget_microusd - run.cost_microusd
-                                               : *run.definition_of(task).budget_microusd;
+  if (takes_all(run, task)) {
+    // But for what the resolvers of merges meanwhile may need.
+    const std::int64_t left = run.budget_microusd - run.cost_microusd;
+    const std::int64_t kept = run.definition().resolver_microusd;
+    task.reserve_microusd = left > kept ? left - kept : left;
+  } else {
+    task.reserve_microusd = *run.definition_of(task).budget_microusd;
+  }
   run.reserved_microusd += task.reserve_microusd;
 }
 
@@ -114,7 +134,14 @@ std::int64_t move_reserve(const Run& run, Task& task) {
   return run.definition_of(task).budget_microusd.value_or(kNoReserve);
 }
 
-std::int64_t draw_allowance(State& state, Lease& lease, std::int64_t need, std::int64_t want) {
+std::int64_t draw_allowance(State& state, Run& run, Lease& lease, std::int64_t need, std::int64_t want) {
+  const std::int64_t missing = std::max(need, want) + lease.open_microusd - lease.reserve_microusd;
+  const std::int64_t lent = std::min(missing, lendable(run, lease));
+  if (need > 0 && lent > 0 && lease.reserve_microusd + lent - lease.open_microusd >= need) {
+    lease.reserve_microusd += lent;
+    lease.lent_microusd += lent;
+    run.reserved_microusd += lent;
+  }
   const std::int64_t limit = lease.reserve_microusd == kNoReserve ? kMaxCost : lease.reserve_microusd;
   const std::int64_t drawn = std::min(std::max(need, want), limit - lease.open_microusd);
   if (need <= 0 || drawn < need) return 0;

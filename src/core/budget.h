@@ -36,7 +36,13 @@ void drop_reserve(Run& run, Task& task);
 // it does not use (commands draw_allowance and meter_usage). A metered lease's own claim is not counted.
 //
 // Takes as much of `want` as fits; nothing when `need` does not.
-[[nodiscard]] std::int64_t draw_allowance(State& state, Lease& lease, std::int64_t need, std::int64_t want);
+// A merge begins with nothing set aside, since few need a resolver. What its resolver asks for is lent out of
+// what is free of the run's budget, past those who stand in line, up to the resolver's own budget; what it
+// does not spend is free again when the lease ends.
+[[nodiscard]] std::int64_t draw_allowance(State& state, Run& run, Lease& lease, std::int64_t need,
+                                          std::int64_t want);
+// What the lease may still cost, with what could be lent; -1: no limit.
+[[nodiscard]] std::int64_t may_cost(const Run& run, const Lease& lease);
 // `sum.microusd` is spent, at most what is open.
 void meter_usage(Context& context, Run& run, Lease& lease, CostKey key, CostSum sum);
 void return_allowance(State& state, Lease& lease, std::int64_t microusd);

@@ -66,6 +66,12 @@ struct AttemptRecord {
   std::int32_t exit_code = 0;
 };
 
+// What the resolver of a task's merge did, in its last merge.
+struct Resolution {
+  std::string agent_type;
+  std::vector<TaskError> tries;  // an empty code: it settled the merge
+};
+
 // What only some tasks have; replaced as a whole, never changed in place, so that copies of a Task share it.
 struct TaskDetail {
   std::string output;  // JSON text, at most kMaxInlineBytes; larger ones are blobs
@@ -78,9 +84,10 @@ struct TaskDetail {
   std::string head;  // of the run branch after the merge
   std::uint32_t changed_files = 0;
   std::string conflict;
-  Value items;                          // of a for_each group
-  std::vector<AttemptRecord> attempts;  // ended ones, the newest kMaxAttemptRecords
-  std::string decided_by;               // who approved, rejected, retried or cancelled it
+  std::shared_ptr<const Resolution> resolution;  // null: none was needed
+  Value items;                                   // of a for_each group
+  std::vector<AttemptRecord> attempts;           // ended ones, the newest kMaxAttemptRecords
+  std::string decided_by;                        // who approved, rejected, retried or cancelled it
   std::string comment;
   std::string concurrency_key;
   RunId child;  // that it started last

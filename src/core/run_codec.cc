@@ -35,6 +35,15 @@ void encode_detail(const TaskDetail& detail, pb::Task& out) {
   out.set_head(detail.head);
   out.set_changed_files(detail.changed_files);
   out.set_conflict(detail.conflict);
+  if (detail.resolution) {
+    auto* resolution = out.mutable_resolution();
+    resolution->set_agent_type(detail.resolution->agent_type);
+    for (const TaskError& error : detail.resolution->tries) {
+      auto* slot = resolution->add_tries();
+      slot->set_error_code(error.code);
+      slot->set_error_message(error.message);
+    }
+  }
   if (!detail.items.is_null()) out.set_items(to_json(detail.items));
   for (const AttemptRecord& record : detail.attempts) {
     pb::AttemptRecord* slot = out.add_attempts();
@@ -64,6 +73,12 @@ Result<std::shared_ptr<const TaskDetail>> decode_detail(const pb::Task& in) {
   detail->head = in.head();
   detail->changed_files = in.changed_files();
   detail->conflict = in.conflict();
+  if (in.has_resolution()) {
+    Resolution resolution{in.resolution().agent_type(), {}};
+    for (const auto& slot : in.resolution().tries())
+      resolution.tries.push_back({slot.error_code(), slot.error_message()});
+    detail->resolution = std::make_shared<const Resolution>(std::move(resolution));
+  }
   if (!in.items().empty()) {
     EZ_ASSIGN(detail->items, parse_json(in.items()));
   }

@@ -81,6 +81,7 @@ void encode(const Lease& lease, pb::Lease& out) {
   out.set_reserve(static_cast<std::uint64_t>(lease.reserve_microusd + 1));
   out.set_open_microusd(lease.open_microusd);
   out.set_metered(lease.metered);
+  out.set_lent_microusd(lease.lent_microusd);
 }
 
 Status decode(const pb::WorkflowVersion& in, State& state) {
@@ -118,7 +119,8 @@ void decode(const pb::Agent& in, State& state) {
 void decode(const pb::Lease& in, State& state) {
   state.add_lease({Fence{in.fence()}, RunId{in.run()}, in.task(), in.attempt(), AgentId{in.agent()},
                    in.merge(), in.cancelled(), in.granted_ms(), in.heartbeat_ms(), in.task_key(),
-                   static_cast<std::int64_t>(in.reserve()) - 1, in.open_microusd(), in.metered()});
+                   static_cast<std::int64_t>(in.reserve()) - 1, in.open_microusd(), in.metered(),
+                   in.lent_microusd()});
 }
 
 class Decoder {

@@ -61,6 +61,7 @@ struct Lease {
   std::int64_t reserve_microusd = -1;  // the most the attempt may still cost; -1: no limit
   std::int64_t open_microusd = 0;      // of that with the model gateway, neither metered nor given back
   bool metered = false;                // the gateway says what it costs, not the agent
+  std::int64_t lent_microusd = 0;      // of a merge: taken out of the run's budget for its resolver so far
 };
 
 struct TimerKey {

@@ -25,7 +25,9 @@ Value artifact_list(const Task& task) {
 std::string approval_message(const Run& run, const Task& task) {
   const auto& definition = run.definition_of(task);
   if (task.state == TaskState::kConflict) {
-    return "The work of this task does not merge into " + run.branch + ". Settle the conflict on " +
+    const bool check = task.get().error.code == "VERIFY_FAILED";
+    return "The work of this task does not merge into " + run.branch +
+           (check ? ": its check fails on the merged tree. Settle it on " : ". Settle the conflict on ") +
            task.get().branch + " and approve, or retry the task.";
   }
   if (task.state == TaskState::kPaused) {
@@ -35,6 +37,16 @@ std::string approval_message(const Run& run, const Task& task) {
   if (!definition.approval || !definition.approval->message) return definition.name;
   auto text = render(run, &task, *definition.approval->message, Template::Quoting::kPlain);
   return text.ok() ? std::move(text).value() : definition.name + " (" + text.error().message() + ")";
+}
+
+Value resolution_view(const Task& task) {
+  const auto& resolution = task.get().resolution;
+  if (!resolution) return Value();
+  Value::List tries;
+  for (const TaskError& error : resolution->tries) {
+    tries.push_back(Value(Value::Map{{"number", number(tries.size() + 1)}, {"error", error_view(error)}}));
+  }
+  return Value(Value::Map{{"agent_type", Value(resolution->agent_type)}, {"tries", Value(std::move(tries))}});
 }
 
 std::string_view approval_kind(TaskState state) {
@@ -190,6 +202,7 @@ Value task_view(const Run& run, std::uint32_t index) {
                  {"merged_head", detail.head.empty() ? Value() : Value(detail.head)},
                  {"changed_files", number(detail.changed_files)},
                  {"conflict", detail.conflict.empty() ? Value() : Value(detail.conflict)},
+                 {"resolver", resolution_view(task)},
                  {"decided_by", detail.decided_by.empty() ? Value() : Value(detail.decided_by)},
                  {"comment", detail.comment.empty() ? Value() : Value(detail.comment)},
                  {"group", task.instance == kNoInstance ? Value() : Value(definition.id)},
@@ -299,6 +312,7 @@ Value::List approvals_view(const Run& run) {
                          {"role", definition.approval ? Value(definition.approval->role) : Value("")},
                          {"workflow", Value(run.definition().name)},
                          {"conflict", task.get().conflict.empty() ? Value() : Value(task.get().conflict)},
+                         {"resolver", resolution_view(task)},
                          {"error", error_view(task.get().error)}}));
   }
   return out;

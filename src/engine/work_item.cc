@@ -56,15 +56,6 @@ void agent(JsonText& json, const orchestration::AgentNeed& need) {
   json.end('}');
 }
 
-void files(JsonText& json, const core::WorkflowVersion& version) {
-  json.begin('[');
-  for (const core::ShippedFile& file : version.files) {
-    json.begin('{').key("path").text(file.path).key("sha256").text(file.sha256);
-    json.key("mode").number(file.mode).end('}');
-  }
-  json.end(']');
-}
-
 // Null when there is none.
 Result<std::optional<std::string>> rendered(const core::Run& run, const core::Task& task,
                                             const std::optional<Template>& text, Template::Quoting quoting,
@@ -82,6 +73,28 @@ void text_or_null(JsonText& json, std::string_view key, const std::optional<std:
   } else {
     json.raw("null");
   }
+}
+
+Status resolver(JsonText& json, const core::Run& run, const core::Task& task,
+                const orchestration::Resolver& resolver) {
+  EZ_ASSIGN(const auto script, rendered(run, task, resolver.run, Template::Quoting::kShell, "resolver.run"));
+  EZ_ASSIGN(const auto prompt,
+            rendered(run, task, resolver.prompt, Template::Quoting::kPlain, "resolver.prompt"));
+  json.key("resolver").begin('{').key("agent");
+  agent(json, resolver.agent);
+  text_or_null(json, "run_command", script);
+  text_or_null(json, "prompt", prompt);
+  json.key("tries").number(resolver.tries).key("timeout_ms").number(resolver.timeout_ms).end('}');
+  return {};
+}
+
+void files(JsonText& json, const core::WorkflowVersion& version) {
+  json.begin('[');
+  for (const core::ShippedFile& file : version.files) {
+    json.begin('{').key("path").text(file.path).key("sha256").text(file.sha256);
+    json.key("mode").number(file.mode).end('}');
+  }
+  json.end(']');
 }
 
 std::string attempt_branch(const core::Run& run, const core::Lease& lease) {
@@ -112,9 +125,10 @@ Status append_item(JsonText& json, const core::Run& run, const core::Lease& leas
   json.key("namespace").text(run.workflow->namespace_name).key("workflow").text(run.definition().name);
   json.key("workflow_version").number(run.workflow->version);
   json.key("lease").begin('{').key("heartbeat_ms").number(lease.heartbeat_ms);
-  json.key("start_to_close_ms").number(definition.timeout.start_to_close_ms).end('}');
+  json.key("start_to_close_ms").number(definition.lease_ms(lease.merge)).end('}');
   if (lease.reserve_microusd >= 0) json.key("budget_microusd").number(lease.reserve_microusd);
-  if (models != nullptr && !lease.merge) {
+  const orchestration::Resolver* helper = lease.merge ? definition.resolver.get() : nullptr;
+  if (models != nullptr && (!lease.merge || (helper != nullptr && helper->agent.type != "exec"))) {
     json.key("model_gateway").begin('{').key("url").text(models->url).key("key").text(models->key).end('}');
   }
   json.key("agent");
@@ -127,11 +141,14 @@ Status append_item(JsonText& json, const core::Run& run, const core::Lease& leas
   sandbox(json, definition.sandbox);
   if (lease.merge) {
     const core::TaskDetail& detail = task.get();
-    json.key("merge").begin('{').key("branch").text(detail.branch).key("commit").text(detail.commit);
+    json.key("merge").begin('{').key("branch").text(detail.branch).key("commit");
+    // A person settled the conflict on the branch: whatever stands there now is merged.
+    json.text(detail.commit.empty() ? "refs/heads/" + detail.branch : detail.commit);
     json.key("into").text(run.branch);
     json.key("message").text("Merge " + lease.task_key + " of run " + to_text(run.id) + ": " +
                              definition.name);
     text_or_null(json, "verify", verify);
+    if (helper != nullptr) EZ_TRY(resolver(json, run, task, *helper));
     json.end('}');
   }
   text_or_null(json, "verify", verify);

@@ -10,6 +10,7 @@
 #include "orchestration/compensation.h"
 #include "orchestration/dag.h"
 #include "orchestration/parse.h"
+#include "orchestration/resolver.h"
 #include "orchestration/text.h"
 
 namespace ez::orchestration {
@@ -81,6 +82,7 @@ auto key_of(const Timeouts& t) {
 auto key_of(const Sandbox& s) {
   return std::tuple(s.network, s.memory_mb, s.processes, s.output_mb, s.disk_mb, s.cpu_s);
 }
+auto key_of(const Resolver& r) { return resolver_text(r); }
 auto key_of(const AgentNeed& a) {
   return std::tuple(a.type, a.capabilities, a.models, a.model, a.max_turns, a.max_tokens);
 }
@@ -93,6 +95,7 @@ struct Tables {
   TableOf<Retry> retries;
   TableOf<Timeouts> timeouts;
   TableOf<Sandbox> sandboxes;
+  TableOf<Resolver> resolvers;
 };
 
 // Written only when it says something: what older versions of ez wrote stays the same bytes.
@@ -176,6 +179,10 @@ void write_task(std::string& out, const Task& task, Tables& tables) {
   if (!task.output_schema.is_null()) append_json(o.key("output_schema"), task.output_schema);
   if (!task.mcp.is_null()) append_json(o.key("mcp"), task.mcp);
   if (task.compensate) o.number("compensate", *task.compensate);
+  if (task.resolver) {
+    o.number("resolver",
+             static_cast<std::int64_t>(tables.resolvers.index_of(*task.resolver, key_of(*task.resolver))));
+  }
 }
 
 void write_tables(ObjectWriter& o, std::string& out, const Tables& tables) {
@@ -216,6 +223,9 @@ void write_tables(ObjectWriter& o, std::string& out, const Tables& tables) {
     s.number("disk_mb", sandbox->disk_mb);
     s.number("cpu_s", sandbox->cpu_s);
   });
+  if (tables.resolvers.items().empty()) return;
+  write_list(o.key("resolvers"), tables.resolvers.items(),
+             [&](const Resolver* resolver) { out += resolver_text(*resolver); });
 }
 
 }  // namespace
@@ -450,6 +460,11 @@ class CanonicalReader {
       sandbox.cpu_s = number<std::uint32_t>(item, "cpu_s", kMax32);
       sandboxes_.push_back(sandbox);
     }
+    if (root.find("resolvers") == nullptr) return;
+    for (const Value& item : list(root, "resolvers")) {
+      resolvers_.push_back(parse_resolver(item));
+      if (resolvers_.back() == nullptr) fail("resolvers");
+    }
   }
 
   template <typename T>
@@ -516,6 +531,7 @@ class CanonicalReader {
       out.budget_microusd = number<std::int64_t>(item, "budget_microusd", kMaxMoneyMicrousd);
     if (item.find("compensate") != nullptr)
       out.compensate = number<std::uint32_t>(item, "compensate", static_cast<std::int64_t>(kMaxTasks));
+    if (item.find("resolver") != nullptr) out.resolver = entry(resolvers_, item, "resolver");
     if (const Value* schema = item.find("output_schema")) out.output_schema = *schema;
     if (const Value* mcp = item.find("mcp")) out.mcp = *mcp;
     if (const Value* wait = item.find("wait")) out.wait = a_wait(*wait);
@@ -557,6 +573,7 @@ class CanonicalReader {
   }
 
   std::string problem_;
+  std::vector<std::shared_ptr<const Resolver>> resolvers_;
   std::vector<AgentNeed> agents_;
   std::vector<Retry> retries_;
   std::vector<Timeouts> timeouts_;

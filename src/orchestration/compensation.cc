@@ -9,6 +9,9 @@ std::string link_compensations(Workflow& workflow) {
     task.compensates.reset();
     workflow.rolls_back = workflow.rolls_back || task.on_failure == OnFailure::kRollback;
     workflow.starts_runs = workflow.starts_runs || task.workflow.has_value();
+    if (task.resolver)
+      workflow.resolver_microusd =
+          std::max(workflow.resolver_microusd, task.resolver->budget_microusd.value_or(0));
   }
   for (std::uint32_t i = 0; i < workflow.tasks.size(); ++i) {
     const Task& task = workflow.tasks[i];

@@ -7,8 +7,9 @@
 
 namespace ez::orchestration {
 
-// Fills `compensates`, `rolls_back` and `starts_runs` from what the tasks say; to be called before
-// link_tasks. The id of the first task whose `compensate` is not as definition.h says; empty when all are.
+// Fills `compensates`, `rolls_back`, `starts_runs` and `resolver_microusd` from what the tasks say; to be
+// called before link_tasks. The id of the first task whose `compensate` is not as definition.h says; empty
+// when all are.
 [[nodiscard]] std::string link_compensations(Workflow& workflow);
 
 }  // namespace ez::orchestration

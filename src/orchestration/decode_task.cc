@@ -12,32 +12,33 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 
-constexpr std::array<std::string_view, 25> kTaskKeys{
+constexpr std::array<std::string_view, 26> kTaskKeys{
     "id",    "name",          "dependencies", "when",       "for_each",  "max_parallel", "agent",
     "run",   "prompt",        "env",          "verify",     "workspace", "artifacts",    "concurrency",
     "retry", "timeout",       "on_failure",   "checkpoint", "priority",  "sandbox",      "budget",
-    "rate",  "output_schema", "compensate",   "mcp"};
-constexpr std::array<std::string_view, 28> kAllTaskKeys = [] {
-  std::array<std::string_view, 28> keys{};
+    "rate",  "output_schema", "compensate",   "mcp",        "resolver"};
+constexpr std::array<std::string_view, 29> kAllTaskKeys = [] {
+  std::array<std::string_view, 29> keys{};
   std::copy(kTaskKeys.begin(), kTaskKeys.end(), keys.begin());
-  keys[25] = "approval";
-  keys[26] = "wait";
-  keys[27] = "workflow";
+  keys[26] = "approval";
+  keys[27] = "wait";
+  keys[28] = "workflow";
   return keys;
 }();
 // What a task that only waits for a person has no use for.
-constexpr std::array<std::string_view, 16> kRunOnlyKeys{
-    "for_each", "max_parallel", "agent",   "env",    "verify", "workspace",     "artifacts",  "concurrency",
-    "retry",    "priority",     "sandbox", "budget", "rate",   "output_schema", "compensate", "mcp"};
+constexpr std::array<std::string_view, 17> kRunOnlyKeys{
+    "for_each",  "max_parallel",  "agent",      "env",      "verify",  "workspace",
+    "artifacts", "concurrency",   "retry",      "priority", "sandbox", "budget",
+    "rate",      "output_schema", "compensate", "mcp",      "resolver"};
 // What a task that waits for time or a signal has no use for.
-constexpr std::array<std::string_view, 20> kNoWaitKeys{
+constexpr std::array<std::string_view, 21> kNoWaitKeys{
     "run",     "prompt",    "approval",  "workflow",      "max_parallel", "agent", "env",
     "verify",  "workspace", "artifacts", "timeout",       "concurrency",  "retry", "priority",
-    "sandbox", "budget",    "rate",      "output_schema", "compensate",   "mcp"};
+    "sandbox", "budget",    "rate",      "output_schema", "compensate",   "mcp",   "resolver"};
 // What a task that starts another workflow has no use for.
-constexpr std::array<std::string_view, 11> kNoChildKeys{
+constexpr std::array<std::string_view, 12> kNoChildKeys{
     "run",       "prompt",      "agent",   "env",           "verify", "workspace",
-    "artifacts", "concurrency", "sandbox", "output_schema", "mcp"};
+    "artifacts", "concurrency", "sandbox", "output_schema", "mcp",    "resolver"};
 // Of a compensation that stands inside its task.
 constexpr std::array<std::string_view, 10> kCompensateKeys{
     "name", "run", "prompt", "env", "agent", "retry", "timeout", "sandbox", "when", "workspace"};
@@ -48,16 +49,12 @@ constexpr std::array<std::string_view, 4> kTimeoutKeys{"schedule_to_start", "sta
                                                        "schedule_to_close", "heartbeat"};
 constexpr std::array<std::string_view, 6> kSandboxKeys{"network",   "memory_mb", "processes",
                                                        "output_mb", "disk_mb",   "cpu_s"};
-constexpr std::array<std::string_view, 6> kAgentKeys{"type",  "capabilities", "models",
-                                                     "model", "max_turns",    "max_tokens"};
-constexpr std::size_t kMaxModels = 32;
 constexpr std::array<std::string_view, 1> kTaskBudgetKeys{"cost_usd"};
 constexpr std::array<std::string_view, 2> kApprovalKeys{"role", "message"};
 constexpr std::array<std::string_view, 4> kPolicies{"pause", "fail", "continue", "rollback"};
 constexpr std::array<std::string_view, 3> kModes{"none", "read", "write"};
 constexpr std::array<std::string_view, 5> kPriorities{"critical", "high", "normal", "low", "deferred"};
 
-constexpr std::size_t kMaxCapabilities = 32;
 constexpr std::size_t kMaxEnvironment = 200;
 constexpr std::size_t kMaxArtifacts = 100;
 
@@ -121,39 +118,6 @@ void read_sandbox(Decoder& decoder, const Fields& fields, Sandbox& out) {
   sandbox->read_uint("output_mb", out.output_mb, 1, 10'240);
   sandbox->read_uint("disk_mb", out.disk_mb, 1, 16'777'216);
   sandbox->read_uint("cpu_s", out.cpu_s, 0, 31'536'000);
-}
-
-void read_agent(Decoder& decoder, const Fields& fields, AgentNeed& out) {
-  const auto agent = submap(decoder, fields, "agent", kAgentKeys, "agent: {type: exec, capabilities: [cpp]}");
-  if (!agent) return;
-  agent->read_name("type", out.type);
-  if (agent->get("models")) {
-    out.models.clear();
-    for (const NodeId node : agent->read_list("models", kMaxModels, "models: [claude-*]")) {
-      const std::string_view text = decoder.tree.text(node);
-      if (!decoder.tree.is_scalar(node) || text.empty() || text.size() > 128) {
-        decoder.error(node, "a model cannot be " + quoted(text), "Write names or patterns: `[claude-*]`.");
-      } else {
-        out.models.emplace_back(text);
-      }
-    }
-  }
-  agent->read_text("model", out.model, 200);
-  agent->read_uint("max_turns", out.max_turns, 1, 10'000);
-  agent->read_uint("max_tokens", out.max_tokens, 1'000, 4'000'000'000U);
-  if (!agent->get("capabilities")) return;
-  out.capabilities.clear();
-  for (const NodeId node : agent->read_list("capabilities", kMaxCapabilities, "capabilities: [cpp, git]")) {
-    const std::string_view text = decoder.tree.text(node);
-    if (!decoder.tree.is_scalar(node) || !is_name(text)) {
-      decoder.error(node, "a capability cannot be " + quoted(text), "Write names, for example `[cpp, git]`.");
-    } else {
-      out.capabilities.emplace_back(text);
-    }
-  }
-  std::sort(out.capabilities.begin(), out.capabilities.end());
-  out.capabilities.erase(std::unique(out.capabilities.begin(), out.capabilities.end()),
-                         out.capabilities.end());
 }
 
 void read_policy(const Fields& fields, OnFailure& out) {
@@ -446,6 +410,14 @@ class TaskReader {
       decoder_.error(*fields_.key("verify"),
                      "`verify` checks what a task changed, but this task has no workspace to write",
                      "Set `workspace: write` (with a top-level `repository`), or put the check into `run`.");
+    }
+    if (task.workspace == WorkspaceMode::kWrite)
+      task.resolver =
+          read_resolver(decoder_, fields_, scope("`resolver`", has_item)).value_or(workflow_.resolver);
+    if (fields_.key("resolver") && task.workspace != WorkspaceMode::kWrite) {
+      decoder_.error(*fields_.key("resolver"),
+                     "`resolver` settles what a task changed, but this task has no workspace to write",
+                     "Remove it, or set `workspace: write` (with a top-level `repository`).");
     }
     for (const NodeId node : fields_.read_list("artifacts", kMaxArtifacts, "artifacts: [report/*.md]")) {
       const std::string_view glob = decoder_.tree.text(node);

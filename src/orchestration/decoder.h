@@ -141,6 +141,12 @@ void refuse_keys(Decoder& decoder, const Fields& fields, std::span<const std::st
 // decode_sub_workflow.cc: a map of expressions over the whole run, of the top-level key `key`.
 [[nodiscard]] NamedExpressions read_named_expressions(Decoder& decoder, const Fields& fields,
                                                       std::string_view key);
+// decode_agent.cc: who works on a task, and who settles what does not merge. read_resolver(): null for
+// `resolver: none` and after a report, nullopt when the key is absent.
+void read_agent(Decoder& decoder, const Fields& fields, AgentNeed& out);
+[[nodiscard]] std::optional<std::shared_ptr<const Resolver>> read_resolver(Decoder& decoder,
+                                                                           const Fields& fields,
+                                                                           const Scope& scope);
 // decode_llm.cc: what only tasks for a model have.
 void read_output_schema(Decoder& decoder, const Fields& fields, Task& task);
 void read_mcp(Decoder& decoder, const Fields& fields, Task& task);

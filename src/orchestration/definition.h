@@ -92,6 +92,18 @@ struct AgentNeed {
   std::uint32_t max_tokens = 0;
 };
 
+// Who settles what does not merge before a person has to; docs/guide/resolver.md.
+struct Resolver {
+  AgentNeed agent;                              // without capabilities: it works where the merge is
+  std::optional<Template> run;                  // of an exec resolver: its script
+  std::optional<Template> prompt;               // of all others: what they are told besides; may be absent
+  std::uint32_t tries = 2;                      // of one merge
+  std::int64_t timeout_ms = 600'000;            // of one try
+  std::optional<std::int64_t> budget_microusd;  // the most that the tries of one merge may cost
+};
+inline constexpr std::uint32_t kMaxResolverTries = 10;
+inline constexpr std::int64_t kMaxResolverTimeoutMs = 7LL * 24 * 3'600'000;
+
 struct Approval {
   std::string role;  // empty: anyone who may decide approvals
   std::optional<Template> message;
@@ -146,6 +158,8 @@ struct Task {
   std::optional<std::int64_t> budget_microusd;  // the most that one attempt may cost
   std::optional<Wait> wait;                     // then it has no run and no prompt
   std::optional<SubWorkflow> workflow;          // likewise
+  // Only with a workspace to write; shared by all tasks that have the workflow's. Null: a person at once.
+  std::shared_ptr<const Resolver> resolver;
   Value mcp;            // MCP servers by name, as decode_llm.cc makes them; null: none
   Value output_schema;  // JSON Schema of what a model has to give; null: none
   // What undoes it, an index into Workflow::tasks. That task has `compensates` and depends on this one; it is
@@ -155,6 +169,11 @@ struct Task {
 
   // Only waits for a person: no agent is needed.
   [[nodiscard]] bool is_approval_only() const { return approval.has_value() && !run && !prompt && !workflow; }
+  // The longest time of one attempt, or of its merge with all that a resolver may try; 0: no limit.
+  [[nodiscard]] std::int64_t lease_ms(bool merge) const {
+    const std::int64_t more = merge && resolver ? resolver->tries * resolver->timeout_ms : 0;
+    return timeout.start_to_close_ms == 0 ? 0 : timeout.start_to_close_ms + more;
+  }
   // Something has to be done by an agent.
   [[nodiscard]] bool needs_agent() const { return run.has_value() || prompt.has_value(); }
 };
@@ -193,6 +212,10 @@ struct Workflow {
   std::vector<Task> tasks;
   bool rolls_back = false;   // computed: a task says on_failure: rollback
   bool starts_runs = false;  // computed: a task starts another workflow
+  std::shared_ptr<const Resolver>
+      resolver;  // of the file's top level, for its tasks; not in the canonical form
+  // Computed: the largest budget of a resolver. Tasks that take all the money that is left leave so much.
+  std::int64_t resolver_microusd = 0;
 
   // Index of the task with that id, or nullopt. O(log n).
   [[nodiscard]] std::optional<std::uint32_t> find_task(std::string_view id) const;

@@ -11,9 +11,10 @@
 namespace ez::orchestration {
 namespace {
 
-constexpr std::array<std::string_view, 17> kTopKeys{
-    "name",     "description", "namespace", "inputs", "repository",  "branch",  "base",    "files", "budget",
-    "priority", "retention",   "defaults",  "tasks",  "concurrency", "outputs", "queries", "labels"};
+constexpr std::array<std::string_view, 18> kTopKeys{
+    "name",  "description", "namespace", "inputs",   "repository", "branch",
+    "base",  "files",       "budget",    "priority", "retention",  "defaults",
+    "tasks", "concurrency", "outputs",   "queries",  "labels",     "resolver"};
 constexpr std::array<std::string_view, 2> kRetentionKeys{"days", "runs"};
 constexpr std::array<std::string_view, 3> kInputKeys{"type", "description", "default"};
 constexpr std::array<std::string_view, 4> kBudgetKeys{"cost_usd", "deadline", "warn_at", "when_exceeded"};
@@ -43,6 +44,7 @@ class WorkflowReader {
     read_inputs();
     read_labels();
     read_repository();
+    read_resolver();
     read_files();
     workflow_.concurrency =
         read_concurrency(decoder_, fields_, Scope{Scope::kNoTask, false, "`concurrency.key`"});
@@ -169,6 +171,16 @@ class WorkflowReader {
         decoder_.error(*node, quoted(key) + " has no meaning without `repository`",
                        "Set `repository`, for example `${{ inputs.repo }}`.");
       }
+    }
+  }
+
+  void read_resolver() {
+    workflow_.resolver =
+        orchestration::read_resolver(decoder_, fields_, Scope{Scope::kNoTask, false, "`resolver`"})
+            .value_or(nullptr);
+    if (const auto key = fields_.key("resolver"); key && !fields_.get("repository")) {
+      decoder_.error(*key, "`resolver` has no meaning without `repository`",
+                     "Set `repository`, for example `${{ inputs.repo }}`.");
     }
   }
 

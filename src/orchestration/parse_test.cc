@@ -324,5 +324,54 @@ TEST(ParseWorkflow, DamagedCanonicalFormsAreRefused) {
   for (std::size_t i = 0; i < good.size(); i += 37) EXPECT_FALSE(from_canonical(good.substr(0, i)).ok());
 }
 
+TEST(ParseWorkflow, ResolversOfTheWorkflowAndOfTasks) {
+  const std::string source = R"(name: x
+inputs: {repo: {type: git}}
+repository: ${{ inputs.repo }}
+resolver: {agent: {type: claude, model: m, max_turns: 9}, prompt: "Keep ${{ inputs.repo }}.", budget: {cost_usd: 0.5}}
+tasks:
+  - {id: a, run: make}
+  - {id: b, run: make, resolver: {run: "./settle ${{ task }}", tries: 4, timeout: 30s}}
+  - {id: c, run: make, resolver: none}
+  - {id: d, run: make, workspace: read}
+  - {id: e, run: make}
+)";
+  const ParsedWorkflow wrong = parse_workflow(source);
+  EXPECT_FALSE(wrong.ok());  // no variable is named task
+  std::string good = source;
+  good.replace(good.find("${{ task }}"), 11, "${{ inputs.repo }}");
+  const auto workflow = parse_good(good);
+  ASSERT_NE(workflow, nullptr);
+  const Resolver& shared = *workflow->tasks[0].resolver;
+  EXPECT_EQ(shared.agent.type, "claude");
+  EXPECT_EQ(shared.agent.model, "m");
+  EXPECT_EQ(shared.agent.max_turns, 9U);
+  EXPECT_EQ(shared.tries, 2U);
+  EXPECT_EQ(shared.timeout_ms, 600'000);
+  EXPECT_EQ(shared.budget_microusd, 500'000);
+  EXPECT_EQ(workflow->tasks[4].resolver.get(), &shared);
+  EXPECT_EQ(workflow->tasks[1].resolver->agent.type, "exec");
+  EXPECT_EQ(workflow->tasks[1].resolver->tries, 4U);
+  EXPECT_EQ(workflow->tasks[2].resolver, nullptr);
+  EXPECT_EQ(workflow->tasks[3].resolver, nullptr);
+  EXPECT_EQ(workflow->resolver_microusd, 500'000);
+  EXPECT_EQ(workflow->tasks[0].lease_ms(false), 3'600'000);
+  EXPECT_EQ(workflow->tasks[0].lease_ms(true), 3'600'000 + 2 * 600'000);
+
+  const std::string canonical = to_canonical(*workflow);
+  const auto again = from_canonical(canonical);
+  ASSERT_TRUE(again.ok()) << again.error().to_string();
+  EXPECT_EQ(to_canonical(**again), canonical);
+  EXPECT_EQ((*again)->tasks[4].resolver, (*again)->tasks[0].resolver);
+  EXPECT_EQ((*again)->tasks[1].resolver->run->source(), "./settle ${{ inputs.repo }}");
+  EXPECT_EQ((*again)->resolver_microusd, 500'000);
+  for (const char* part : {R"("type":"claude")", R"("tries":2)", R"("run":"./settle)"}) {
+    std::string damaged = canonical;
+    ASSERT_NE(damaged.find(part), std::string::npos) << part;
+    damaged.replace(damaged.find(part) + 1, 1, "X");
+    EXPECT_FALSE(from_canonical(damaged).ok()) << part;
+  }
+}
+
 }  // namespace
 }  // namespace ez::orchestration

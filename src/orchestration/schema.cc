@@ -131,6 +131,10 @@ std::string_view workflow_json_schema() {
    },
    "additionalProperties": false
   },
+  "resolver": {
+   "$ref": "#/$defs/resolver",
+   "description": "Of all tasks that change the repository and name none of their own."
+  },
   "queries": {
    "$ref": "#/$defs/named_expressions",
    "description": "Values that a run shows when somebody asks."
@@ -307,6 +311,42 @@ std::string_view workflow_json_schema() {
    },
    "additionalProperties": false
   },
+  "resolver": {
+   "description": "Settles what does not merge, before a person has to; none in a task: a person at once.",
+   "anyOf": [
+    {"const": "none"},
+    {
+     "type": "object",
+     "properties": {
+      "agent": {"$ref": "#/$defs/agent"},
+      "run": {
+       "$ref": "#/$defs/text",
+       "description": "A shell script that settles it, in place of an agent."
+      },
+      "prompt": {
+       "$ref": "#/$defs/text",
+       "description": "What the agent is told besides."
+      },
+      "tries": {"type": "integer", "minimum": 1, "maximum": 10, "default": 2},
+      "timeout": {"$ref": "#/$defs/duration", "default": "10m", "description": "Of one try."},
+      "budget": {
+       "type": "object",
+       "description": "The most that the tries of one merge may cost.",
+       "properties": {
+        "cost_usd": {
+         "type": ["number", "string"],
+         "exclusiveMinimum": 0,
+         "pattern": "^[0-9]+(\\.[0-9]{1,6})?$"
+        }
+       },
+       "required": ["cost_usd"],
+       "additionalProperties": false
+      }
+     },
+     "additionalProperties": false
+    }
+   ]
+  },
   "agent": {
    "type": "object",
    "properties": {
@@ -422,6 +462,7 @@ std::string_view workflow_json_schema() {
      "enum": ["none", "read", "write"],
      "description": "write when the workflow has a repository, otherwise none."
     },
+    "resolver": {"$ref": "#/$defs/resolver"},
     "artifacts": {
      "type": "array",
      "items": {

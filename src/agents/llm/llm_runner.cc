@@ -235,18 +235,26 @@ class LlmRunner::Body final : public Attempt::Body {
   std::uint32_t checks_left_ = 0;
 };
 
-TaskResult LlmRunner::run(const WorkItem& item, LogPort& log, const CancelToken& cancel) {
-  if (item.kind == WorkKind::kMerge) return run_item(ports_, item, log, cancel, nullptr);
+Result<std::unique_ptr<Attempt::Body>> LlmRunner::body_of(const WorkItem& item) {
   const orchestration::AgentType* type = types_.find(item.agent_type);
   if (type == nullptr || type->runner != "llm") {
-    TaskResult result = failure_of(item, Outcome::kFailed,
-                                   Error(Code::AgentTypeUnknown, "this worker knows no agent type " +
-                                                                     item.agent_type + " that asks a model"));
+    return Error(Code::AgentTypeUnknown,
+                 "this worker knows no agent type " + item.agent_type + " that asks a model");
+  }
+  return std::unique_ptr<Attempt::Body>(new Body(web_, types_, *type));
+}
+
+TaskResult LlmRunner::run(const WorkItem& item, LogPort& log, const CancelToken& cancel) {
+  auto body = item.kind == WorkKind::kExecute
+                  ? body_of(item)
+                  : Result<std::unique_ptr<Attempt::Body>>(
+                        Error(Code::RequestInvalid, "merges are for agents of the type exec"));
+  if (!body.ok()) {
+    TaskResult result = failure_of(item, Outcome::kFailed, body.error());
     result.final = true;
     return result;
   }
-  Body body(web_, types_, *type);
-  return run_item(ports_, item, log, cancel, &body);
+  return run_item(ports_, item, log, cancel, **body);
 }
 
 }  // namespace ez::agents

@@ -27,7 +27,10 @@ class LlmRunner {
   LlmRunner(const AttemptPorts& ports, WebPort& web, const orchestration::AgentTypes& types)
       : ports_(ports), web_(web), types_(types) {}
 
-  // Never throws, always gives a result of this item; what went wrong is in its error.
+  // What does the work of an item of a type that asks a model; for resolvers too. AGENT_TYPE_UNKNOWN.
+  [[nodiscard]] Result<std::unique_ptr<Attempt::Body>> body_of(const WorkItem& item);
+
+  // Never throws, always gives a result of this item; what went wrong is in its error. Not for merges.
   [[nodiscard]] TaskResult run(const WorkItem& item, LogPort& log, const CancelToken& cancel);
 
  private:

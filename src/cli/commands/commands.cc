@@ -14,6 +14,7 @@ const std::vector<Command>& all_commands() {
                                              why_command(),
                                              logs_command(),
                                              graph_command(),
+                                             approvals_command(),
                                              approve_command(),
                                              reject_command(),
                                              cancel_command(),

@@ -16,6 +16,7 @@ namespace ez::cli {
 [[nodiscard]] Command why_command();
 [[nodiscard]] Command logs_command();
 [[nodiscard]] Command graph_command();
+[[nodiscard]] Command approvals_command();
 [[nodiscard]] Command approve_command();
 [[nodiscard]] Command reject_command();
 [[nodiscard]] Command cancel_command();

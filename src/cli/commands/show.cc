@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "cli/commands/commands.h"
+#include "cli/conflict_text.h"
 #include "cli/frame.h"
 #include "cli/terminal.h"
 #include "cli/text.h"
@@ -9,6 +10,20 @@ namespace ez::cli {
 namespace {
 
 constexpr std::size_t kMaxChildren = 20;  // that are named
+
+// What does not merge, and what resolvers did about it.
+void print_conflicts(Session& session, const Value& view) {
+  const Value* tasks = view.find("tasks");
+  if (tasks == nullptr || !tasks->is_list()) return;
+  for (const Value& task : tasks->as_list()) {
+    const std::string text = conflict_text(task, "  ");
+    if (text.empty()) continue;
+    const bool open = task.string_or("state", "") == "conflict";
+    session.out << (open ? "conflict  " : "merge  ") << printable(task.string_or("id", ""));
+    if (open) session.out << ": " << printable(task.string_or("message", ""));
+    session.out << "\n" << text;
+  }
+}
 
 // The run that started this one, and those that its tasks started.
 void print_family(Session& session, const Value& view) {
@@ -49,6 +64,7 @@ Result<int> run_show(Session& session, const Arguments& arguments) {
     }
   }
   print_family(session, view);
+  print_conflicts(session, view);
   if (picture.state == "queued") {
     session.out << "waits for a place under the concurrency key "
                 << printable(view.string_or("concurrency_key", "")) << "\n";

@@ -6,6 +6,11 @@
 namespace ez::core {
 namespace {
 
+// What the resolver of a merge may cost in a run without a budget.
+std::int64_t resolver_budget(const orchestration::Task& definition) {
+  return definition.resolver ? definition.resolver->budget_microusd.value_or(kNoReserve) : kNoReserve;
+}
+
 // The ability class of a task that the agent may take now.
 std::optional<ClassId> takeable(const State& state, const Agent& agent, const Run& run, std::uint32_t index) {
   if (run.state != RunState::kRunning || index >= run.tasks.size()) return std::nullopt;
@@ -61,8 +66,7 @@ void apply_assign(Context& context, const pb::Assign& command) {
     task.agent = agent.id;
     if (!merge) task.started_ms = context.now_ms;
     std::int64_t due = 0;
-    if (definition.timeout.start_to_close_ms != 0)
-      due = context.now_ms + definition.timeout.start_to_close_ms;
+    if (const std::int64_t limit = definition.lease_ms(merge); limit != 0) due = context.now_ms + limit;
     if (definition.timeout.schedule_to_close_ms != 0) {
       const std::int64_t close = task.scheduled_ms + definition.timeout.schedule_to_close_ms;
       due = due == 0 ? close : std::min(due, close);
@@ -79,7 +83,7 @@ void apply_assign(Context& context, const pb::Assign& command) {
                 definition.timeout.heartbeat_ms,
                 run.key_of(task),
                 merge ? std::int64_t{0} : move_reserve(run, task)};
-    if (merge && run.budget_microusd == 0) lease.reserve_microusd = kNoReserve;
+    if (merge && run.budget_microusd == 0) lease.reserve_microusd = resolver_budget(definition);
     task.held &= static_cast<std::uint8_t>(~kBudgetBit);
     reply.granted.push_back(lease);
     state.add_lease(std::move(lease));

@@ -19,9 +19,9 @@ void apply_draw_allowance(Context& context, const pb::DrawAllowance& command) {
   reply.run = lease.run;
   Run& run = *state.write_run(lease.run);
   if (command.fresh()) forfeit_allowance(context, run, lease);
-  reply.microusd = draw_allowance(state, lease, command.need_microusd(), command.want_microusd());
+  reply.microusd = draw_allowance(state, run, lease, command.need_microusd(), command.want_microusd());
   if (reply.microusd == 0) {
-    const std::int64_t left = lease.reserve_microusd - lease.open_microusd;
+    const std::int64_t left = may_cost(run, lease) - lease.open_microusd;
     reply.error = Error(Code::BudgetExceeded, "the next call may cost " + dollars(command.need_microusd()) +
                                                   ", of what task " + lease.task_key + " of " +
                                                   to_text(lease.run) + " may cost only " +

@@ -5,6 +5,8 @@
 namespace ez::core {
 namespace {
 
+constexpr std::size_t kMaxResolverText = 1'000;
+
 std::string bounded(const std::string& text, std::size_t limit) {
   return text.size() <= limit ? text : text.substr(0, limit);
 }
@@ -26,6 +28,24 @@ void take_output(TaskDetail& detail, const pb::ReportResult& command) {
   detail.base = command.base();
   detail.changed_files = command.changed_files();
   detail.conflict.clear();
+  detail.resolution = nullptr;
+}
+
+// What the resolver did is kept with the task, its transcripts beside what the attempt left.
+void take_resolution(TaskDetail& detail, const pb::ReportResult& command) {
+  detail.resolution = nullptr;
+  if (!command.has_resolution()) return;
+  Resolution resolution{bounded(command.resolution().agent_type(), kMaxResolverText), {}};
+  for (const auto& given : command.resolution().tries()) {
+    if (resolution.tries.size() >= orchestration::kMaxResolverTries) break;
+    resolution.tries.push_back(
+        {bounded(given.error_code(), 64), bounded(given.error_message(), kMaxResolverText)});
+  }
+  detail.resolution = std::make_shared<const Resolution>(std::move(resolution));
+  for (const pb::Artifact& artifact : command.artifacts()) {
+    std::erase_if(detail.artifacts, [&](const Artifact& kept) { return kept.name == artifact.name(); });
+    detail.artifacts.push_back({artifact.name(), artifact.sha256(), artifact.size()});
+  }
 }
 
 TaskError error_of(const pb::ReportResult& command) {
@@ -75,6 +95,7 @@ void merged(Context& context, Run& run, std::uint32_t index, const pb::ReportRes
     return queue_merge(context, run, index);
   }
   auto detail = task.edit();
+  take_resolution(*detail, command);
   switch (command.outcome()) {
     case pb::ReportResult::SUCCEEDED:
       detail->head = command.head();
@@ -91,6 +112,7 @@ void merged(Context& context, Run& run, std::uint32_t index, const pb::ReportRes
       return leave_merge_queue(context, run, index);
     default:
       // The check failed on the merged tree (or git did): the work is done again from the new head.
+      task.detail = std::move(detail);
       leave_merge_queue(context, run, index);
       return attempt_failed(context, run, index, error_of(command), command.exit_code(), command.final(),
                             false);

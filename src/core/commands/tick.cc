@@ -23,6 +23,7 @@ bool wait_on(Context& context, Run& run, std::uint32_t index) {
 void fire(Context& context, Run& run, std::uint32_t index) {
   const orchestration::Timeouts& timeout = run.definition_of(run.tasks[index]).timeout;
   const Task& task = run.tasks[index];
+  const std::int64_t limit = run.definition_of(task).lease_ms(task.state == TaskState::kMerging);
   const bool closed =
       timeout.schedule_to_close_ms != 0 && context.now_ms >= task.scheduled_ms + timeout.schedule_to_close_ms;
   const std::string close_text =
@@ -50,9 +51,7 @@ void fire(Context& context, Run& run, std::uint32_t index) {
       if (run.tasks[index].state == TaskState::kMerging) leave_merge_queue(context, run, index);
       return attempt_failed(
           context, run, index,
-          {"TASK_TIMEOUT",
-           closed ? close_text
-                  : "start_to_close of " + std::to_string(timeout.start_to_close_ms) + " ms passed"},
+          {"TASK_TIMEOUT", closed ? close_text : "start_to_close of " + std::to_string(limit) + " ms passed"},
           0, closed, false);
     default:
       EZ_CHECK(false, "a timer fired for a task that has none");

@@ -96,6 +96,27 @@ Status read_artifacts(Fields& fields, const std::string& where, ReportResult& re
   return {};
 }
 
+Status read_resolution(Fields& fields, const std::string& where, ReportResult& result) {
+  const Value value = fields.any("resolver");
+  if (value.is_null()) return {};
+  Fields inner(value, where + ".resolver", false);
+  ReportResult::Resolution& out = *result.mutable_resolution();
+  out.set_agent_type(inner.need_line("agent_type", 63));
+  const Value::List& tries = inner.list("tries", orchestration::kMaxResolverTries);
+  for (std::size_t i = 0; i < tries.size(); ++i) {
+    Fields each(tries[i], where + ".resolver.tries[" + std::to_string(i) + "]", false);
+    ReportResult::Resolution::Try& slot = *out.add_tries();
+    const Value error = each.any("error");
+    EZ_TRY(each.done());
+    if (error.is_null()) continue;
+    Fields why(error, where + ".resolver.tries[" + std::to_string(i) + "].error", false);
+    slot.set_error_code(why.need_line("code", 64));
+    slot.set_error_message(loose_text(why, "message", kMaxErrorBytes));
+    EZ_TRY(why.done());
+  }
+  return inner.done();
+}
+
 Status check_stored(const storage::BlobStore& blobs, const std::string& where, const ReportResult& result) {
   const auto check = [&](const std::string& sha256, const std::string& field) -> Status {
     if (const auto found = blobs.stat(sha256); !found.ok()) {
@@ -129,6 +150,10 @@ Status read_result(const Value& value, const std::string& where, const storage::
   result.set_final(fields.flag("final", false));
   result.set_exit_code(static_cast<std::int32_t>(fields.number("exit_code", 0, INT32_MIN, INT32_MAX)));
   if (const Status status = read_artifacts(fields, where, result); !status.ok()) fields.fail(status.error());
+  if (kind == "merge") {
+    if (const Status status = read_resolution(fields, where, result); !status.ok())
+      fields.fail(status.error());
+  }
   result.set_keep_artifacts(result.outcome() != ReportResult::SUCCEEDED && result.artifacts_size() > 0);
   result.set_branch(fields.line("branch", kMaxRefBytes));
   result.set_commit(object_name(fields, "commit"));

@@ -1,9 +1,18 @@
 #include "http/gateway/engine_bank.h"
 
+#include "core/budget.h"
+
 namespace ez::http {
 namespace {
 
 using core::Reply;
+
+// A merge asks models only through a resolver.
+bool may_ask(const core::Run& run, const core::Lease& lease) {
+  if (!lease.merge) return true;
+  const auto& resolver = run.definition_of(run.tasks[lease.task]).resolver;
+  return resolver && resolver->agent.type != "exec";
+}
 
 models::LeaseInfo info_of(const core::State& state, const core::Run& run, const core::Lease& lease) {
   models::LeaseInfo info;
@@ -13,10 +22,13 @@ models::LeaseInfo info_of(const core::State& state, const core::Run& run, const 
   if (const auto agent = state.agents.find(lease.agent); agent != state.agents.end())
     info.agent = agent->second.name;
   const orchestration::Task& definition = run.definition_of(run.tasks[lease.task]);
-  info.agent_type = definition.agent.type;
-  info.models = definition.agent.models;
+  // While a task is merged, its key belongs to the resolver.
+  const orchestration::AgentNeed& need =
+      lease.merge && definition.resolver ? definition.resolver->agent : definition.agent;
+  info.agent_type = need.type;
+  info.models = need.models;
   info.name_space = run.workflow->namespace_name;
-  info.limit_microusd = lease.reserve_microusd;
+  info.limit_microusd = core::may_cost(run, lease);
   info.has_open = lease.open_microusd > 0;
   return info;
 }
@@ -27,7 +39,7 @@ void EngineBank::find(Fence fence, std::function<void(Result<models::LeaseInfo>)
   engine_.read([fence, found = std::move(found)](const core::State& state) {
     const auto lease = state.leases.find(fence);
     const core::Run* run = lease == state.leases.end() ? nullptr : state.find_run(lease->second.run);
-    if (run == nullptr || lease->second.cancelled || lease->second.merge) {
+    if (run == nullptr || lease->second.cancelled || !may_ask(*run, lease->second)) {
       return found(Error(Code::LeaseStale, "the lease of this key has ended"));
     }
     found(info_of(state, *run, lease->second));
