@@ -107,7 +107,7 @@ class ResolverTest : public ::testing::Test {
 };
 
 TEST_F(ResolverTest, GetsTheThreeSidesAndTheMergeInProgress) {
-  const TaskResult done = run(conflict(R"(
+  const TaskResult done = run(conflict(R"sh(
 cd /workspace
 for side in base ours theirs; do echo "$side: $(sed -n 3p $EZ_MERGE/$side/src/a.txt)"; done
 echo "status: $(git status --porcelain src/a.txt)"
@@ -116,7 +116,7 @@ echo "asked: $(cat $EZ_MERGE/merge.json)"
 grep -c CONFLICT $EZ_MERGE/conflict.txt
 sed -n '/^<<<<<<</,/^>>>>>>>/p' src/a.txt
 sed -i -e '/^<<<<<<< ours$/d' -e '/^=======$/d' -e '/^>>>>>>> theirs$/d' src/a.txt
-)",
+)sh",
                                        "test -f of-a && test -f of-b && ! grep -q '<<<' src/a.txt"));
   expect_merged(done, {""});
   EXPECT_EQ(done.resolver_type, "exec");
@@ -147,9 +147,9 @@ TEST_F(ResolverTest, OneOfTheThreeMarkersIsEnough) {
 TEST_F(ResolverTest, OtherFilesStayAsTheyAre) {
   const std::string settle = "sed -i '/^[<=>]\\{7\\}/d' src/a.txt; ";
   // The second try is told why the first was not taken, and behaves.
-  const TaskResult done = run(conflict(settle + R"(
+  const TaskResult done = run(conflict(settle + R"sh(
 if grep -q '"try":1' $EZ_MERGE/merge.json; then echo x > README; echo y > of-b; else cat $EZ_MERGE/merge.json; fi
-)"));
+)sh"));
   expect_merged(done, {"RESOLUTION_INVALID", ""});
   EXPECT_TRUE(logged("no part of this: README, of-b")) << log_.text();
   EXPECT_TRUE(logged(R"("earlier":[{"code":"RESOLUTION_INVALID","message":"it changed files)"));
@@ -158,9 +158,9 @@ if grep -q '"try":1' $EZ_MERGE/merge.json; then echo x > README; echo y > of-b; 
 }
 
 TEST_F(ResolverTest, WhatBothSidesHaveIsNotDeletedOrMadeALink) {
-  const TaskResult done = run(conflict(R"(
+  const TaskResult done = run(conflict(R"sh(
 if grep -q '"try":1' $EZ_MERGE/merge.json; then rm src/a.txt; else ln -sf /etc/passwd src/a.txt; fi
-)"));
+)sh"));
   expect_untouched(done, {"RESOLUTION_INVALID", "RESOLUTION_INVALID"});
   EXPECT_TRUE(logged("it deleted src/a.txt, which both sides have"));
   EXPECT_TRUE(logged("src/a.txt is no regular file any more"));
@@ -176,13 +176,13 @@ TEST_F(ResolverTest, ARepositoryOfItsOwnIsNotTaken) {
 TEST_F(ResolverTest, WhatIsMergedHasPassedTheCheck) {
   // The first result has no markers and fails; the second try sees the check, goes on from there, and may now
   // change what one of the sides changed.
-  const TaskResult done = run(conflict(R"(
+  const TaskResult done = run(conflict(R"sh(
 if [ ! -f $EZ_MERGE/check.txt ]; then sed -i '/^[<=>]\{7\}/d' src/a.txt; exit; fi
 echo "told: $(cat $EZ_MERGE/check.txt)"
 ! grep -q '<<<' src/a.txt
 echo "may: $(cat $EZ_MERGE/merge.json)"
 echo both > of-b
-)",
+)sh",
                                        "echo of-b has $(cat of-b); grep -q both of-b"));
   expect_merged(done, {"VERIFY_FAILED", ""});
   EXPECT_TRUE(logged("told: of-b has b\n"));
