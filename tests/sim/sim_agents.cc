@@ -107,6 +107,12 @@ void World::agent_finish(SimAgent& agent, bool kind) {
   } else if (luck < 24) {
     result.set_outcome(core::pb::ReportResult::CANCELLED);
   }
+  if (lease.merge && random_.chance(1, 4)) {
+    result.mutable_resolution()->set_agent_type("claude");
+    result.mutable_resolution()->add_tries()->set_error_code("RESOLUTION_INVALID");
+    result.mutable_resolution()->add_tries();
+    result.add_artifacts()->set_name("resolver/1/transcript.jsonl");
+  }
   if (result.outcome() == core::pb::ReportResult::SUCCEEDED) {
     if (lease.merge) {
       result.set_head("head-" + std::to_string(lease.fence.value));

@@ -62,6 +62,12 @@ std::string random_workflow(SeededRandom& random, int number, const std::vector<
   const bool repository = random.chance(1, 3);
   text += "inputs:\n  items: {type: list, default: [1, 2, 3]}\n  flag: {type: bool, default: true}\n";
   if (repository) text += "repository: /srv/repo\n";
+  if (repository && random.chance(1, 2)) {
+    text += "resolver: {agent: {type: claude}, tries: 2, timeout: 20s" +
+            (random.chance(1, 2) ? ", budget: {cost_usd: 0.0000" + std::to_string(1 + random.below(40)) + "}"
+                                 : "") +
+            "}\n";
+  }
   const bool money = random.chance(1, 4);
   if (money) {
     text += "budget: {cost_usd: 0.0000" + std::to_string(10 + random.below(90)) +
