@@ -174,16 +174,16 @@ Status check_scope(const Git& git, const MergeProblem& problem, const std::vecto
       outside.push_back(change.path);
   }
   if (!outside.empty())
-    return Error(Code::ResolutionInvalid, "it changed files that are no part of this: " + named(outside));
+    return Error(Code::MergeConflict, "it changed files that are no part of this: " + named(outside));
   for (const Change& change : changes) {
     if (!change.new_mode.empty()) {
       if (is_file_mode(change.new_mode)) continue;
-      return Error(Code::ResolutionInvalid, change.path + " is no regular file any more");
+      return Error(Code::MergeConflict, change.path + " is no regular file any more");
     }
     EZ_ASSIGN(const bool in_ours, is_in(git, problem.ours, change.path));
     EZ_ASSIGN(const bool in_theirs, is_in(git, problem.theirs, change.path));
     if (in_ours && in_theirs)
-      return Error(Code::ResolutionInvalid, "it deleted " + change.path + ", which both sides have");
+      return Error(Code::MergeConflict, "it deleted " + change.path + ", which both sides have");
   }
   return {};
 }
@@ -198,7 +198,7 @@ Status check_markers(const Git& git, const MergeProblem& problem, const std::str
     if (!there) continue;
     auto text = blob_text(git, tree + ":" + path);
     if (!text.ok() && text.error().code() == Code::PayloadTooLarge)
-      return Error(Code::ResolutionInvalid, path + " has more than 1 MiB now");
+      return Error(Code::MergeConflict, path + " has more than 1 MiB now");
     if (!text.ok()) return text.error();
     std::vector<std::string> sides;
     if (const MergeFile* file = find_file(problem, path)) {
@@ -210,7 +210,7 @@ Status check_markers(const Git& git, const MergeProblem& problem, const std::str
       sides.push_back(std::move(before));
     }
     if (const std::size_t line = marker_line(*text, sides); line != 0)
-      return Error(Code::ResolutionInvalid,
+      return Error(Code::MergeConflict,
                    "a conflict marker is left in " + path + ", line " + std::to_string(line));
   }
   return {};
@@ -321,13 +321,13 @@ Status WorkspaceManager::lay_out_merge(const Workspace& place, const MergeProble
   return write_file(place.git_dir_ + "/MERGE_HEAD", problem.theirs + "\n");
 }
 
-// The tree that the resolver left, or RESOLUTION_INVALID.
+// The tree that the resolver left, or MERGE_CONFLICT.
 Result<std::string> WorkspaceManager::take_resolution(const Workspace& place,
                                                       const MergeProblem& problem) const {
   const Git& git = *place.git_;
   EZ_ASSIGN(const std::vector<std::string> planted, nested_git(place.tree_));
   if (!planted.empty())
-    return Error(Code::ResolutionInvalid, "it made a repository of its own: " + named(planted));
+    return Error(Code::MergeConflict, "it made a repository of its own: " + named(planted));
   ::unlink((place.git_dir_ + "/index.lock").c_str());
   GitCall call;
   call.git_dir = place.git_dir_;
@@ -339,7 +339,7 @@ Result<std::string> WorkspaceManager::take_resolution(const Workspace& place,
   call.arguments = {"write-tree"};
   EZ_ASSIGN(std::string tree, git.text(call));
   if (problem.check_failed && tree == problem.tree)
-    return Error(Code::ResolutionInvalid, "it changed nothing, so the check would fail again");
+    return Error(Code::MergeConflict, "it changed nothing, so the check would fail again");
   EZ_ASSIGN(const std::vector<Change> changes, changes_between(git, problem.tree, tree));
   EZ_TRY(check_scope(git, problem, changes));
   EZ_TRY(check_markers(git, problem, tree, changes));
@@ -370,7 +370,7 @@ Result<std::optional<std::string>> WorkspaceManager::settle(const Git& git, cons
     EZ_TRY(gone);
     if (!*worked) continue;
     if (tree.ok()) return std::optional(std::move(*tree));
-    if (tree.error().code() != Code::ResolutionInvalid) return tree.error();
+    if (tree.error().code() != Code::MergeConflict) return tree.error();
     resolver.refused(tree.error());
   }
   return std::optional<std::string>();

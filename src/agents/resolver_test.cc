@@ -131,14 +131,14 @@ sed -i -e '/^<<<<<<< ours$/d' -e '/^=======$/d' -e '/^>>>>>>> theirs$/d' src/a.t
 }
 
 TEST_F(ResolverTest, MarkersThatAreLeftAreNotTaken) {
-  expect_untouched(run(conflict("true")), {"RESOLUTION_INVALID", "RESOLUTION_INVALID"});
+  expect_untouched(run(conflict("true")), {"MERGE_CONFLICT", "MERGE_CONFLICT"});
   EXPECT_TRUE(logged("a conflict marker is left in src/a.txt, line 3"));
 }
 
 TEST_F(ResolverTest, OneOfTheThreeMarkersIsEnough) {
   for (const char* sign : {"<<<<<<<", "=======", ">>>>>>>"}) {
     const std::string keep = std::string("sed -i -e '/^[<=>]\\{7\\}/{/^") + sign + "/!d}' src/a.txt";
-    expect_untouched(run(conflict(keep)), {"RESOLUTION_INVALID", "RESOLUTION_INVALID"});
+    expect_untouched(run(conflict(keep)), {"MERGE_CONFLICT", "MERGE_CONFLICT"});
     git("update-ref -d refs/heads/ez/r1");
     git("branch --list 'ez/*' --format='%(refname:short)' | xargs -r git branch -qD");
   }
@@ -150,9 +150,9 @@ TEST_F(ResolverTest, OtherFilesStayAsTheyAre) {
   const TaskResult done = run(conflict(settle + R"sh(
 if grep -q '"try":1' $EZ_MERGE/merge.json; then echo x > README; echo y > of-b; else cat $EZ_MERGE/merge.json; fi
 )sh"));
-  expect_merged(done, {"RESOLUTION_INVALID", ""});
+  expect_merged(done, {"MERGE_CONFLICT", ""});
   EXPECT_TRUE(logged("no part of this: README, of-b")) << log_.text();
-  EXPECT_TRUE(logged(R"("earlier":[{"code":"RESOLUTION_INVALID","message":"it changed files)"));
+  EXPECT_TRUE(logged(R"("earlier":[{"code":"MERGE_CONFLICT","message":"it changed files)"));
   EXPECT_EQ(git("show ez/r1:README"), "hello");
   EXPECT_EQ(git("show ez/r1:of-b"), "b");
 }
@@ -161,7 +161,7 @@ TEST_F(ResolverTest, WhatBothSidesHaveIsNotDeletedOrMadeALink) {
   const TaskResult done = run(conflict(R"sh(
 if grep -q '"try":1' $EZ_MERGE/merge.json; then rm src/a.txt; else ln -sf /etc/passwd src/a.txt; fi
 )sh"));
-  expect_untouched(done, {"RESOLUTION_INVALID", "RESOLUTION_INVALID"});
+  expect_untouched(done, {"MERGE_CONFLICT", "MERGE_CONFLICT"});
   EXPECT_TRUE(logged("it deleted src/a.txt, which both sides have"));
   EXPECT_TRUE(logged("src/a.txt is no regular file any more"));
 }
@@ -169,7 +169,7 @@ if grep -q '"try":1' $EZ_MERGE/merge.json; then rm src/a.txt; else ln -sf /etc/p
 TEST_F(ResolverTest, ARepositoryOfItsOwnIsNotTaken) {
   expect_untouched(
       run(conflict("sed -i '/^[<=>]\\{7\\}/d' src/a.txt; git init -q src/evil; echo x > src/evil/x")),
-      {"RESOLUTION_INVALID", "RESOLUTION_INVALID"});
+      {"MERGE_CONFLICT", "MERGE_CONFLICT"});
   EXPECT_TRUE(logged("it made a repository of its own: src/evil/.git"));
 }
 
@@ -205,7 +205,7 @@ TEST_F(ResolverTest, AfterTheLastTryAPersonSeesTheCheck) {
   const TaskResult done =
       run(second_merge("echo a > of-a", "echo b > of-b",
                        "grep -q '\"try\":1' $EZ_MERGE/merge.json || echo c > of-b", "echo sad; exit 3"));
-  expect_untouched(done, {"RESOLUTION_INVALID", "VERIFY_FAILED"});
+  expect_untouched(done, {"MERGE_CONFLICT", "VERIFY_FAILED"});
   EXPECT_EQ(done.error_code, "VERIFY_FAILED");
   EXPECT_NE(done.conflict.find("the check fails on the merged tree.\nsad"), std::string::npos)
       << done.conflict;
@@ -262,7 +262,7 @@ TEST_F(ResolverTest, AFileThatOneSideDeletedHasMarkersToo) {
   const std::string first = "git rm -q --cached src/a.txt 2>/dev/null || true; rm src/a.txt";
   const std::string second = "sed -i s/3/B/ src/a.txt";
   const TaskResult kept = run(second_merge(first, second, "cat src/a.txt"));
-  expect_untouched(kept, {"RESOLUTION_INVALID", "RESOLUTION_INVALID"});
+  expect_untouched(kept, {"MERGE_CONFLICT", "MERGE_CONFLICT"});
   EXPECT_TRUE(logged("<<<<<<< ours (deleted)\n=======\n1\n2\nB\n4\n5\n>>>>>>> theirs\n")) << log_.text();
   git("update-ref -d refs/heads/ez/r1");
   git("branch --list 'ez/*' --format='%(refname:short)' | xargs -r git branch -qD");

@@ -124,7 +124,7 @@ TEST_F(ResolverOfMerge, TasksThatTakeAllLeaveItsBudget) {
 
 TEST_F(ResolverOfMerge, ItsTriesAndTranscriptsStayWithTheTask) {
   begin("", kOpen);
-  world.report(lease, outcome_of(pb::ReportResult::CONFLICT, {"RESOLUTION_INVALID", "COMMAND_TIMEOUT"}));
+  world.report(lease, outcome_of(pb::ReportResult::CONFLICT, {"MERGE_CONFLICT", "COMMAND_TIMEOUT"}));
   EXPECT_EQ(world.state_of(run, "a"), TaskState::kConflict);
   const Value::List waiting = approvals_view(now());
   ASSERT_EQ(waiting.size(), 1U);

@@ -92,13 +92,13 @@ class ResolverTest(unittest.TestCase):
         self.assertEqual((item["kind"], item["error"]["code"]), ("conflict", "MERGE_CONFLICT"))
         self.assertIn("<<<<<<<", item["conflict"])
         errors = [one["error"] for one in item["resolver"]["tries"]]
-        self.assertEqual([error["code"] for error in errors], ["RESOLUTION_INVALID"] * 2)
+        self.assertEqual([error["code"] for error in errors], ["MERGE_CONFLICT"] * 2)
         self.assertIn("a conflict marker is left in numbers.txt", errors[0]["message"])
         self.assertIn("README.md", errors[1]["message"])
         for command in (("approvals",), ("show", run)):
             shown = ez(*command, data=self.box.data)
             self.assertEqual(shown.returncode, 0, shown.stderr)
-            for text in ("resolver exec, try 2: RESOLUTION_INVALID", "left", "right", "numbers.txt"):
+            for text in ("resolver exec, try 2: MERGE_CONFLICT", "left", "right", "numbers.txt"):
                 self.assertIn(text, shown.stdout, command)
         self.assertIn(f"ez approve {run} {item['task']}", ez("approvals", data=self.box.data).stdout)
 

@@ -109,7 +109,7 @@ void World::agent_finish(SimAgent& agent, bool kind) {
   }
   if (lease.merge && random_.chance(1, 4)) {
     result.mutable_resolution()->set_agent_type("claude");
-    result.mutable_resolution()->add_tries()->set_error_code("RESOLUTION_INVALID");
+    result.mutable_resolution()->add_tries()->set_error_code("MERGE_CONFLICT");
     result.mutable_resolution()->add_tries();
     result.add_artifacts()->set_name("resolver/1/transcript.jsonl");
   }
