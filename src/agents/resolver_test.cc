@@ -148,7 +148,8 @@ TEST_F(ResolverTest, OtherFilesStayAsTheyAre) {
   const std::string settle = "sed -i '/^[<=>]\\{7\\}/d' src/a.txt; ";
   // The second try is told why the first was not taken, and behaves.
   const TaskResult done = run(conflict(settle + R"sh(
-if grep -q '"try":1' $EZ_MERGE/merge.json; then echo x > README; echo y > of-b; else cat $EZ_MERGE/merge.json; fi
+if ! grep -q '"try":1' $EZ_MERGE/merge.json; then cat $EZ_MERGE/merge.json; exit; fi
+echo x > README; echo y > of-b
 )sh"));
   expect_merged(done, {"MERGE_CONFLICT", ""});
   EXPECT_TRUE(logged("no part of this: README, of-b")) << log_.text();

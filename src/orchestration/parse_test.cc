@@ -328,7 +328,10 @@ TEST(ParseWorkflow, ResolversOfTheWorkflowAndOfTasks) {
   const std::string source = R"(name: x
 inputs: {repo: {type: git}}
 repository: ${{ inputs.repo }}
-resolver: {agent: {type: claude, model: m, max_turns: 9}, prompt: "Keep ${{ inputs.repo }}.", budget: {cost_usd: 0.5}}
+resolver:
+  agent: {type: claude, model: m, max_turns: 9}
+  prompt: Keep ${{ inputs.repo }}.
+  budget: {cost_usd: 0.5}
 tasks:
   - {id: a, run: make}
   - {id: b, run: make, resolver: {run: "./settle ${{ task }}", tries: 4, timeout: 30s}}
