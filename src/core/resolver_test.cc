@@ -51,7 +51,7 @@ class ResolverOfMerge : public ::testing::Test {
     }
     return result;
   }
-  [[nodiscard]] const Run& now() const { return world.run(run); }
+  [[nodiscard]] const core::Run& now() const { return world.run(run); }
   [[nodiscard]] const Lease& live() const { return world.state.leases.at(lease.fence); }
 
   TestWorld world;
