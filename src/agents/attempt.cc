@@ -279,6 +279,11 @@ Result<SandboxOutcome> Attempt::run_shell(const std::string& script, millisecond
   SandboxSpec spec = sandbox_spec();
   spec.files.emplace_back("/ez/run.sh", script + "\n");
   spec.argv = shell_for("/ez/run.sh", strict);
+  return run_command(std::move(spec), timeout, sink);
+}
+
+Result<SandboxOutcome> Attempt::run_command(SandboxSpec spec, milliseconds timeout,
+                                            const Sandbox::Sink& sink) {
   spec.timeout = timeout;
   const std::optional<milliseconds> left = time_left();
   if (left && left->count() <= 0) return timed_out();

@@ -99,12 +99,18 @@ class Attempt {
   // `strict`: the first command that fails ends it (bash -eo pipefail); otherwise as a terminal would.
   [[nodiscard]] Result<SandboxOutcome> run_shell(const std::string& script, std::chrono::milliseconds timeout,
                                                  const Sandbox::Sink& sink, bool strict = true);
+  // A command of the caller's in its sandbox_spec(), with the same bounds of time.
+  [[nodiscard]] Result<SandboxOutcome> run_command(SandboxSpec spec, std::chrono::milliseconds timeout,
+                                                   const Sandbox::Sink& sink);
   // The same with the task's log as sink, where an end of any other kind than exit 0 is an error: `failure`.
   // The end of what it printed goes to `tail` when that is given.
   [[nodiscard]] Status run_script(const std::string& script, Code failure, const std::string& what,
                                   std::string* tail = nullptr);
   // No retry mends what goes wrong now.
   void make_final() { result_.final = true; }
+  void set_exit_code(int code) { result_.exit_code = code; }
+  // What the agent says that the attempt cost; counted when the gateway metered nothing of it.
+  void claim_cost(std::int64_t microusd) { result_.cost_microusd = microusd; }
   // The disk limit was broken: what is in the workspace is not committed.
   void disk_overrun() { disk_overrun_ = true; }
 

@@ -13,6 +13,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstring>
+#include <optional>
 
 #include "agents/files.h"
 #include "agents/orphans.h"
@@ -77,6 +78,7 @@ class Warden final : public ProcessHooks {
       [[maybe_unused]] const ssize_t ignored = ::write(file.get(), "900", 3);
     }
     statvfs_free_ = free_bytes();
+    if (spec_.prepared) EZ_TRY(spec_.prepared(init_));
     [[maybe_unused]] const ssize_t go = ::write(block_.get(), "1", 1);
     block_.reset();
     return {};
@@ -85,6 +87,7 @@ class Warden final : public ProcessHooks {
   Status tick() override {
     if (init_ <= 0) return {};
     const auto now = Steady::now();
+    if (spec_.watch) EZ_TRY(watch(now));
     std::vector<pid_t> pids = descendants(init_, max_processes_ + 2);
     outcome.peak_processes = std::max(outcome.peak_processes, pids.size());
     if (pids.size() > max_processes_) {
@@ -165,6 +168,8 @@ class Warden final : public ProcessHooks {
     return {};
   }
 
+  // Why the caller wanted it ended, when it did.
+  [[nodiscard]] const std::optional<Error>& ended_by_caller() const { return end_reason_; }
   [[nodiscard]] bool command_ran() const { return exit_code_seen_; }
   [[nodiscard]] const std::string& setup_text() const { return setup_text_; }
   SandboxOutcome outcome;
@@ -190,6 +195,16 @@ class Warden final : public ProcessHooks {
       return end(Error(Code::CpuLimit, std::to_string(usage.cpu_ms / 1000) + " s of CPU time, allowed are " +
                                            std::to_string(spec_.limits.cpu_s)));
     }
+    return {};
+  }
+
+  Status watch(Steady::time_point now) {
+    if (end_reason_) return now < end_at_ ? Status() : end(*end_reason_);
+    Status wish = spec_.watch();
+    if (wish.ok()) return {};
+    end_reason_ = wish.error();
+    end_at_ = now + spec_.grace;
+    signal_descendants(init_, SIGTERM, max_processes_ + 2);
     return {};
   }
 
@@ -253,6 +268,8 @@ class Warden final : public ProcessHooks {
   std::string setup_text_;
   bool exit_code_seen_ = false;
   bool status_ended_ = false;
+  std::optional<Error> end_reason_;
+  Steady::time_point end_at_{};
   Steady::time_point next_memory_{};
   Steady::time_point next_disk_{};
   Steady::time_point last_disk_{};
@@ -314,6 +331,7 @@ Result<SandboxOutcome> Sandbox::run(const SandboxSpec& spec, const Sink& sink,
   if (!ran.ok()) return unavailable(ran.error().message());
   warden.outcome.process = std::move(ran).value();
   ProcessOutcome& outcome = warden.outcome.process;
+  if (!outcome.stopped && warden.ended_by_caller()) outcome.stopped = *warden.ended_by_caller();
   if (!outcome.stopped && !warden.command_ran()) {
     std::string said = warden.setup_text();
     while (!said.empty() && said.back() == '\n') said.pop_back();

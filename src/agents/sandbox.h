@@ -61,6 +61,12 @@ struct SandboxSpec {
   std::chrono::milliseconds grace{2000};         // after SIGTERM to all processes inside
   int input = -1;                                // descriptor that becomes standard input; -1: empty
   std::function<void(std::string_view)> errors;  // standard error apart from the sink; empty: joined
+  // Both are called on the thread of run(); either may be empty.
+  // Once, when the namespaces are there and before the command starts: process 1 of them, by its number here.
+  std::function<Status(int init)> prepared;
+  // Every kWatchTick. An error ends the command politely (SIGTERM to all processes inside, after `grace`
+  // SIGKILL) and becomes ProcessOutcome::stopped, also when the command ends by itself meanwhile.
+  std::function<Status()> watch;
 };
 
 struct SandboxOutcome {
@@ -91,6 +97,7 @@ class Sandbox {
   // Whether a sandbox works here, by running one: for `ez doctor` and the start of a worker.
   // SANDBOX_UNAVAILABLE.
   [[nodiscard]] Status probe() const;
+  [[nodiscard]] const std::vector<std::string>& read_only() const { return options_.read_only; }
 
  private:
   Options options_;

@@ -1,5 +1,5 @@
 // HTTP as this room needs it: one call to an absolute address, answered whole or piece by piece. app/
-// implements it over http::Client; the room itself knows no sockets.
+// implements it over http::Client; the room itself speaks no protocol over sockets.
 #pragma once
 
 #include <chrono>

@@ -91,14 +91,14 @@ std::vector<std::string> agent_command(const cli::ServeOptions& options, const s
                                 "--capacity",    std::to_string(options.agents < 0 ? cores : options.agents),
                                 "--workspaces",  options.data + "/workspaces",
                                 "--log-level",   options.log_level};
-  if (!options.capabilities.empty()) {
+  const auto add_list = [&argv](const std::string& option, const std::vector<std::string>& values) {
     std::string list;
-    for (const std::string& capability : options.capabilities) list += (list.empty() ? "" : ",") + capability;
-    argv.insert(argv.end(), {"--capabilities", list});
-  }
-  std::string types;
-  for (const std::string& type : options.agent_types) types += (types.empty() ? "" : ",") + type;
-  argv.insert(argv.end(), {"--type", types});
+    for (const std::string& value : values) list += (list.empty() ? "" : ",") + value;
+    if (!values.empty()) argv.insert(argv.end(), {option, list});
+  };
+  add_list("--capabilities", options.capabilities);
+  add_list("--type", options.agent_types);
+  add_list("--show", options.shown);
   std::error_code failed;
   if (const std::string file = options.data + "/agents.yaml"; std::filesystem::exists(file, failed))
     argv.insert(argv.end(), {"--agents-file", file});

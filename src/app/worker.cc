@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "agents/cli/cli_runner.h"
 #include "agents/exec_runner.h"
 #include "agents/llm/llm_runner.h"
 #include "agents/orphans.h"
@@ -41,6 +42,19 @@ void clear_left_behind(agents::WorkspaceManager& workspaces) {
            {"error", recovered.error().to_string()});
   } else if (*recovered > 0) {
     EZ_LOG(kInfo, "agent", "workspaces of an earlier worker were cleared", {"count", *recovered});
+  }
+}
+
+// A worker of a command-line agent without its program is of little use, but the others of it are.
+void warn_of_programs(const cli::AgentOptions& options, const orchestration::AgentTypes& types,
+                      const agents::Sandbox& sandbox) {
+  for (const std::string& name : options.types) {
+    const orchestration::AgentType* type = types.find(name);
+    if (type == nullptr || type->runner != "cli") continue;
+    if (const auto program = agents::find_cli_program(*type, sandbox); !program.ok()) {
+      EZ_LOG(kError, "agent", "every task of this type will fail with this error", {"type", name},
+             {"error", program.error().to_string()});
+    }
   }
 }
 
@@ -109,6 +123,7 @@ Status work(const cli::AgentOptions& options) {
     EZ_LOG(kError, "agent", "no sandbox here: every task will fail with this error",
            {"error", probe.error().to_string()});
   }
+  warn_of_programs(options, types, sandbox);
   const auto web = web_over_http("ez-agent/" + options.version,
                                  static_cast<std::size_t>(options.capacity) * options.types.size() * 2 + 8);
   std::vector<std::unique_ptr<agents::Worker>> workers;
@@ -117,9 +132,16 @@ Status work(const cli::AgentOptions& options) {
     agents::Worker::Runner run = [&, ports](const agents::WorkItem& item, agents::LogPort& log,
                                             const agents::CancelToken& cancel) {
       agents::LlmRunner models(ports, *web, types);
+      agents::CliRunner programs(ports, *web, types);
+      const auto is_program = [&types](const agents::WorkItem& of) {
+        const orchestration::AgentType* type = types.find(of.agent_type);
+        return type != nullptr && type->runner == "cli";
+      };
       if (item.agent_type != "exec" && item.kind == agents::WorkKind::kExecute)
-        return models.run(item, log, cancel);
-      const auto body = [&models](const agents::WorkItem& of_try) { return models.body_of(of_try); };
+        return is_program(item) ? programs.run(item, log, cancel) : models.run(item, log, cancel);
+      const auto body = [&](const agents::WorkItem& of_try) {
+        return is_program(of_try) ? programs.body_of(of_try) : models.body_of(of_try);
+      };
       return agents::ExecRunner(ports.sandbox, ports.workspaces, ports.artifacts, body)
           .run(item, log, cancel);
     };

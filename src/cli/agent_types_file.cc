@@ -1,5 +1,6 @@
 #include "cli/agent_types_file.h"
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -17,6 +18,15 @@ Result<orchestration::AgentTypes> load_agent_types(const std::string& path) {
   for (const orchestration::Diagnostic& diagnostic : parsed.diagnostics)
     what += (what.empty() ? "" : "; ") + path + ":" + diagnostic.to_string();
   return Error(Code::AgentTypesInvalid, what);
+}
+
+Status check_shown(const std::vector<std::string>& folders) {
+  for (const std::string& folder : folders) {
+    std::error_code absent;
+    if (folder.empty() || folder[0] != '/' || folder == "/" || !std::filesystem::is_directory(folder, absent))
+      return Error(Code::InvalidArgument, "--show: " + folder + " is not the absolute path of a folder");
+  }
+  return {};
 }
 
 }  // namespace ez::cli

@@ -33,6 +33,7 @@ struct ServeOptions {
   std::int64_t agents = -1;                      // capacity of the embedded worker; -1: one a core, 0: none
   std::vector<std::string> capabilities;         // of the embedded worker
   std::vector<std::string> agent_types{"exec"};  // of the embedded worker
+  std::vector<std::string> shown;                // what its sandboxes see besides; absolute
   int io_threads = 1;
   std::int64_t retain_days = 0;  // of finished runs; 0: no limit
   std::int64_t retain_runs = 0;

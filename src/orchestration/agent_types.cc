@@ -4,18 +4,19 @@
 #include <array>
 
 #include "base/check.h"
+#include "orchestration/agent_types_cli.h"
 #include "orchestration/decoder.h"
 #include "orchestration/text.h"
 
 namespace ez::orchestration {
 namespace {
 
-constexpr std::array<std::string_view, 3> kFileKeys{"version", "system_prompt", "types"};
-constexpr std::array<std::string_view, 6> kTypeKeys{"runner",        "models",       "speciality",
-                                                    "system_prompt", "capabilities", "limits"};
+constexpr std::array<std::string_view, 4> kFileKeys{"version", "system_prompt", "cli_prompt", "types"};
+constexpr std::array<std::string_view, 7> kTypeKeys{"runner",       "models", "speciality", "system_prompt",
+                                                    "capabilities", "limits", "cli"};
 constexpr std::array<std::string_view, 6> kLimitKeys{"max_turns",         "max_tokens",      "context_tokens",
                                                      "max_output_tokens", "command_timeout", "checks"};
-constexpr std::array<std::string_view, 1> kRunners{"llm"};
+constexpr std::array<std::string_view, 2> kRunners{"llm", "cli"};
 constexpr std::size_t kMaxCapabilities = 32;
 
 bool is_model(std::string_view text) {
@@ -40,6 +41,7 @@ class Reader {
     file.read_uint("version", version, 1, 1);
     if (!file.get("version")) decoder_.error(tree.root(), "the file has no `version`", "Write `version: 1`.");
     file.read_text("system_prompt", out_.system_prompt, kMaxPromptBytes);
+    file.read_text("cli_prompt", out_.cli_prompt, kMaxPromptBytes);
     if (const auto types = file.get("types")) read_types(*types);
     return end();
   }
@@ -94,10 +96,28 @@ class Reader {
     fields.read_text("system_prompt", type.system_prompt, kMaxPromptBytes);
     read_capabilities(fields, type);
     read_limits(fields, type.limits);
-    if (!is_new) return;
-    if (!fields.get("runner"))
+    if (const auto cli = fields.get("cli")) read_cli_agent(decoder_, *cli, type.cli);
+    if (is_new && !fields.get("runner")) {
       decoder_.error(key, "the new type " + quoted(name) + " has no `runner`", "Write `runner: llm`.");
-    if (!fields.get("models"))
+      return;
+    }
+    check_whole(name, key, fields, type);
+  }
+
+  // What its runner cannot do without. A part that is there and wrong was reported already.
+  void check_whole(const std::string& name, NodeId key, const Fields& fields, const AgentType& type) {
+    if (type.runner == "cli") {
+      if (type.cli.command.empty() && !fields.get("cli"))
+        decoder_.error(key, "the type " + quoted(name) + " has no `cli`",
+                       "Write `cli: {command: [PROGRAM, \"{prompt}\"]}`.");
+      if (type.models.empty() && !fields.get("models") && mentions(type.cli, "{model}"))
+        decoder_.error(key, "the type " + quoted(name) + " has no `models`, but its command names {model}",
+                       "Write `models: [MODEL]`.");
+      return;
+    }
+    if (fields.get("cli"))
+      decoder_.error(*fields.key("cli"), "`cli` is for types with `runner: cli`", "Write `runner: cli`.");
+    if (type.models.empty() && !fields.get("models"))
       decoder_.error(key, "the new type " + quoted(name) + " has no `models`", "Write `models: [MODEL]`.");
   }
 

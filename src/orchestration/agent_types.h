@@ -1,14 +1,16 @@
 // Agent types as data: which runner serves a type, with which models, prompts and limits (agents.yaml).
 //
 // The built-in types are a file of the same form that is part of the program. A user's file is laid over it
-// key by key: a type that exists keeps what the file does not name, `limits` likewise; a new type needs
-// `runner` and `models`. docs/formats/agent-types.md has every key. Threads: immutable once parsed.
+// key by key: a type that exists keeps what the file does not name, `limits` and `cli` likewise; a new type
+// needs `runner`, and `models` or `cli`. docs/formats/agent-types.md has every key. Threads: immutable once
+// parsed.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "orchestration/parse.h"
@@ -28,18 +30,32 @@ struct AgentTypeLimits {
   std::uint32_t checks = 3;                   // how often a failed `verify` is given back to the model
 };
 
+// What starts a command-line agent and how its output is read (runner "cli"). Texts hold placeholders, see
+// agent_types_cli.h.
+struct CliAgent {
+  using Texts = std::vector<std::pair<std::string, std::string>>;  // by name, in the order of the file
+  std::vector<std::string> command;   // the first is a program that the sandbox sees
+  Texts env;                          // over the task's own variables
+  Texts files;                        // path below its home → contents
+  std::string events = "text";        // how its output is read: kCliEvents
+  std::int64_t silence_ms = 900'000;  // printing nothing for so long, it counts as stuck
+  std::int64_t linger_ms = 10'000;    // that it may live after its result
+};
+
 struct AgentType {
   std::string name;
-  std::string runner;                     // "llm"
+  std::string runner;                     // "llm" or "cli"
   std::vector<std::string> models;        // the first is used; the next when it is not to be had
   std::string speciality;                 // for people and planners
   std::string system_prompt;              // after the general one
   std::vector<std::string> capabilities;  // what a worker of this type says of itself, besides its own
   AgentTypeLimits limits;
+  CliAgent cli;
 };
 
 struct AgentTypes {
   std::string system_prompt;     // of all llm types
+  std::string cli_prompt;        // what all cli types are told after the task
   std::vector<AgentType> types;  // sorted by name
   [[nodiscard]] const AgentType* find(std::string_view name) const;
 };

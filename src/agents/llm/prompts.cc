@@ -22,7 +22,7 @@ std::string system_prompt(const orchestration::AgentTypes& types, const orchestr
   return out.empty() ? "You are a software engineer." : out;
 }
 
-std::string task_prompt(const WorkItem& item) {
+std::string task_prompt(const WorkItem& item, PromptReader reader) {
   std::string out = item.prompt;
   while (!out.empty() && (out.back() == '\n' || out.back() == ' ')) out.pop_back();
   if (says_something(item.inputs)) section(out, "Inputs", shortened(to_json(item.inputs), kMaxShownOutput));
@@ -49,13 +49,18 @@ std::string task_prompt(const WorkItem& item) {
   } else {
     place = "There is no repository. /workspace is empty and thrown away afterwards.";
   }
-  place += " Files for people go into /ez/artifacts (by run_command).";
+  place += reader == PromptReader::kLoop ? " Files for people go into /ez/artifacts (by run_command)."
+                                         : " Files for people go into /ez/artifacts.";
   section(out, "Place", place);
   if (!item.verify.empty())
     section(out, "Check",
             "This has to succeed when you are done:\n\n" + shortened(item.verify, kMaxShownOutput));
   if (!item.output_schema.is_null()) {
-    section(out, "Output", "Call finish with an output that fits the JSON Schema of that tool.");
+    section(out, "Output",
+            reader == PromptReader::kLoop
+                ? "Call finish with an output that fits the JSON Schema of that tool."
+                : "Write one JSON value that fits this JSON Schema into the file /ez/out/output.json:\n\n" +
+                      to_json(item.output_schema));
   }
   return out;
 }

@@ -64,11 +64,7 @@ Result<int> run_agent(Session& session, const Arguments& arguments) {
                  "--workspaces and --name do not give a folder: " + options.workspaces);
   }
   options.shown = arguments.list("show");
-  for (const std::string& folder : options.shown) {
-    std::error_code absent;
-    if (folder[0] != '/' || folder == "/" || !std::filesystem::is_directory(folder, absent))
-      return Error(Code::InvalidArgument, "--show: " + folder + " is not the absolute path of a folder");
-  }
+  EZ_TRY(check_shown(options.shown));
   options.log_level = arguments.text("log-level", options.log_level);
   options.version = session.ports.version;
   EZ_TRY(session.ports.work(options));

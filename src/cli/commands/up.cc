@@ -1,5 +1,6 @@
 #include <filesystem>
 
+#include "cli/agent_types_file.h"
 #include "cli/commands/commands.h"
 #include "cli/embedded_server.h"
 #include "orchestration/definition.h"
@@ -31,6 +32,8 @@ Result<int> run_up(Session& session, const Arguments& arguments) {
   options.origins = arguments.list("origin");
   options.capabilities = arguments.list("capabilities");
   if (arguments.has("agent-types")) options.agent_types = arguments.list("agent-types");
+  options.shown = arguments.list("show");
+  EZ_TRY(check_shown(options.shown));
   options.io_threads = static_cast<int>(threads);
   options.report_fd = static_cast<int>(report_fd);
   options.log_file = arguments.text("log-file");
@@ -56,6 +59,7 @@ Command up_command() {
        {"--agents", "N", "how many tasks the worker of this server runs at once; 0: no worker (one a core)"},
        {"--capabilities", "A,B", "what that worker can do", true},
        {"--agent-types", "A,B", "agent types that it serves, --agents of each (exec)", true},
+       {"--show", "A,B", "more folders that its tasks see, read-only (tool chains)", true},
        {"--host", "NAME", "a further name that clients use for this server", true},
        {"--origin", "URL", "a further site whose pages may call", true},
        {"--io-threads", "N", "threads that serve connections (1)"},

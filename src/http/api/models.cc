@@ -1,8 +1,9 @@
 // Calls of models by agents (docs/guide/models.md): POST /v1/messages, /v1/messages/count_tokens,
-// /v1/chat/completions, /v1/responses, /v1/embeddings, and GET /v1/models. The gateway does the work; here is
-// its client: an answer or a stream of this server, and who is asking.
+// /v1/chat/completions, /v1/responses, /v1/embeddings, GET /v1/models and GET /v1/usage. The gateway does the
+// work; here is its client: an answer or a stream of this server, and who is asking.
 #include <mutex>
 
+#include "base/json.h"
 #include "http/api/context.h"
 #include "models/dialect/provider_error.h"
 #include "models/gateway/gateway.h"
@@ -149,6 +150,34 @@ void list_models(Context& context, const Request& request, Responder responder) 
   });
 }
 
+// What the caller's calls came to: of a lease since it began, of anybody else since the server started.
+std::string usage_text(const models::Ledger::Total& total) {
+  const auto number = [](std::uint64_t value) { return Value(static_cast<std::int64_t>(value)); };
+  return to_json(Value(Value::Map{{"calls", number(total.sum.calls)},
+                                  {"failed_calls", number(total.sum.failed)},
+                                  {"under_way", number(total.under_way)},
+                                  {"input_tokens", number(total.sum.input_tokens)},
+                                  {"cache_read_tokens", number(total.sum.cache_read_tokens)},
+                                  {"cache_write_tokens", number(total.sum.cache_write_tokens)},
+                                  {"output_tokens", number(total.sum.output_tokens)},
+                                  {"cost_microusd", Value(total.sum.microusd)}}));
+}
+
+void show_usage(Context& context, const Request& request, Responder responder) {
+  models::Ledger& ledger = context.services.gateway->ledger();
+  const security::Principal& principal = *request.principal;
+  auto client = std::make_shared<ModelClient>(std::move(responder));
+  const auto answer = [&ledger, client](const models::AccountPtr& account) {
+    client->answer(200, {}, usage_text(ledger.total(account)));
+  };
+  if (!principal.lease.valid())
+    return answer(ledger.open_free(principal.id, std::string(request.name_space())));
+  ledger.open(principal.lease, [client, answer](Result<models::AccountPtr> opened) {
+    if (!opened.ok()) return models::Gateway::refuse(ModelEndpoint::kChat, opened.error(), *client);
+    answer(*opened);
+  });
+}
+
 template <ModelEndpoint endpoint>
 RefusalAnswer refusal(const Error& error) {
   models::RenderedError rendered =
@@ -209,6 +238,17 @@ void add_model_routes(Router& router, Context& context) {
     list_models(context, request, std::move(responder));
   };
   router.add(std::move(list));
+  Route usage;
+  usage.method = Method::kGet;
+  usage.pattern = "/v1/usage";
+  usage.permission = Permission::kModelCall;
+  usage.summary = "What the caller's calls of models came to";
+  usage.refusal_form = &refusal<ModelEndpoint::kChat>;
+  usage.handler = [&context](Request& request, Responder responder) {
+    if (context.services.gateway == nullptr) return responder.json(200, usage_text({}));
+    show_usage(context, request, std::move(responder));
+  };
+  router.add(std::move(usage));
 }
 
 }  // namespace ez::http::api

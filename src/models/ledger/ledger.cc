@@ -196,6 +196,7 @@ void Ledger::settle(const AccountPtr& account, std::int64_t reserved_microusd, U
   }
   --account->calls_;
   account->used_us_ = clock_.monotonic_us();
+  account->total_.add(sum);
   account->rows_[std::move(key)].add(sum);
   if (account->closed_) {
     // Perhaps its lease still lives, cancelled, until the agent has answered.
@@ -208,6 +209,11 @@ void Ledger::settle(const AccountPtr& account, std::int64_t reserved_microusd, U
   }
   mark(account, lock);
   pump(account);
+}
+
+Ledger::Total Ledger::total(const AccountPtr& account) const {
+  std::lock_guard lock(account->mutex_);
+  return {account->total_, account->calls_};
 }
 
 std::uint64_t Ledger::on_over(const AccountPtr& account, std::function<void()> abort) {

@@ -56,6 +56,7 @@ class Account {
   std::uint64_t calls_ = 0;  // that hold a reservation, also one of nothing
   std::deque<Waiter> waiters_;
   std::map<UsageKey, UsageSum> rows_;  // not yet recorded
+  UsageSum total_;                     // of all that was settled since the account was opened
   std::map<std::uint64_t, std::function<void()>> aborts_;
   std::uint64_t next_abort_ = 1;
   std::int64_t used_us_ = 0;
@@ -85,6 +86,13 @@ class Ledger {
   void reserve(const AccountPtr& account, std::int64_t microusd, std::function<void(const Status&)> done);
   // The call is over; at most what was reserved is counted.
   void settle(const AccountPtr& account, std::int64_t reserved_microusd, UsageKey key, UsageSum sum);
+
+  // What the account's calls came to since it was opened, and how many are under way.
+  struct Total {
+    UsageSum sum;
+    std::uint64_t under_way = 0;
+  };
+  [[nodiscard]] Total total(const AccountPtr& account) const;
 
   // `abort` is called when the lease is over, on any thread; 0 when it is over already (abort is not called).
   [[nodiscard]] std::uint64_t on_over(const AccountPtr& account, std::function<void()> abort);
