@@ -21,6 +21,9 @@ Result<std::string_view> credential(const Request& request, const Route& route) 
       return Error(Code::Unauthenticated, "the request carries several x-api-key headers");
     }
     if (const auto key = request.headers.find("x-api-key")) return trimmed(*key);
+    if (request.headers.count("x-goog-api-key") > 1)
+      return Error(Code::Unauthenticated, "the request carries several x-goog-api-key headers");
+    if (const auto key = request.headers.find("x-goog-api-key")) return trimmed(*key);
   }
   const auto header = request.headers.find("authorization");
   if (!header) return Error(Code::Unauthenticated, "the request carries no Authorization header");

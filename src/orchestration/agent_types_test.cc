@@ -38,7 +38,7 @@ TEST(AgentTypes, ThoseOfTheHouse) {
     EXPECT_TRUE(mentions(type.cli, "{model}")) << type.name;
   }
   EXPECT_THAT(llm, ElementsAre("claude", "deepseek", "gemini", "gpt", "mistral"));
-  EXPECT_THAT(cli, ElementsAre("aider", "claude-code", "codex"));
+  EXPECT_THAT(cli, ElementsAre("aider", "claude-code", "codex", "gemini-cli"));
   EXPECT_THAT(types.cli_prompt, HasSubstr("Do not commit"));
   EXPECT_THAT(types.system_prompt, HasSubstr("finish"));
   EXPECT_EQ(types.find("exec"), nullptr);

@@ -31,6 +31,8 @@ using namespace ez;          // NOLINT
 using namespace ez::models;  // NOLINT
 
 constexpr Dialect kAll[] = {Dialect::kAnthropicMessages, Dialect::kOpenAiChat, Dialect::kOpenAiResponses};
+constexpr Dialect kClients[] = {Dialect::kAnthropicMessages, Dialect::kOpenAiChat, Dialect::kOpenAiResponses,
+                                Dialect::kGemini};
 
 void check_usage(const Usage& usage) {
   EZ_CHECK(usage.input_tokens >= 0 && usage.cache_read_tokens >= 0 && usage.cache_write_tokens >= 0 &&
@@ -115,6 +117,13 @@ void stream(Dialect dialect, std::string_view bytes) {
     // Only what is too large for one event here may not come back.
     EZ_CHECK(back.ended || out.size() > 64 * 1024, "a stream of ours is refused");
   }
+  const std::unique_ptr<StreamWriter> gemini =
+      StreamWriter::make(Dialect::kGemini, Echo{"m", {}, true, {}}, "s", 1);
+  std::string pieces;
+  for (const ChatEvent& event : whole.events) gemini->write(event, pieces);
+  const std::unique_ptr<StreamMeter> replay = StreamMeter::make(Dialect::kGemini);
+  replay->observe(pieces);
+  check_usage(replay->summary().usage);
   const std::unique_ptr<StreamMeter> meter = StreamMeter::make(dialect);
   meter->observe(bytes);
   check_usage(meter->summary().usage);
@@ -144,7 +153,7 @@ void answer(Dialect dialect, std::string_view bytes) {
   if (!parsed.ok()) return;
   check_usage(parsed->usage);
   check_order(events_of(*parsed));
-  for (const Dialect client : kAll) {
+  for (const Dialect client : kClients) {
     const std::string out = render_answer(client, *parsed, Echo{"m", {}, false, {}}, "s", 1);
     EZ_CHECK(parse_json(out, kBodyLimits).ok(), "an answer of ours is no JSON");
   }
@@ -159,7 +168,7 @@ void error(Dialect dialect, std::string_view bytes) {
                   bytes, 1'795'000'000'000);
   EZ_CHECK(!parsed.message.empty() && parsed.message.size() <= 2'000, "a message without bounds");
   EZ_CHECK(!parsed.retry_after_ms || *parsed.retry_after_ms >= 0, "a negative wait");
-  for (const Dialect client : kAll) {
+  for (const Dialect client : kClients) {
     EZ_CHECK(parse_json(render_error(client, parsed).body).ok(), "an error of ours is no JSON");
   }
 }
@@ -198,7 +207,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       stream(dialect, bytes);
       break;
     case 1:
-      request(dialect, bytes);
+      request(kClients[data[0] / 5 % 4], bytes);
       break;
     case 2:
       answer(dialect, bytes);

@@ -123,12 +123,13 @@ TEST_F(CliEventsTest, GeminiCli) {
        R"({"type":"tool_use","tool_name":"write_file","tool_id":"1","parameters":{"file_path":"a"}})",
        R"({"type":"tool_result","tool_id":"1","status":"error","error":{"message":"refused"}})",
        R"({"type":"message","role":"assistant","content":"Written.","delta":true})",
-       R"({"type":"result","status":"success","stats":{"input_tokens":50,"cached":20,"output_tokens":9}})"});
+       R"({"type":"result","status":"success","stats":{"input_tokens":50,"cached":20,"output_tokens":9,"total_tokens":62}})"});
   EXPECT_TRUE(report.ended);
   EXPECT_FALSE(report.failed);
   EXPECT_EQ(report.text, "Written.");
   EXPECT_EQ(report.usage->input_tokens, 30);
   EXPECT_EQ(report.usage->cache_read_tokens, 20);
+  EXPECT_EQ(report.usage->output_tokens, 12);  // thoughts included
   EXPECT_THAT(log_, AllOf(HasSubstr("I write.\n"), HasSubstr("> write_file"),
                           HasSubstr("that failed: refused"), Not(HasSubstr("Do it"))));
   const CliReport failed = read(

@@ -53,7 +53,9 @@ class GeminiEvents final : public JsonCliEvents {
     usage.cache_read_tokens = count_of(figures, "cached");
     usage.input_tokens =
         std::max<std::int64_t>(0, count_of(figures, "input_tokens") - usage.cache_read_tokens);
-    usage.output_tokens = count_of(figures, "output_tokens");
+    // Its output leaves out what was thought; the total has it.
+    const std::int64_t rest = count_of(figures, "total_tokens") - count_of(figures, "input_tokens");
+    usage.output_tokens = std::max(count_of(figures, "output_tokens"), rest);
     report_.usage = usage;
   }
 

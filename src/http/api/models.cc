@@ -1,6 +1,7 @@
 // Calls of models by agents (docs/guide/models.md): POST /v1/messages, /v1/messages/count_tokens,
-// /v1/chat/completions, /v1/responses, /v1/embeddings, GET /v1/models and GET /v1/usage. The gateway does the
-// work; here is its client: an answer or a stream of this server, and who is asking.
+// /v1/chat/completions, /v1/responses, /v1/embeddings, /v1beta/models/MODEL:generateContent, GET /v1/models
+// and GET /v1/usage. The gateway does the work; here is its client: an answer or a stream of this server, and
+// who is asking.
 #include <mutex>
 
 #include "base/json.h"
@@ -196,6 +197,12 @@ RefusalAnswer refusal(const Error& error) {
   return out;
 }
 
+void refuse_without_gateway(ModelEndpoint endpoint, Responder responder) {
+  ModelClient client(std::move(responder));
+  models::Gateway::refuse(endpoint, Error(Code::ModelNotFound, "this server has no gateway to models"),
+                          client);
+}
+
 template <ModelEndpoint endpoint>
 void add(Router& router, Context& context, std::string_view summary) {
   Route route;
@@ -206,12 +213,54 @@ void add(Router& router, Context& context, std::string_view summary) {
   route.body_limit = models::kBodyLimits.max_bytes;
   route.refusal_form = &refusal<endpoint>;
   route.handler = [&context](Request& request, Responder responder) {
-    if (context.services.gateway == nullptr) {
-      ModelClient client(std::move(responder));
-      return models::Gateway::refuse(
-          endpoint, Error(Code::ModelNotFound, "this server has no gateway to models"), client);
-    }
+    if (context.services.gateway == nullptr) return refuse_without_gateway(endpoint, std::move(responder));
     call_model(context, endpoint, request, std::move(responder));
+  };
+  router.add(std::move(route));
+}
+
+// Gemini's clients name the model and whether they want a stream in the address; the gateway finds both in
+// the body, like those of other dialects.
+Status complete_gemini_call(Request& request) {
+  constexpr std::string_view kWhole = ":generateContent";
+  constexpr std::string_view kStream = ":streamGenerateContent";
+  std::string_view call = request.parameter("call");
+  const bool stream = call.ends_with(kStream);
+  if (!stream && !call.ends_with(kWhole))
+    return Error(Code::ModelNotFound,
+                 "of a model's methods there are generateContent and streamGenerateContent");
+  const std::string* form = request.query.find("alt");
+  if (stream && (form == nullptr || *form != "sse"))
+    return Error(Code::RequestInvalid, "a stream is given as server-sent events only: alt=sse");
+  call.remove_suffix(stream ? kStream.size() : kWhole.size());
+  const std::size_t open = request.body.find_first_not_of(" \t\r\n");
+  if (open == std::string::npos || request.body[open] != '{')
+    return Error(Code::RequestInvalid, "the body is no JSON object");
+  std::string members = "\"model\":";
+  append_json_string(members, call);
+  members += stream ? ",\"stream\":true" : ",\"stream\":false";
+  const std::size_t first = request.body.find_first_not_of(" \t\r\n", open + 1);
+  if (first != std::string::npos && request.body[first] != '}') members.push_back(',');
+  request.body.insert(open + 1, members);
+  return {};
+}
+
+void add_gemini(Router& router, Context& context) {
+  constexpr ModelEndpoint kEndpoint = ModelEndpoint::kGemini;
+  Route route;
+  route.method = Method::kPost;
+  route.pattern = models::path_of(kEndpoint);
+  route.permission = Permission::kModelCall;
+  route.summary = "Call a model in the way of Google's Gemini";
+  route.body_limit = models::kBodyLimits.max_bytes;
+  route.refusal_form = &refusal<kEndpoint>;
+  route.handler = [&context](Request& request, Responder responder) {
+    if (context.services.gateway == nullptr) return refuse_without_gateway(kEndpoint, std::move(responder));
+    if (const Status complete = complete_gemini_call(request); !complete.ok()) {
+      ModelClient client(std::move(responder));
+      return models::Gateway::refuse(kEndpoint, complete.error(), client);
+    }
+    call_model(context, kEndpoint, request, std::move(responder));
   };
   router.add(std::move(route));
 }
@@ -224,6 +273,7 @@ void add_model_routes(Router& router, Context& context) {
   add<ModelEndpoint::kChat>(router, context, "Call a model in the way of OpenAI's chat completions");
   add<ModelEndpoint::kResponses>(router, context, "Call a model in the way of OpenAI's responses");
   add<ModelEndpoint::kEmbeddings>(router, context, "Make embeddings");
+  add_gemini(router, context);
   Route list;
   list.method = Method::kGet;
   list.pattern = "/v1/models";

@@ -7,7 +7,9 @@ namespace ez::models {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> kDialects{"anthropic-messages", "openai-chat", "openai-responses"};
+constexpr std::array<std::string_view, 4> kDialects{"anthropic-messages", "openai-chat", "openai-responses",
+                                                    "gemini"};
+constexpr std::size_t kProviderDialects = 3;  // the first ones
 constexpr std::array<std::string_view, 8> kStopReasons{"unknown",       "end_turn",      "max_tokens",
                                                        "stop_sequence", "tool_use",      "pause_turn",
                                                        "refusal",       "context_window"};
@@ -23,7 +25,7 @@ std::int64_t plus(std::int64_t a, std::int64_t b) {
 std::string_view dialect_name(Dialect dialect) { return kDialects.at(static_cast<std::size_t>(dialect)); }
 
 std::optional<Dialect> find_dialect(std::string_view name) {
-  for (std::size_t i = 0; i < kDialects.size(); ++i) {
+  for (std::size_t i = 0; i < kProviderDialects; ++i) {
     if (kDialects[i] == name) return static_cast<Dialect>(i);
   }
   return std::nullopt;

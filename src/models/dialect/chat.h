@@ -1,4 +1,4 @@
-// The neutral form of a conversation with a model: what the three dialects (dialect.h) are read into and
+// The neutral form of a conversation with a model: what the dialects (dialect.h) are read into and
 // written from. Plain values, no I/O, no threads.
 //
 // Extras. A member that the neutral form has no place for is kept in the `extras` of the object that it stood
@@ -17,10 +17,16 @@
 
 namespace ez::models {
 
-enum class Dialect : std::uint8_t { kAnthropicMessages, kOpenAiChat, kOpenAiResponses };
+enum class Dialect : std::uint8_t {
+  kAnthropicMessages,
+  kOpenAiChat,
+  kOpenAiResponses,
+  kGemini,  // of clients only: no provider is asked in it
+};
 
-// "anthropic-messages", "openai-chat", "openai-responses": in configuration, metrics and cassettes.
+// "anthropic-messages", "openai-chat", "openai-responses", "gemini": in configuration, metrics and cassettes.
 [[nodiscard]] std::string_view dialect_name(Dialect dialect);
+// Of those that a provider may speak.
 [[nodiscard]] std::optional<Dialect> find_dialect(std::string_view name);
 
 // Tokens of one call. Every field counts tokens that no other field counts, save where it says "part of".

@@ -39,9 +39,10 @@ bool is_safe_id(std::string_view id) {
 // What changes the meaning when it is lost: a request with it is refused by other dialects. Everything else
 // that is unknown is a hint (cache, tier, metadata) and is dropped.
 bool essential(std::string_view key, const Value& value) {
-  constexpr std::array<std::string_view, 12> kEssential{
-      "functions", "function_call", "audio",  "web_search_options",   "logit_bias",  "mcp_servers",
-      "container", "conversation",  "prompt", "previous_response_id", "tool_choice", "response_format"};
+  constexpr std::array<std::string_view, 13> kEssential{
+      "functions",   "function_call", "audio",          "web_search_options",   "logit_bias",
+      "container",   "conversation",  "prompt",         "previous_response_id", "tool_choice",
+      "mcp_servers", "cachedContent", "response_format"};
   if (key == "logprobs") return value.is_bool() && value.as_bool();
   if (key == "modalities") {
     return !value.is_list() || value.as_list().size() != 1 || value.as_list().front() != Value("text");
@@ -88,8 +89,10 @@ void carry_extras(const ChatRequest& request, Dialect to, Value& body, Losses& l
     return;
   }
   if (!request.extras.is_map()) return;
-  const bool both_openai =
-      request.dialect != Dialect::kAnthropicMessages && to != Dialect::kAnthropicMessages;
+  const auto openai = [](Dialect dialect) {
+    return dialect == Dialect::kOpenAiChat || dialect == Dialect::kOpenAiResponses;
+  };
+  const bool both_openai = openai(request.dialect) && openai(to);
   for (const auto& [key, value] : request.extras.as_map()) {
     if (both_openai && common_to_openai(key)) {
       if (body.find(key) == nullptr) body.set(key, value);

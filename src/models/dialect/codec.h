@@ -1,4 +1,4 @@
-// What the three dialects' codecs share. Internal to models/dialect.
+// What the dialects' codecs share. Internal to models/dialect.
 #pragma once
 
 #include <string>
@@ -17,6 +17,7 @@ namespace ez::models {
 void parse_anthropic_request(ReadContext& context, const Value& body, ChatRequest& out);
 void parse_chat_request(ReadContext& context, const Value& body, ChatRequest& out);
 void parse_responses_request(ReadContext& context, const Value& body, ChatRequest& out);
+void parse_gemini_request(ReadContext& context, const Value& body, ChatRequest& out);  // gemini_request.cc
 
 // Collects what a rendering leaves out, and the first thing that it must refuse.
 class Losses {
@@ -48,6 +49,8 @@ Value render_chat_answer(const ChatAnswer& answer, const Echo& echo, std::string
 Value render_responses_answer(const ChatAnswer& answer, const Echo& echo, std::string_view seed,
                               std::int64_t now_s);
 
+Value render_gemini_answer(const ChatAnswer& answer, const Echo& echo, std::string_view seed);
+
 // A content block of an Anthropic message, of a request or an answer.
 Part parse_anthropic_block(ReadContext& context, const Value& block, const Path& path, int depth);
 // An item of the Responses dialect as a message of one or more parts.
@@ -57,9 +60,13 @@ Message parse_responses_item(ReadContext& context, const Value& item, const Path
 // Figures that are absent or null keep what `usage` has (Anthropic's updates are partial and cumulative).
 bool read_anthropic_usage(const Value* object, Usage& usage);
 bool read_openai_usage(const Value* object, Usage& usage);  // Chat and Responses
+bool read_gemini_usage(const Value* object, Usage& usage);
 Value anthropic_usage(const Usage& usage);
 Value chat_usage(const Usage& usage);
 Value responses_usage(const Usage& usage);
+
+// Google's word for that class of errors, "RESOURCE_EXHAUSTED".
+std::string_view gemini_status(int http_status);
 
 StopReason stop_from_anthropic(std::string_view reason);
 std::string_view stop_to_anthropic(StopReason reason);

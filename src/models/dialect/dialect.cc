@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/check.h"
 #include "models/dialect/codec.h"
 
 namespace ez::models {
@@ -30,6 +31,9 @@ Result<ChatRequest> parse_request(Dialect dialect, std::string_view body) {
     case Dialect::kOpenAiResponses:
       parse_responses_request(context, value, out);
       break;
+    case Dialect::kGemini:
+      parse_gemini_request(context, value, out);
+      break;
   }
   if (context.error.has_value()) return *context.error;
   return out;
@@ -49,6 +53,8 @@ Result<Rendered> render_request(Dialect upstream, const ChatRequest& request, st
     case Dialect::kOpenAiResponses:
       body = render_responses_request(request, model, traits, losses);
       break;
+    case Dialect::kGemini:
+      EZ_CHECK(false, "no provider is asked in Gemini's own dialect");
   }
   if (losses.refused().has_value()) return *losses.refused();
   return Rendered{to_json(body), losses.take()};
@@ -70,6 +76,8 @@ Result<ChatAnswer> parse_answer(Dialect upstream, std::string_view body) {
     case Dialect::kOpenAiResponses:
       parse_responses_answer(context, *value, out);
       break;
+    case Dialect::kGemini:
+      EZ_CHECK(false, "no provider answers in Gemini's own dialect");
   }
   if (context.error.has_value()) return wrong_answer(*context.error);
   return out;
@@ -82,6 +90,8 @@ std::string render_answer(Dialect client, const ChatAnswer& answer, const Echo& 
       return to_json(render_anthropic_answer(answer, echo, seed));
     case Dialect::kOpenAiChat:
       return to_json(render_chat_answer(answer, echo, seed, now_s));
+    case Dialect::kGemini:
+      return to_json(render_gemini_answer(answer, echo, seed));
     case Dialect::kOpenAiResponses:
       break;
   }

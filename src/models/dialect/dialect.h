@@ -1,7 +1,10 @@
-// Reading and writing of requests and answers in the three dialects:
+// Reading and writing of requests and answers in three dialects of clients and providers, and one of clients
+// only:
 //   kAnthropicMessages  POST /v1/messages
 //   kOpenAiChat         POST /v1/chat/completions
 //   kOpenAiResponses    POST /v1/responses
+//   kGemini             POST /v1beta/models/{model}:generateContent; asking a provider in it, and reading a
+//                       provider's answer, is a bug of the caller
 // Pure functions over bytes; thread-safe. What each dialect cannot express: docs/formats/dialects.md.
 #pragma once
 

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "models/dialect/codec.h"
 
 namespace ez::models {
 
@@ -322,6 +323,11 @@ Value error_object(Dialect client, const ProviderError& error) {
   const Dress dress = dress_of(error.kind);
   Value words;
   words.set("message", error.message);
+  if (client == Dialect::kGemini) {
+    words.set("code", dress.status == 529 ? 503 : dress.status);
+    words.set("status", gemini_status(dress.status == 529 ? 503 : dress.status));
+    return words;
+  }
   if (client == Dialect::kAnthropicMessages) {
     words.set("type", dress.anthropic_type);
     return words;
@@ -337,7 +343,11 @@ Value error_object(Dialect client, const ProviderError& error) {
 RenderedError render_error(Dialect client, const ProviderError& error) {
   RenderedError out;
   out.status = dress_of(error.kind).status;
-  if (client != Dialect::kAnthropicMessages) {
+  if (client == Dialect::kGemini) {
+    // Google has no 529; 402 is not its own either, but what it has in its place its clients try again and
+    // again.
+    if (error.kind == ErrorKind::kOverloaded) out.status = 503;
+  } else if (client != Dialect::kAnthropicMessages) {
     // OpenAI has neither 529 nor 402; its clients know 503, and 429 with insufficient_quota.
     if (error.kind == ErrorKind::kOverloaded) out.status = 503;
     if (error.kind == ErrorKind::kBudget) out.status = 429;

@@ -12,6 +12,8 @@ std::unique_ptr<StreamReader> StreamReader::make(Dialect upstream, const StreamL
       return make_anthropic_reader(limits);
     case Dialect::kOpenAiChat:
       return make_chat_reader(limits);
+    case Dialect::kGemini:
+      EZ_CHECK(false, "no provider answers in Gemini's own dialect");
     case Dialect::kOpenAiResponses:
       break;
   }
@@ -25,6 +27,8 @@ std::unique_ptr<StreamWriter> StreamWriter::make(Dialect client, Echo echo, std:
       return make_anthropic_writer(std::move(echo), std::move(seed));
     case Dialect::kOpenAiChat:
       return make_chat_writer(std::move(echo), std::move(seed), now_s);
+    case Dialect::kGemini:
+      return make_gemini_writer(std::move(echo), std::move(seed));
     case Dialect::kOpenAiResponses:
       break;
   }

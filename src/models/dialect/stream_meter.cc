@@ -74,6 +74,9 @@ class Meter final : public StreamMeter {
       case Dialect::kOpenAiResponses:
         responses(event.event, *data);
         break;
+      case Dialect::kGemini:
+        gemini(*data);
+        break;
     }
   }
 
@@ -88,6 +91,8 @@ class Meter final : public StreamMeter {
                !contains(event.data, "\"finish_reason\": \"");
       case Dialect::kOpenAiResponses:
         return event.event.ends_with(".delta");
+      case Dialect::kGemini:
+        return !contains(event.data, "\"usageMetadata\"") && !contains(event.data, "\"error\"");
     }
     return false;
   }
@@ -162,6 +167,15 @@ class Meter final : public StreamMeter {
     }
     summary_.stop_reason = responses_stop(*response, has_calls_);
     summary_.finished = !summary_.failed;
+  }
+
+  // Of recordings only: what a replay may be counted with.
+  void gemini(const Value& data) {
+    if (data.find("error") != nullptr) return failed(data);
+    set_once(data.string_or("responseId", ""), data.string_or("modelVersion", ""));
+    if (!read_gemini_usage(data.find("usageMetadata"), summary_.usage)) return;
+    summary_.has_usage = summary_.has_input_usage = true;
+    summary_.finished = true;
   }
 
   static bool is_call(const Value* item) {

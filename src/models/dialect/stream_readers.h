@@ -1,4 +1,4 @@
-// The makers of the three readers and writers. Internal to models/dialect.
+// The makers of the readers and writers. Internal to models/dialect.
 #pragma once
 
 #include <memory>
@@ -17,5 +17,6 @@ std::unique_ptr<StreamReader> make_responses_reader(const StreamLimits& limits);
 std::unique_ptr<StreamWriter> make_anthropic_writer(Echo echo, std::string seed);
 std::unique_ptr<StreamWriter> make_chat_writer(Echo echo, std::string seed, std::int64_t now_s);
 std::unique_ptr<StreamWriter> make_responses_writer(Echo echo, std::string seed, std::int64_t now_s);
+std::unique_ptr<StreamWriter> make_gemini_writer(Echo echo, std::string seed);
 
 }  // namespace ez::models

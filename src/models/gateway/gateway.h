@@ -38,7 +38,7 @@ struct ProviderError;
 inline constexpr std::size_t kMaxAnswerBytes = 32 * 1024 * 1024;  // of one that is not a stream
 inline constexpr std::size_t kMaxStreamBytes = 256 * 1024 * 1024;
 
-enum class Endpoint : std::uint8_t { kMessages, kCountTokens, kChat, kResponses, kEmbeddings };
+enum class Endpoint : std::uint8_t { kMessages, kCountTokens, kChat, kResponses, kEmbeddings, kGemini };
 // The dialect that its clients speak.
 [[nodiscard]] Dialect dialect_of(Endpoint endpoint);
 // "/v1/messages" …

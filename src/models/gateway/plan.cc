@@ -72,6 +72,8 @@ Dialect dialect_of(Endpoint endpoint) {
       return Dialect::kAnthropicMessages;
     case Endpoint::kResponses:
       return Dialect::kOpenAiResponses;
+    case Endpoint::kGemini:
+      return Dialect::kGemini;
     default:
       return Dialect::kOpenAiChat;
   }
@@ -87,6 +89,8 @@ std::string_view path_of(Endpoint endpoint) {
       return "/v1/chat/completions";
     case Endpoint::kResponses:
       return "/v1/responses";
+    case Endpoint::kGemini:
+      return "/v1beta/models/{call}";
     default:
       return "/v1/embeddings";
   }

@@ -1,4 +1,6 @@
 // Recordings: what a cassette has is answered from it, what is not may be recorded.
+#include "base/json.h"
+#include "models/dialect/codec.h"
 #include "models/dialect/dialect.h"
 #include "models/gateway/call.h"
 #include "telemetry/log.h"
@@ -17,6 +19,9 @@ UsageSum usage_of(const RecordedAnswer& recorded, Dialect client) {
     const auto meter = StreamMeter::make(client);
     for (const std::string& chunk : recorded.chunks) meter->observe(chunk);
     usage = meter->summary().usage;
+  } else if (client == Dialect::kGemini && !recorded.chunks.empty()) {
+    const auto answer = parse_json(recorded.chunks.front());
+    if (answer.ok()) (void)read_gemini_usage(answer->find("usageMetadata"), usage);
   } else if (!recorded.chunks.empty()) {
     const auto answer = parse_answer(client, recorded.chunks.front());
     if (answer.ok()) usage = answer->usage;
