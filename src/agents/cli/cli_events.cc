@@ -9,7 +9,7 @@
 namespace ez::agents {
 namespace {
 
-constexpr std::size_t kMaxShownLine = 4 * 1024;  // of a line that is no event
+constexpr std::size_t kMaxShownGarbage = 4 * 1024;  // of a line that is no event
 constexpr std::size_t kMaxShownInput = 300;      // of a call's input
 constexpr JsonLimits kEventLimits{kMaxEventBytes, 64, 200'000};
 
@@ -70,7 +70,7 @@ void JsonCliEvents::line(std::string_view text, bool cut) {
     ++unreadable_;
     transcript_.add("output",
                     Value::Map{{"text", shortened(std::string(text), kMaxReportText)}, {"cut", cut}});
-    show(shortened(std::string(text), kMaxShownLine));
+    show(shortened(std::string(text), kMaxShownGarbage));
     return;
   }
   transcript_.add("event", Value::Map{{"event", *parsed}});

@@ -14,7 +14,7 @@ namespace {
 constexpr std::int64_t kMaxGeminiTokens = 1'000'000'000;
 
 // Both spellings of a member are in use: the API is described in camel case, its gRPC form is not.
-const Value* either(const Value& value, std::string_view key, std::string_view other) {
+const Value* either_of(const Value& value, std::string_view key, std::string_view other) {
   const Value* found = value.find(key);
   if (found == nullptr || found->is_null()) found = value.find(other);
   return found != nullptr && !found->is_null() ? found : nullptr;
@@ -102,7 +102,7 @@ class GeminiParser {
   void read_part(const Value& value, const Path& path, Message& message) {
     if (!value.is_map()) return context_.fail(path, "an object is wanted");
     Part part;
-    if (const Value* call = either(value, "functionCall", "function_call")) {
+    if (const Value* call = either_of(value, "functionCall", "function_call")) {
       Fields fields(context_, *call, path);
       part.kind = PartKind::kToolCall;
       part.name = fields.need_text("name");
@@ -110,11 +110,11 @@ class GeminiParser {
       if (part.id.empty()) part.id = "call_" + std::to_string(++made_ids_);
       if (const Value* arguments = fields.map("args")) part.arguments = to_json(*arguments);
       open_.push_back({part.id, part.name});
-    } else if (const Value* response = either(value, "functionResponse", "function_response")) {
+    } else if (const Value* response = either_of(value, "functionResponse", "function_response")) {
       if (!read_response(*response, path, part)) return;
-    } else if (const Value* data = either(value, "inlineData", "inline_data")) {
+    } else if (const Value* data = either_of(value, "inlineData", "inline_data")) {
       if (!read_data(*data, path, part)) return;
-    } else if (const Value* file = either(value, "fileData", "file_data")) {
+    } else if (const Value* file = either_of(value, "fileData", "file_data")) {
       part.url = file->string_or("fileUri", file->string_or("file_uri", ""));
       part.media_type = file->string_or("mimeType", file->string_or("mime_type", ""));
       part.kind = part.media_type.starts_with("image/") ? PartKind::kImage : PartKind::kDocument;
@@ -181,7 +181,7 @@ class GeminiParser {
     if (const Value* parts = fields.list("parts")) {
       for (std::size_t i = 0; i < parts->as_list().size(); ++i) {
         const Path at = parts_path.at(i);
-        const Value* data = either(parts->as_list()[i], "inlineData", "inline_data");
+        const Value* data = either_of(parts->as_list()[i], "inlineData", "inline_data");
         Part more;
         if (data == nullptr) {
           context_.fail(at, "inlineData is wanted");
