@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 
 namespace ez::agents {
@@ -76,7 +77,17 @@ Result<SandboxCommand> sandbox_command(const SandboxSpec& spec, const Sandbox::O
   if (spec.limits.network) {
     for (const char* name : kEtcNetwork) show_etc(name, out);
   }
-  for (const std::string& folder : options.read_only) add({"--ro-bind-try", folder, folder});
+  // What lies in a mounted folder (in /tmp, for example) comes after it, everything else before, so that nothing
+  // shown can cover a mount.
+  const auto show_shown = [&](bool inside_mounts) {
+    for (const std::string& folder : options.read_only) {
+      const bool inside =
+          std::any_of(spec.mounts.begin(), spec.mounts.end(),
+                      [&](const SandboxMount& mount) { return folder.starts_with(mount.target + "/"); });
+      if (inside == inside_mounts) add({"--ro-bind-try", folder, folder});
+    }
+  };
+  show_shown(false);
 
   add({"--proc", "/proc", "--dev", "/dev"});
   // Shared memory files are memory: a small part of the limit.
@@ -92,6 +103,7 @@ Result<SandboxCommand> sandbox_command(const SandboxSpec& spec, const Sandbox::O
     }
     add({mount.writable ? "--bind" : "--ro-bind", mount.source, mount.target});
   }
+  show_shown(true);
 
   std::vector<std::pair<std::string, std::string>> files = spec.files;
   files.emplace_back("/etc/passwd",
