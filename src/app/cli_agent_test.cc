@@ -67,20 +67,24 @@ class CliAgentTest : public LlmWorld {
 };
 
 TEST_F(CliAgentTest, WorksAndItsUsageIsCompared) {
+  agents::user_shell(repository_, "echo kept > .tool.conf && git add -A && git commit -qm conf");
   agent(
+      "mkdir .tool.cache; echo x > .tool.cache/a; ln -s /etc .tool.link; echo changed > .tool.conf\n"
       "cat $1 > $EZ_ARTIFACTS/prompt.md; echo $2 > model.txt; echo made > made.txt\n"
       "cat; echo key $KEY >&2; echo \"{\\\"type\\\":\\\"x\\\",\\\"key\\\":\\\"$KEY\\\"}\"\n"
       "exec 3<>/dev/tcp/127.0.0.1/17878; printf 'GET / HTTP/1.1\\r\\n\\r\\n' >&3; grep -c calls <&3 > "
       "asked.txt\n"
       "ls $HOME/.tool; cat $HOME/.tool/config >> $EZ_ARTIFACTS/config\n" +
           done(),
-      "events: claude-code, files: {.tool/config: 'url={gateway} model={model}'}");
+      "events: claude-code, leaves: ['.tool*'], files: {.tool/config: 'url={gateway} model={model}'}");
   WorkItem task = work("grep -q made made.txt && test \"$(cat asked.txt)\" = 1");
   task.inputs = Value::Map{{"name", "ez"}};
   const TaskResult result = play(task);
   ASSERT_EQ(result.outcome, Outcome::kSucceeded)
       << result.error_code << " " << result.error_message << log_.text();
   EXPECT_EQ(git("show " + result.commit + ":model.txt"), "m1");
+  EXPECT_EQ(git("show " + result.commit + ":.tool.conf"), "changed");  // was there before: the repository's
+  EXPECT_EQ(git("ls-tree --name-only " + result.commit + " | grep '^.tool'"), ".tool.conf");
   EXPECT_EQ(to_json(result.output), R"({"summary":"It is done."})");
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_EQ(result.cost_microusd, 500'000);  // a claim, which the server counts when it metered nothing

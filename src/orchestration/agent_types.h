@@ -37,6 +37,7 @@ struct CliAgent {
   std::vector<std::string> command;   // the first is a program that the sandbox sees
   Texts env;                          // over the task's own variables
   Texts files;                        // path below its home → contents
+  std::vector<std::string> leaves;    // globs of names at the top of the working tree that are its own
   std::string events = "text";        // how its output is read: kCliEvents
   std::int64_t silence_ms = 900'000;  // printing nothing for so long, it counts as stuck
   std::int64_t linger_ms = 10'000;    // that it may live after its result

@@ -7,7 +7,9 @@
 namespace ez::orchestration {
 namespace {
 
-constexpr std::array<std::string_view, 6> kCliKeys{"command", "env", "files", "events", "silence", "linger"};
+constexpr std::array<std::string_view, 7> kCliKeys{"command", "env",     "files", "leaves",
+                                                   "events",  "silence", "linger"};
+constexpr std::size_t kMaxLeaves = 20;
 constexpr std::array<std::string_view, 6> kPlaceholders{"prompt",  "prompt_file", "model",
                                                         "gateway", "key",         "max_turns"};
 constexpr std::size_t kMaxPathBytes = 200;
@@ -55,6 +57,7 @@ class CliReader {
     read_command(fields);
     read_texts(fields, "env", out_.env, "a variable", is_variable);
     read_texts(fields, "files", out_.files, "a path below the agent's home", is_path_below);
+    read_leaves(fields);
     if (const auto events = fields.read_word("events", kCliEvents)) out_.events = kCliEvents[*events];
     fields.read_duration("silence", out_.silence_ms, 1'000, false);
     fields.read_duration("linger", out_.linger_ms, 100, false);
@@ -81,6 +84,21 @@ class CliReader {
       return;
     }
     out_.command = std::move(words);
+  }
+
+  void read_leaves(const Fields& fields) {
+    if (!fields.get("leaves")) return;
+    out_.leaves.clear();
+    for (const NodeId node : fields.read_list("leaves", kMaxLeaves, "leaves: [\".mine*\"]")) {
+      const auto glob = text_of(node, "a pattern of names");
+      if (!glob) continue;
+      if (glob->size() < 2 || glob->front() != '.' || glob->find('/') != std::string::npos || *glob == ".*") {
+        decoder_.error(node, quoted(*glob) + " is not a pattern of names that begin with a dot",
+                       "Write what only this agent leaves, for example `.mine*`.");
+      } else {
+        out_.leaves.push_back(*glob);
+      }
+    }
   }
 
   void read_texts(const Fields& fields, std::string_view key, CliAgent::Texts& out, std::string_view what,

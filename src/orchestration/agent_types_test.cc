@@ -122,6 +122,10 @@ TEST(AgentTypes, MistakesOfCommandLineAgents) {
     EXPECT_THAT(of_cli("command: [x, '{prompt}'], files: {'" + path + "': x}"),
                 ElementsAre(HasSubstr("is not a path below the agent's home")));
   }
+  for (const std::string glob : {"*", "src", ".*", ".a/b", "."}) {
+    EXPECT_THAT(of_cli("command: [x, '{prompt}'], leaves: ['" + glob + "']"),
+                ElementsAre(HasSubstr("is not a pattern of names that begin with a dot")));
+  }
   EXPECT_THAT(of_cli("command: [x, '{prompt}'], events: xml"), ElementsAre(HasSubstr("xml")));
   EXPECT_THAT(of_cli("command: [x, '{prompt}'], stdin: x"), ElementsAre(HasSubstr("unknown key `stdin`")));
   EXPECT_THAT(complaints("version: 1\ntypes:\n  mine: {runner: cli}\n"),

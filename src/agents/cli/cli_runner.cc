@@ -1,13 +1,17 @@
 #include "agents/cli/cli_runner.h"
 
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <memory>
+#include <set>
 
 #include "agents/cli/cli_events.h"
 #include "agents/cli/gateway_door.h"
@@ -261,6 +265,7 @@ class CliRunner::Body final : public Attempt::Body {
       errors.append(line).push_back('\n');
       if (errors.size() > 2 * kMaxErrorTail) errors.erase(0, errors.size() - kMaxErrorTail);
     });
+    const std::set<std::string> before = own_names(attempt);
     CliClock::time_point last = CliClock::now();
     const auto heard = [&](LineCutter& cutter, std::string_view bytes) {
       last = CliClock::now();
@@ -281,6 +286,7 @@ class CliRunner::Body final : public Attempt::Body {
     auto ran = attempt.run_command(std::move(spec), milliseconds(0),
                                    [&](std::string_view bytes) { heard(out, bytes); });
     door.reset();
+    remove_leaves(attempt, before);
     if (!ran.ok()) return ran.error();
     out.end();
     err.end();
@@ -342,24 +348,49 @@ class CliRunner::Body final : public Attempt::Body {
   // The task's output: what it wrote, fitting the schema where there is one, or its last words.
   Status take_output(Attempt& attempt) {
     const std::string folder = attempt.ez_dir() + "/out";
-    const bool written =
-        ::faccessat(AT_FDCWD, (folder + "/output.json").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-    if (!schema_) {
+    if (::faccessat(AT_FDCWD, (folder + "/output.json").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (schema_) return Error(Code::OutputInvalid, "the agent wrote no /ez/out/output.json");
       Value said(Value::Map{{"summary", shortened(said_, 12 * 1024)}});
       if (attempt.item().verify.empty()) said.set("verified", false);
-      if (!written) attempt.set_output(std::move(said));
+      attempt.set_output(std::move(said));
       return {};
     }
-    if (!written) return Error(Code::OutputInvalid, "the agent wrote no /ez/out/output.json");
     auto file = open_beneath(folder, "output.json");
     if (!file.ok()) return Error(Code::ArtifactInvalid, "$EZ_OUTPUT is not a regular file");
     EZ_ASSIGN(const std::string text, read_all(file->get(), kMaxOutputBytes));
     auto value = parse_json(text);
     if (!value.ok()) return Error(Code::OutputInvalid, "/ez/out/output.json: " + value.error().message());
-    const std::vector<std::string> misfits = schema_->check(*value);
+    const std::vector<std::string> misfits = schema_ ? schema_->check(*value) : std::vector<std::string>();
     if (!misfits.empty()) return Error(Code::OutputInvalid, "/ez/out/output.json: " + misfits[0]);
     attempt.set_output(std::move(*value));
     return {};
+  }
+
+  // What stands at the top of the working tree and is the agent's own, by its type.
+  [[nodiscard]] std::set<std::string> own_names(const Attempt& attempt) const {
+    std::set<std::string> names;
+    if (type_.cli.leaves.empty()) return names;
+    std::error_code failed;
+    for (const auto& entry : std::filesystem::directory_iterator(attempt.workspace().tree(), failed)) {
+      const std::string name = entry.path().filename().string();
+      for (const std::string& glob : type_.cli.leaves) {
+        if (::fnmatch(glob.c_str(), name.c_str(), 0) == 0) names.insert(name);
+      }
+    }
+    return names;
+  }
+
+  void remove_leaves(const Attempt& attempt, const std::set<std::string>& before) {
+    for (const std::string& name : own_names(attempt)) {
+      if (before.contains(name)) continue;
+      const std::string path = attempt.workspace().tree() + "/" + name;
+      // A link is removed, not followed; nobody else is alive in that tree.
+      struct stat info {};
+      if (::lstat(path.c_str(), &info) == 0 && !S_ISDIR(info.st_mode) && ::unlink(path.c_str()) == 0)
+        continue;
+      if (const Status gone = remove_tree(path); !gone.ok())
+        log_->note(name + " of the agent stays: " + gone.error().to_string());
+    }
   }
 
   void reconcile(Attempt& attempt, Value& line) {
