@@ -77,13 +77,13 @@ Result<SandboxCommand> sandbox_command(const SandboxSpec& spec, const Sandbox::O
   if (spec.limits.network) {
     for (const char* name : kEtcNetwork) show_etc(name, out);
   }
-  // What lies in a mounted folder (in /tmp, for example) comes after it, everything else before, so that nothing
-  // shown can cover a mount.
+  // What lies in a mounted folder (in /tmp, for example) comes after it, everything else before, so that
+  // nothing shown can cover a mount.
   const auto show_shown = [&](bool inside_mounts) {
     for (const std::string& folder : options.read_only) {
-      const bool inside =
-          std::any_of(spec.mounts.begin(), spec.mounts.end(),
-                      [&](const SandboxMount& mount) { return folder.starts_with(mount.target + "/"); });
+      const bool inside = std::any_of(spec.mounts.begin(), spec.mounts.end(), [&](const SandboxMount& mount) {
+        return folder.starts_with(mount.target + "/");
+      });
       if (inside == inside_mounts) add({"--ro-bind-try", folder, folder});
     }
   };

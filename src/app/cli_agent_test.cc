@@ -15,7 +15,8 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr char kFigures[] =
-    R"({"calls":2,"failed_calls":0,"under_way":0,"input_tokens":90,"cache_read_tokens":10,"cache_write_tokens":0,)"
+    R"({"calls":2,"failed_calls":0,"under_way":0,"input_tokens":90,"cache_read_tokens":10,)"
+    R"("cache_write_tokens":0,)"
     R"("output_tokens":20,"cost_microusd":300})";
 constexpr char kResult[] =
     R"({"type":"result","subtype":"success","result":"It is done.","total_cost_usd":0.5,)"

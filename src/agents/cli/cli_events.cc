@@ -10,7 +10,7 @@ namespace ez::agents {
 namespace {
 
 constexpr std::size_t kMaxShownGarbage = 4 * 1024;  // of a line that is no event
-constexpr std::size_t kMaxShownInput = 300;      // of a call's input
+constexpr std::size_t kMaxShownInput = 300;         // of a call's input
 constexpr JsonLimits kEventLimits{kMaxEventBytes, 64, 200'000};
 
 class TextEvents final : public CliEvents {

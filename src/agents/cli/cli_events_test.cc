@@ -47,13 +47,18 @@ class CliEventsTest : public ::testing::Test {
 TEST_F(CliEventsTest, ClaudeCode) {
   const CliReport report = read(
       "claude-code",
-      {R"({"type":"system","subtype":"init","session_id":"s1","model":"claude-x","claude_code_version":"2.1"})",
-       R"({"type":"assistant","message":{"content":[{"type":"text","text":"I look."},{"type":"tool_use","name":"Bash","input":{"command":"ls"}}]}})",
-       R"({"type":"user","message":{"content":[{"type":"tool_result","is_error":true,"content":"no such file"}]}})",
+      {R"({"type":"system","subtype":"init","session_id":"s1","model":"claude-x",)"
+       R"("claude_code_version":"2.1"})",
+       R"({"type":"assistant","message":{"content":[{"type":"text","text":"I look."},)"
+       R"({"type":"tool_use","name":"Bash","input":{"command":"ls"}}]}})",
+       R"({"type":"user","message":{"content":[{"type":"tool_result","is_error":true,)"
+       R"("content":"no such file"}]}})",
        R"({"type":"brand_new_event","x":1})", "",
        R"({"type":"result","subtype":"success","is_error":false,"result":"Done.","total_cost_usd":0.0125,)"
-       R"("usage":{"input_tokens":1,"output_tokens":2},"modelUsage":{"claude-x":{"inputTokens":10,"outputTokens":20,)"
-       R"("cacheReadInputTokens":30,"cacheCreationInputTokens":5},"small":{"inputTokens":1,"outputTokens":1}}})"});
+       R"("usage":{"input_tokens":1,"output_tokens":2},"modelUsage":{"claude-x":{"inputTokens":10,)"
+       R"("outputTokens":20,)"
+       R"("cacheReadInputTokens":30,"cacheCreationInputTokens":5},"small":{"inputTokens":1,)"
+       R"("outputTokens":1}}})"});
   EXPECT_TRUE(report.ended);
   EXPECT_FALSE(report.failed);
   EXPECT_EQ(report.text, "Done.");
@@ -80,8 +85,9 @@ TEST_F(CliEventsTest, ClaudeCodeSaysSuccessAndMeansFailure) {
   const std::string first = R"({"type":"result","subtype":"success","result":"one","total_cost_usd":1})";
   const std::string more = R"({"type":"assistant","message":{"content":[{"type":"text","text":"More."}]}})";
   EXPECT_FALSE(read("claude-code", {first, more}).ended);
-  report = read("claude-code",
-                {first, more, R"({"type":"result","subtype":"success","result":"two","total_cost_usd":2})"});
+  report = read("claude-code", {first, more,
+                                R"({"type":"result","subtype":"success","result":"two",)"
+                                R"("total_cost_usd":2})"});
   EXPECT_TRUE(report.ended);
   EXPECT_EQ(report.text, "two");
   EXPECT_EQ(report.usage->cost_microusd, 2'000'000);
@@ -89,14 +95,17 @@ TEST_F(CliEventsTest, ClaudeCodeSaysSuccessAndMeansFailure) {
 
 TEST_F(CliEventsTest, Codex) {
   const CliReport report = read(
-      "codex",
-      {R"({"type":"thread.started","thread_id":"t1"})", R"({"type":"turn.started"})",
-       R"({"type":"error","message":"Reconnecting... 1/5"})",
-       R"({"type":"item.started","item":{"id":"i0","type":"command_execution","command":"ls -l","status":"in_progress"}})",
-       R"({"type":"item.completed","item":{"id":"i0","type":"command_execution","command":"ls -l","aggregated_output":"a.txt\n","exit_code":3}})",
-       R"({"type":"item.completed","item":{"id":"i1","type":"file_change","changes":[{"path":"a.txt","kind":"add"}]}})",
-       R"({"type":"item.completed","item":{"id":"i2","type":"agent_message","text":"All done."}})",
-       R"({"type":"turn.completed","usage":{"input_tokens":100,"cached_input_tokens":40,"output_tokens":7}})"});
+      "codex", {R"({"type":"thread.started","thread_id":"t1"})", R"({"type":"turn.started"})",
+                R"({"type":"error","message":"Reconnecting... 1/5"})",
+                R"({"type":"item.started","item":{"id":"i0","type":"command_execution","command":"ls -l",)"
+                R"("status":"in_progress"}})",
+                R"({"type":"item.completed","item":{"id":"i0","type":"command_execution","command":"ls -l",)"
+                R"("aggregated_output":"a.txt\n","exit_code":3}})",
+                R"({"type":"item.completed","item":{"id":"i1","type":"file_change",)"
+                R"("changes":[{"path":"a.txt","kind":"add"}]}})",
+                R"({"type":"item.completed","item":{"id":"i2","type":"agent_message","text":"All done."}})",
+                R"({"type":"turn.completed","usage":{"input_tokens":100,"cached_input_tokens":40,)"
+                R"("output_tokens":7}})"});
   EXPECT_TRUE(report.ended);
   EXPECT_FALSE(report.failed);
   EXPECT_EQ(report.text, "All done.");
@@ -114,16 +123,17 @@ TEST_F(CliEventsTest, Codex) {
 }
 
 TEST_F(CliEventsTest, GeminiCli) {
-  const CliReport report = read(
-      "gemini-cli",
-      {R"({"type":"init","session_id":"s","model":"gemini-x"})",
-       R"({"type":"message","role":"user","content":"Do it"})",
-       R"({"type":"message","role":"assistant","content":"I wri","delta":true})",
-       R"({"type":"message","role":"assistant","content":"te.","delta":true})",
-       R"({"type":"tool_use","tool_name":"write_file","tool_id":"1","parameters":{"file_path":"a"}})",
-       R"({"type":"tool_result","tool_id":"1","status":"error","error":{"message":"refused"}})",
-       R"({"type":"message","role":"assistant","content":"Written.","delta":true})",
-       R"({"type":"result","status":"success","stats":{"input_tokens":50,"cached":20,"output_tokens":9,"total_tokens":62}})"});
+  const CliReport report =
+      read("gemini-cli",
+           {R"({"type":"init","session_id":"s","model":"gemini-x"})",
+            R"({"type":"message","role":"user","content":"Do it"})",
+            R"({"type":"message","role":"assistant","content":"I wri","delta":true})",
+            R"({"type":"message","role":"assistant","content":"te.","delta":true})",
+            R"({"type":"tool_use","tool_name":"write_file","tool_id":"1","parameters":{"file_path":"a"}})",
+            R"({"type":"tool_result","tool_id":"1","status":"error","error":{"message":"refused"}})",
+            R"({"type":"message","role":"assistant","content":"Written.","delta":true})",
+            R"({"type":"result","status":"success","stats":{"input_tokens":50,"cached":20,)"
+            R"("output_tokens":9,"total_tokens":62}})"});
   EXPECT_TRUE(report.ended);
   EXPECT_FALSE(report.failed);
   EXPECT_EQ(report.text, "Written.");
@@ -132,9 +142,9 @@ TEST_F(CliEventsTest, GeminiCli) {
   EXPECT_EQ(report.usage->output_tokens, 12);  // thoughts included
   EXPECT_THAT(log_, AllOf(HasSubstr("I write.\n"), HasSubstr("> write_file"),
                           HasSubstr("that failed: refused"), Not(HasSubstr("Do it"))));
-  const CliReport failed = read(
-      "gemini-cli",
-      {R"({"type":"result","status":"error","error":{"type":"FatalTurnLimitedError","message":"too many"}})"});
+  const CliReport failed =
+      read("gemini-cli", {R"({"type":"result","status":"error","error":{"type":"FatalTurnLimitedError",)"
+                          R"("message":"too many"}})"});
   EXPECT_TRUE(failed.ended && failed.failed);
   EXPECT_EQ(failed.reason, "FatalTurnLimitedError");
 }
@@ -157,7 +167,8 @@ TEST_F(CliEventsTest, GarbageIsShownAndFailsNothing) {
       R"({"type":"result"})",
       R"({"type":"assistant","message":{"content":"x"}})",
       R"({"type":"assistant","message":{"content":[7,{"type":"text"}]}})",
-      R"({"type":"result","subtype":"success","usage":{"input_tokens":-5,"output_tokens":"many"},"total_cost_usd":-1})",
+      R"({"type":"result","subtype":"success","usage":{"input_tokens":-5,"output_tokens":"many"},)"
+      R"("total_cost_usd":-1})",
       R"({"type":"item.completed","item":7})",
       R"({"type":"turn.completed","usage":[]})",
       R"({"type":"turn.failed"})",

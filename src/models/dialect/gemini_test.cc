@@ -26,7 +26,8 @@ constexpr char kConversation[] = R"({"model":"m","stream":true,
   {"role":"user","parts":[{"functionResponse":{"name":"read_file","response":{"output":"text of a"}}},
     {"functionResponse":{"name":"read_file","response":{"error":"no b"}}}]}],
  "tools":[{"functionDeclarations":[
-   {"name":"read_file","description":"reads","parametersJsonSchema":{"type":"object","properties":{"file_path":{"type":"string"}}}},
+   {"name":"read_file","description":"reads","parametersJsonSchema":
+     {"type":"object","properties":{"file_path":{"type":"string"}}}},
    {"name":"glob","parameters":{"type":"OBJECT","properties":{"n":{"type":"INTEGER"}},"required":["n"]}}]}],
  "toolConfig":{"functionCallingConfig":{"mode":"ANY","allowedFunctionNames":["glob"]}},
  "safetySettings":[],
@@ -71,8 +72,8 @@ TEST(Gemini, CallsAndResponsesBelongTogether) {
         R"({"role":"user","parts":[)" +
             parts + "]}]}");
   };
-  const auto turned = parsed(
-      R"({"functionResponse":{"id":"c2","name":"f","response":{"x":1}}},{"functionResponse":{"name":"f","response":{}}})");
+  const auto turned = parsed(R"({"functionResponse":{"id":"c2","name":"f","response":{"x":1}}},)"
+                             R"({"functionResponse":{"name":"f","response":{}}})");
   ASSERT_TRUE(turned.ok()) << turned.error().to_string();
   EXPECT_EQ(turned->messages[1].parts[0].id, "c2");
   EXPECT_EQ(turned->messages[1].parts[0].content[0].text, R"({"x":1})");
@@ -99,7 +100,8 @@ TEST(Gemini, WrongRequestsAreRefused) {
     EXPECT_EQ(parsed.error().code(), Code::RequestInvalid) << body;
   }
   // What only Google could do is not left out silently.
-  const auto cached = parse_request(Dialect::kGemini, R"({"model":"m","contents":[],"cachedContent":"c/1"})");
+  const auto cached = parse_request(Dialect::kGemini, R"({"model":"m","contents":[],)"
+                                                      R"("cachedContent":"c/1"})");
   ASSERT_TRUE(cached.ok());
   EXPECT_EQ(render_request(Dialect::kOpenAiChat, *cached, "o").error().code(), Code::DialectUnsupported);
 }
@@ -184,8 +186,8 @@ TEST(Gemini, ErrorsInItsForm) {
   error.message = "BUDGET_EXCEEDED: no money";
   const RenderedError refused = render_error(Dialect::kGemini, error);
   EXPECT_EQ(refused.status, 402);
-  EXPECT_EQ(refused.body,
-            R"({"error":{"code":402,"message":"BUDGET_EXCEEDED: no money","status":"RESOURCE_EXHAUSTED"}})");
+  EXPECT_EQ(refused.body, R"({"error":{"code":402,"message":"BUDGET_EXCEEDED: no money",)"
+                          R"("status":"RESOURCE_EXHAUSTED"}})");
   error.kind = ErrorKind::kOverloaded;
   EXPECT_EQ(render_error(Dialect::kGemini, error).status, 503);
   error.kind = ErrorKind::kNotFound;
