@@ -1,5 +1,6 @@
 #include "queue/message.h"
 
+#include <algorithm>
 #include <array>
 
 #include "queue/topic.h"
@@ -10,6 +11,9 @@ namespace {
 constexpr std::array<std::string_view, kPriorities> kNames = {"critical", "high", "normal", "low",
                                                               "deferred"};
 
+constexpr std::ptrdiff_t kMaxOwnHeaders = 8;
+constexpr std::size_t kMaxOwnHeaderBytes = 200;
+
 bool is_name_byte(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
@@ -19,8 +23,12 @@ Error too_large(std::string_view what, std::size_t bytes, std::size_t limit) {
                                           " bytes, at most " + std::to_string(limit) + " are possible");
 }
 
+bool is_own(const std::string& name) { return name.starts_with("ez-"); }
+
 Status check_headers(const Headers& headers) {
-  if (headers.size() > kMaxHeaders) {
+  const auto own =
+      std::count_if(headers.begin(), headers.end(), [](const auto& one) { return is_own(one.first); });
+  if (headers.size() - static_cast<std::size_t>(own) > kMaxHeaders || own > kMaxOwnHeaders) {
     return Error(Code::InvalidArgument, "a message has at most " + std::to_string(kMaxHeaders) + " headers");
   }
   std::size_t bytes = 0;
@@ -36,7 +44,10 @@ Status check_headers(const Headers& headers) {
         return Error(Code::InvalidArgument, "the header " + name + " is there twice");
       }
     }
-    bytes += name.size() + value.size();
+    if (!is_own(name)) bytes += name.size() + value.size();
+    if (is_own(name) && value.size() > kMaxOwnHeaderBytes) {
+      return Error(Code::InvalidArgument, "headers that begin with ez- are the bus's own");
+    }
   }
   if (bytes > kMaxHeaderBytes) return too_large("the headers", bytes, kMaxHeaderBytes);
   return {};

@@ -2,6 +2,7 @@
 #include "queue/conformance.h"
 
 #include "brokers.h"
+#include "managed.h"
 
 namespace ez::queue {
 namespace {
@@ -30,6 +31,12 @@ INSTANTIATE_TEST_SUITE_P(Redis, BusConformance,
                                          factory("tls", test::open_redis, test::Variant::kTls),
                                          factory("cluster", test::open_redis, test::Variant::kCluster),
                                          factory("sentinel", test::open_redis, test::Variant::kSentinel)),
+                         name_of);
+
+// The same through the manager of a server, with Redis as the primary.
+INSTANTIATE_TEST_SUITE_P(RedisManager, BusConformance,
+                         testing::Values(HarnessFactory{
+                             "manager", [] { return std::make_unique<test::ManagedHarness>(); }}),
                          name_of);
 
 INSTANTIATE_TEST_SUITE_P(RabbitMq, BusConformance,

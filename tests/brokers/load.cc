@@ -31,6 +31,7 @@ struct Shared {
   std::unordered_set<std::string> ids;
   std::atomic<int> applied_count{0};
   std::atomic<bool> publishing{true};
+  std::atomic<bool> faults{true};
   std::int64_t end_ms = 0;
 
   void problem(const std::string& what) {
@@ -40,7 +41,8 @@ struct Shared {
 
 void publish_all(queue::Bus& bus, const LoadOptions& options, int publisher, Shared& shared) {
   const int rounds = options.messages / options.publishers / options.keys;
-  for (int round = 1; round <= rounds; ++round) {
+  for (int round = 1; round <= rounds || (options.until_faults_end && shared.faults); ++round) {
+    if (options.pace_ms > 0) last(options.pace_ms);
     std::vector<Message> batch;
     for (int key = 0; key < options.keys; ++key) {
       Message message;
@@ -132,6 +134,7 @@ LoadResult run_load(queue::Bus& publisher, queue::Bus& consumer, const LoadOptio
     writers.emplace_back([&, i] { publish_all(publisher, options, i, shared); });
   }
   fault([&] { return shared.applied_count.load(); });
+  shared.faults = false;
   for (std::thread& writer : writers) writer.join();
   shared.publishing = false;
   reader.join();

@@ -21,6 +21,9 @@ struct LoadOptions {
   int keys = 100;                      // of each publisher; one message of each goes into one batch
   std::size_t payload = 256;           // bytes
   std::int64_t patience_ms = 900'000;  // ends a broken test
+  // As long as faults go on there is more, beyond `messages`; a batch each so many milliseconds.
+  bool until_faults_end = false;
+  std::int64_t pace_ms = 0;
 };
 
 struct LoadResult {

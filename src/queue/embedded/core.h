@@ -1,5 +1,6 @@
-// The embedded bus from inside. Internal to embedded_bus.h; three files implement it: core.cc (the log and
-// its loop), core_publish.cc (what callers ask of the bus), core_consume.cc (taking and settling).
+// The embedded bus from inside. Internal to embedded_bus.h; four files implement it: core.cc (the log and
+// its loop), core_publish.cc (what callers ask of the bus), core_consume.cc (taking and settling),
+// core_way.cc (messages that travel through a broker).
 //
 // Locks. mutex_ guards the state, the lines and the consumers; inbox_mutex_ guards what waits for the loop.
 // mutex_ may be held when inbox_mutex_ is taken, not the other way round. No callback runs under either.
@@ -83,6 +84,14 @@ class Core final : public EmbeddedBus, private log::LogListener {
   void discard(std::vector<std::uint64_t> numbers, Callback<std::uint64_t> done) override;
   void set(std::string key, std::string value, Callback<bool> done) override;
   std::vector<std::pair<std::string, std::string>> settings(const std::string& prefix) override;
+  void publish_on_the_way(std::vector<Message> messages, PlacedCallback done) override;
+  void gate(const std::string& pattern, const std::string& group, bool on) override;
+  void arrived(const std::string& group, const std::vector<Place>& places) override;
+  void arrived_older(const std::string& pattern, const std::string& group,
+                     std::chrono::milliseconds age) override;
+  void all_arrived() override;
+  std::size_t on_the_way() override;
+  std::uint64_t unsettled(const std::string& pattern, const std::string& group) override;
   EmbeddedFigures figures() override;
   std::optional<Error> failure() override;
   void on_failure(std::function<void(const Error&)> callback) override;
@@ -122,6 +131,9 @@ class Core final : public EmbeddedBus, private log::LogListener {
   void leadership(Epoch epoch, bool leading) override;
   void failed(const Error& error) override;
 
+  // Calls done with where the messages stand; they are on their way when that is said.
+  void publish(std::vector<Message> messages, bool on_the_way, PlacedCallback done);
+  void set_out(const std::vector<Place>& places);
   // Calls done exactly once. `bounded`: refused with OVERLOADED when too much waits already.
   void propose(std::string record, bool bounded, Done done);
   [[nodiscard]] Result<Applied> propose_and_wait(std::string record, std::chrono::milliseconds wait);

@@ -41,6 +41,13 @@ Status Core::room_for(const std::string& name, std::uint64_t messages, std::uint
 }
 
 void Core::publish(std::vector<Message> messages, PublishCallback done) {
+  publish(std::move(messages), false,
+          [done = std::move(done)](std::vector<Result<Receipt>> answers, const std::vector<Place>&) {
+            done(std::move(answers));
+          });
+}
+
+void Core::publish(std::vector<Message> messages, bool on_the_way, PlacedCallback done) {
   struct ByTopic {
     std::vector<std::size_t> positions;
     std::uint64_t bytes = 0;
@@ -91,21 +98,25 @@ void Core::publish(std::vector<Message> messages, PublishCallback done) {
     }
     if (!group.empty()) writer.publish(name, group, group_own);
   }
+  std::vector<Place> places(on_the_way ? messages.size() : 0);
   if (order.empty()) {
-    done(std::move(answers));
+    done(std::move(answers), std::move(places));
     return;
   }
   propose(writer.take(), true,
-          [answers = std::move(answers), order = std::move(order),
-           done = std::move(done)](const Result<Applied>& applied) mutable {
+          [this, on_the_way, answers = std::move(answers), places = std::move(places),
+           order = std::move(order), done = std::move(done)](const Result<Applied>& applied) mutable {
             for (std::size_t n = 0; n < order.size(); ++n) {
               if (applied.ok()) {
                 answers[order[n]].value().duplicate = applied->duplicates[n];
               } else {
                 answers[order[n]] = applied.error();
               }
+              if (on_the_way && applied.ok()) places[order[n]] = applied->places[n];
             }
-            done(std::move(answers));
+            // In the loop's thread, so before anything of it is given to who waits.
+            if (on_the_way && applied.ok()) set_out(applied->places);
+            done(std::move(answers), std::move(places));
           });
 }
 
@@ -255,7 +266,7 @@ std::vector<EmbeddedTopic> Core::topics(const std::string& pattern) {
   std::map<std::string_view, std::uint64_t> dead;
   for (const auto& [number, letter] : state_->dead()) ++dead[letter.topic];
   for (const auto& [name, topic] : state_->topics()) {
-    if (!matches(pattern, name)) continue;
+    if (!pattern.empty() && !matches(pattern, name)) continue;
     EmbeddedTopic one;
     one.counts = counts_of(*topic);
     one.paused = topic->paused;

@@ -26,6 +26,7 @@
 #include "log/local_log.h"
 #include "log/log.h"
 #include "queue/bus.h"
+#include "queue/embedded/place.h"
 
 namespace ez::queue {
 
@@ -117,6 +118,7 @@ class EmbeddedBus : public Bus {
       SubscribeOptions options, std::chrono::milliseconds wait) = 0;
   // No deliveries of that topic while paused; publishing goes on. TOPIC_NOT_FOUND.
   virtual void pause(std::string topic, bool on, Callback<bool> done) = 0;
+  // An empty pattern: all topics of all namespaces.
   [[nodiscard]] virtual std::vector<EmbeddedTopic> topics(const std::string& pattern) = 0;
 
   // Ascending by number. Reads the log.
@@ -131,6 +133,27 @@ class EmbeddedBus : public Bus {
   virtual void set(std::string key, std::string value, Callback<bool> done) = 0;
   [[nodiscard]] virtual std::vector<std::pair<std::string, std::string>> settings(
       const std::string& prefix) = 0;
+
+  // ---- messages that also travel through a broker (manager/) ----
+  //
+  // A gated subscription's group waits for such a message until it is said to have arrived; whatever else
+  // is promised of it (order of its key, time, being settled once) does not depend on that. Nothing of it is
+  // logged: after a restart everything has arrived. At most Lines::kMaxOnTheWay are waited for; more than
+  // that have arrived at once.
+  using PlacedCallback = std::function<void(std::vector<Result<Receipt>>, std::vector<Place>)>;
+  // As publish(), and says where they stand; what is not new, or refused, stands nowhere.
+  virtual void publish_on_the_way(std::vector<Message> messages, PlacedCallback done) = 0;
+  // Ending it lets everything of the subscription arrive.
+  virtual void gate(const std::string& pattern, const std::string& group, bool on) = 0;
+  // For that group (empty: for all groups). Places that are not kept any more are passed over.
+  virtual void arrived(const std::string& group, const std::vector<Place>& places) = 0;
+  // Everything of the subscription that set out so long ago; everything of all.
+  virtual void arrived_older(const std::string& pattern, const std::string& group,
+                             std::chrono::milliseconds age) = 0;
+  virtual void all_arrived() = 0;
+  [[nodiscard]] virtual std::size_t on_the_way() = 0;
+  // What the subscription has still to do, in all topics: not settled. O(messages that are kept / 64).
+  [[nodiscard]] virtual std::uint64_t unsettled(const std::string& pattern, const std::string& group) = 0;
 
   [[nodiscard]] virtual EmbeddedFigures figures() = 0;
   // Why nothing is accepted any more; the process should exit with its code.

@@ -66,6 +66,10 @@ std::optional<std::uint64_t> Lines::pick(Line& line) {
       expired_[line.topic->id].insert(*sequence);
       continue;
     }
+    if (!line.on_the_way.empty() && line.on_the_way.contains(*sequence)) {
+      line.held.insert(*sequence);
+      continue;
+    }
     ++line.out;
     return sequence;
   }
@@ -162,6 +166,7 @@ void Lines::group_added(Topic& topic, Group& group) {
   line.topic = &topic;
   line.group = &group;
   group.line = &line;
+  line.gated = is_gated(line);
   lines_[group.id] = std::move(made);
   for (Member* member : members_) {
     if (member->group != group.name || !matches(member->pattern, topic.name)) continue;
@@ -196,6 +201,7 @@ void Lines::group_added(Topic& topic, Group& group) {
 
 void Lines::group_removed(Topic&, Group& group) {
   Line& line = *group.line;
+  on_the_way_ -= line.on_the_way.size();
   for (Member* member : line.members) {
     std::erase(member->lines, &line);
     member->ended = member->lines.empty();
@@ -220,6 +226,7 @@ void Lines::added(Topic& topic, std::uint64_t sequence) {
 }
 
 void Lines::settled(Topic& topic, Group& group, std::uint64_t sequence) {
+  if (!group.line->on_the_way.empty()) forget(*group.line, sequence);
   const Entry* entry = topic.find(sequence);
   if (entry == nullptr || entry->key == 0) return;
   Line& line = *group.line;
@@ -249,6 +256,71 @@ void Lines::returned(Topic&, Group& group, std::uint64_t sequence) {
     delay(*group.line, sequence, not_before_ms);
   } else {
     ready(*group.line, sequence);
+  }
+}
+
+// ---- messages that travel through a broker ----
+
+bool Lines::is_gated(const Line& line) const {
+  for (const auto& [pattern, group] : gated_) {
+    if (group == line.group->name && matches(pattern, line.topic->name)) return true;
+  }
+  return false;
+}
+
+void Lines::gate(const std::string& pattern, const std::string& group, bool on) {
+  if (on) {
+    gated_.emplace(pattern, group);
+  } else {
+    gated_.erase({pattern, group});
+  }
+  for (Line* line : lines_of(pattern, group)) {
+    line->gated = is_gated(*line);
+    if (!line->gated) arrived_older(*line, 0);
+  }
+}
+
+std::vector<Line*> Lines::lines_of(const std::string& pattern, const std::string& group) const {
+  std::vector<Line*> out;
+  for (const auto& [id, line] : lines_) {
+    if (line->group->name == group && matches(pattern, line->topic->name)) out.push_back(line.get());
+  }
+  return out;
+}
+
+std::vector<Line*> Lines::all_lines() const {
+  std::vector<Line*> out;
+  for (const auto& [id, line] : lines_) out.push_back(line.get());
+  return out;
+}
+
+void Lines::set_out(Topic& topic, std::uint64_t sequence) {
+  const std::int64_t now_us = clock_.monotonic_us();
+  for (const auto& group : topic.slots) {
+    if (group == nullptr || !group->line->gated || on_the_way_ >= kMaxOnTheWay) continue;
+    if (waits(*group->line, sequence) && group->line->on_the_way.emplace(sequence, now_us).second)
+      ++on_the_way_;
+  }
+}
+
+void Lines::forget(Line& line, std::uint64_t sequence) {
+  if (line.on_the_way.erase(sequence) == 0) return;
+  --on_the_way_;
+  line.held.erase(sequence);
+}
+
+void Lines::arrived(Line& line, std::uint64_t sequence) {
+  const bool was_held = line.held.contains(sequence);
+  if (!line.on_the_way.contains(sequence)) return;
+  forget(line, sequence);
+  if (was_held && waits(line, sequence)) ready(line, sequence);
+}
+
+void Lines::arrived_older(Line& line, std::int64_t age_us) {
+  const std::int64_t until_us = clock_.monotonic_us() - age_us;
+  // In the order of publishing, so the oldest come first.
+  while (!line.on_the_way.empty() && line.on_the_way.begin()->second <= until_us) {
+    arrived(line, line.on_the_way.begin()->first);
   }
 }
 

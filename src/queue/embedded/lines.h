@@ -17,6 +17,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -47,10 +48,18 @@ struct Line {
   std::vector<Member*> members;
   std::uint64_t out = 0;
   bool stirred = false;  // in Lines::stirred
+  // Of a group that a broker delivers to: messages that are on their way through it, and since when
+  // (monotonic). They are not picked before they have arrived. Nothing of it is logged: after a restart all
+  // of them have arrived.
+  bool gated = false;
+  std::map<std::uint64_t, std::int64_t> on_the_way;
+  std::set<std::uint64_t> held;  // of these, those that would have been picked
 };
 
 class Lines final : public StateListener {
  public:
+  static constexpr std::size_t kMaxOnTheWay = 200'000;  // in all lines together
+
   explicit Lines(Clock& clock) : clock_(clock) {}
 
   void join(State& state, Member& member);
@@ -76,6 +85,18 @@ class Lines final : public StateListener {
   // Whether a member lost its last line since the last call.
   [[nodiscard]] bool take_members_ended() { return std::exchange(members_ended_, false); }
   [[nodiscard]] Line* find(std::uint64_t group) const;  // by its id; nullptr: gone
+
+  // A gated subscription's messages may be on their way; when it is gated no more, all of them have arrived.
+  void gate(const std::string& pattern, const std::string& group, bool on);
+  // For every gated group of the topic that it waits for. When too many are on their way already, it is not.
+  void set_out(Topic& topic, std::uint64_t sequence);
+  void arrived(Line& line, std::uint64_t sequence);
+  // All that set out at least `age_us` ago.
+  void arrived_older(Line& line, std::int64_t age_us);
+  [[nodiscard]] std::size_t on_the_way() const { return on_the_way_; }
+  [[nodiscard]] std::vector<Line*> lines_of(const std::string& pattern, const std::string& group) const;
+  [[nodiscard]] std::vector<Line*> all_lines() const;
+
   // Messages of the line that wait for their time.
   [[nodiscard]] std::uint64_t delayed(const Line& line) const;
 
@@ -102,6 +123,8 @@ class Lines final : public StateListener {
   void ready(Line& line, std::uint64_t sequence);
   [[nodiscard]] static bool waits(const Line& line, std::uint64_t sequence);
   [[nodiscard]] std::optional<std::uint64_t> next(Line& line);
+  [[nodiscard]] bool is_gated(const Line& line) const;
+  void forget(Line& line, std::uint64_t sequence);
   void fire(const Timer& timer);
 
   Clock& clock_;
@@ -112,6 +135,8 @@ class Lines final : public StateListener {
   std::vector<Line*> stirred_;
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
   std::map<std::uint64_t, std::set<std::uint64_t>> expired_;
+  std::set<std::pair<std::string, std::string>> gated_;  // pattern, group
+  std::size_t on_the_way_ = 0;
 };
 
 }  // namespace ez::queue

@@ -216,6 +216,7 @@ bool State::publish(ByteReader& in, std::string_view record, StateListener& list
       const IdHash hash = hash_id(name, message.id);
       if (ids_.contains(hash)) {
         out.duplicates.push_back(true);
+        out.places.push_back({topic.id, 0});
         continue;
       }
       ids_.add(hash);
@@ -226,7 +227,9 @@ bool State::publish(ByteReader& in, std::string_view record, StateListener& list
     const Timing timing{message.delay_ms > 0 ? applied_ms_ + message.delay_ms : 0,
                         message.ttl_ms > 0 ? applied_ms_ + message.ttl_ms : 0};
     ++topic.published;
-    add(topic, ref, message.priority, hash_key(message.key), timing, nullptr, listener);
+    const std::uint64_t sequence =
+        add(topic, ref, message.priority, hash_key(message.key), timing, nullptr, listener);
+    out.places.push_back({topic.id, sequence});
   }
   return true;
 }

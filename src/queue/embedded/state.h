@@ -23,6 +23,7 @@
 
 #include "base/result.h"
 #include "queue/embedded/id_window.h"
+#include "queue/embedded/place.h"
 #include "queue/embedded/record.h"
 #include "queue/message.h"
 
@@ -133,6 +134,7 @@ class StateListener {
 // What one record did, for those who proposed it.
 struct Applied {
   std::vector<bool> duplicates;  // of kPublish: one for each message, in order
+  std::vector<Place> places;     // of kPublish: likewise; of a duplicate {topic, 0}
   std::uint64_t count = 0;       // of kPurge, kRedrive, kDiscard, kDropGroup: how many there were
 };
 
