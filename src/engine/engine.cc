@@ -4,6 +4,7 @@
 
 #include "base/thread_name.h"
 #include "core/snapshot.h"
+#include "engine/event_publisher.h"
 
 namespace ez::engine {
 namespace {
@@ -171,6 +172,9 @@ void Engine::on_failure(std::function<void(const Error&)> callback) {
 void Engine::propose(core::pb::Command command, Done done) {
   if (command.has_start_run() && projector_.full()) {
     return done(Error(Code::Overloaded, "finished runs wait to be written to history"));
+  }
+  if (publisher_ != nullptr && command.has_start_run() && publisher_->full()) {
+    return done(Error(Code::Overloaded, "events wait to be written to the queue"));
   }
   if (std::this_thread::get_id() == loop_id_.load()) {
     return kernel_.propose(std::move(command), std::move(done));  // without another turn of the loop
@@ -399,9 +403,13 @@ std::shared_ptr<Waiting> Engine::heartbeat(AgentId agent, std::vector<Fence> fen
 
 void Engine::changed(std::span<const core::RunEvent> events, std::uint64_t first_id) {
   events_.publish(events, first_id);
+  if (publisher_ != nullptr) publisher_->changed(kernel_.state(), events, first_id);
 }
 
-void Engine::finished(const Cow<core::Run>& run, LogIndex index) { projector_.finished(run, index); }
+void Engine::finished(const Cow<core::Run>& run, LogIndex index) {
+  projector_.finished(run, index);
+  if (publisher_ != nullptr) publisher_->finished(run);
+}
 
 void Engine::blobs_referenced(const std::string& owner, const std::vector<std::string>& sha256s) {
   projector_.referenced(owner.starts_with("workflow/") ? owner : "run/" + owner, sha256s);
@@ -458,6 +466,7 @@ void Engine::begin_snapshot() {
     const auto write = [&]() -> Status {
       // History first: the log behind a snapshot may go, so what it finished must be durable elsewhere.
       EZ_TRY(projector_.flush(frozen->applied));
+      if (publisher_ != nullptr) EZ_TRY(publisher_->flush());
       EZ_ASSIGN(auto writer, log_->begin_snapshot(frozen->applied, epoch));
       EZ_TRY(core::encode_snapshot(*frozen, [&](std::string_view piece) { return writer->write(piece); }));
       return writer->commit();

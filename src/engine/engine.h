@@ -42,6 +42,8 @@ struct WorkRequest {
   std::vector<core::pb::ReportResult> results;
 };
 
+class EventPublisher;
+
 struct WorkAnswer {
   std::vector<std::pair<Fence, core::Reply::Result>> accepted;
   std::vector<WorkTask> tasks;
@@ -114,6 +116,8 @@ class Engine final : private KernelListener {
   // The reason why nothing is accepted any more; the process should exit with its code.
   [[nodiscard]] std::optional<Error> failure() const;
   void on_failure(std::function<void(const Error&)> callback);
+  // Publishes changes from the next start() on; outlives it.
+  void publish_events(EventPublisher* publisher) { publisher_ = publisher; }
   // Called on the loop's thread for every lease whose work no longer matters: it ended, or was cancelled. Set
   // before start(), outlives it.
   void on_lease_over(std::function<void(Fence)> callback) { on_lease_over_ = std::move(callback); }
@@ -143,6 +147,7 @@ class Engine final : private KernelListener {
 
   const std::unique_ptr<log::Log> log_;
   std::function<void(Fence)> on_lease_over_;
+  EventPublisher* publisher_ = nullptr;
   storage::History& history_;
   storage::BlobStore* const blobs_;
   Projector projector_;
