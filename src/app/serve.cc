@@ -11,6 +11,7 @@
 
 #include "app/child_agent.h"
 #include "app/model_gateway.h"
+#include "app/queues.h"
 #include "app/stores.h"
 #include "base/json.h"
 #include "cli/server_file.h"
@@ -119,15 +120,21 @@ class Running {
     engine_->on_failure([&signals](const Error&) { signals.wake(); });
     stores_.queue->on_failure([&signals](const Error&) { signals.wake(); });
     EZ_ASSIGN(models_, ModelGateway::start(options, *engine_, *metrics_));
+    EZ_ASSIGN(const queue::ManagerConfig queues, load_queues(options));
+    EZ_ASSIGN(queue_manager_, start_queue_manager(queues, *stores_.queue));
+    events_ = start_events(queues, *queue_manager_);
+    engine_->publish_events(events_.get());
     EZ_TRY(engine_->start());
-    triggers_ = std::make_unique<engine::Triggers>(*engine_, *stores_.queue);
+    if (events_) events_->live();
+    triggers_ = std::make_unique<engine::Triggers>(*engine_, *queue_manager_);
     EZ_TRY(triggers_->start());
     http::api::Services services{*engine_,  *stores_.history, *stores_.blobs,  *stores_.logs,
                                  *metrics_, system_clock(),   options.version, options.data};
     services.gateway = &models_->gateway();
     services.lease_keys = models_->keys();
     services.gateway_url = options.gateway_url;
-    services.queue = stores_.queue.get();
+    services.queue = queue_manager_.get();
+    services.queue_manager = queue_manager_.get();
     services.triggers = triggers_.get();
     api_ = std::make_unique<http::api::Api>(std::move(services));
     http::Router router;
@@ -167,6 +174,8 @@ class Running {
     if (models_) models_->stop();
     if (triggers_) triggers_->stop();
     if (engine_) engine_->stop();
+    if (queue_manager_) queue_manager_->on_switch({});
+    if (events_) events_->stop();
   }
 
   ~Running() {
@@ -176,6 +185,8 @@ class Running {
     models_.reset();
     triggers_.reset();
     engine_.reset();
+    events_.reset();
+    queue_manager_.reset();
   }
 
   [[nodiscard]] const std::string& url() const { return url_; }
@@ -210,6 +221,8 @@ class Running {
   std::unique_ptr<telemetry::Registry> metrics_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<ModelGateway> models_;
+  std::unique_ptr<queue::Manager> queue_manager_;
+  std::unique_ptr<engine::EventPublisher> events_;
   std::unique_ptr<engine::Triggers> triggers_;
   std::unique_ptr<http::api::Api> api_;
   std::unique_ptr<http::Server> server_;

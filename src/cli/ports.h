@@ -37,6 +37,8 @@ struct ServeOptions {
   int io_threads = 1;
   std::int64_t retain_days = 0;  // of finished runs; 0: no limit
   std::int64_t retain_runs = 0;
+  std::string queues_file;    // absolute; empty: <data>/queues.yaml when it is there
+  std::string queue_url;      // the broker that is every topic's primary; not with queues_file
   std::string models_file;    // absolute; empty: <data>/models.yaml when it is there
   std::string cassette_file;  // absolute; empty: as the models file says
   std::string cassette_mode;  // record, replay or strict; empty: replay

@@ -24,6 +24,11 @@ Result<int> run_up(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(options.retain_runs, arguments.number("retain-runs", 0, 1, orchestration::kMaxRetainRuns));
   EZ_ASSIGN(const std::int64_t report_fd, arguments.number("report-fd", -1, 3, 1'000'000));
   options.listen = arguments.text("listen", options.listen);
+  options.queues_file = absolute(arguments.text("queues"));
+  options.queue_url = arguments.text("queue");
+  if (!options.queues_file.empty() && !options.queue_url.empty()) {
+    return Error(Code::InvalidArgument, "--queue and --queues both say which broker there is; give one");
+  }
   options.models_file = absolute(arguments.text("models"));
   options.cassette_file = absolute(arguments.text("cassette"));
   options.cassette_mode = arguments.text("cassette-mode");
@@ -53,6 +58,7 @@ Command up_command() {
       "  ez up --listen 0.0.0.0:7878 --host build.example --agents 0\n"
       "  ez up --data /var/lib/ez --agents 8 --capabilities cpp,rust\n"
       "  ez up --agent-types exec,claude,gpt --agents 2\n"
+      "  ez up --queue 'redis://ez@127.0.0.1:6379?password_file=/etc/ez/redis.password'\n"
       "  ez up --retain-days 90 --retain-runs 100000\n",
       {{"--data", "DIR", "data directory (EZ_DATA; else ~/.local/state/ez)"},
        {"--listen", "ADDRESS:PORT", "where to listen; port 0 takes a free one (127.0.0.1:7878)"},
@@ -65,6 +71,8 @@ Command up_command() {
        {"--io-threads", "N", "threads that serve connections (1)"},
        {"--retain-days", "N", "finished runs leave history so many days after their end (no limit)"},
        {"--retain-runs", "N", "only the newest so many finished runs stay (no limit)"},
+       {"--queue", "URL", "a broker that messages go through: redis://…, amqp://…, kafka://… (none)"},
+       {"--queues", "FILE", "brokers and routes (DIR/queues.yaml when it is there)"},
        {"--models", "FILE", "providers and models (DIR/models.yaml when it is there)"},
        {"--cassette", "FILE", "record calls of models there, or answer them from it"},
        {"--cassette-mode", "MODE", "record, replay or strict (replay)"},

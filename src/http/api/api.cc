@@ -7,6 +7,7 @@ namespace ez::http::api {
 
 Api::Api(Services services) : context_(std::make_unique<Context>(std::move(services))) {
   collect_metrics(*context_);
+  collect_queue_metrics(*context_);
 }
 
 Api::~Api() {

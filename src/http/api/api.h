@@ -34,6 +34,9 @@
 namespace ez::models {
 class Gateway;
 }
+namespace ez::queue {
+class Manager;
+}
 namespace ez::security {
 class LeaseKeys;
 }
@@ -55,7 +58,8 @@ struct Services {
   models::Gateway* gateway = nullptr;
   std::shared_ptr<const security::LeaseKeys> lease_keys = nullptr;  // with a gateway
   std::string gateway_url = {};  // what agents are told; empty: the address at which they asked for work
-  queue::EmbeddedBus* queue = nullptr;   // null: the endpoints of queues say so
+  queue::EmbeddedBus* queue = nullptr;  // null: the endpoints of queues say so; else the manager's
+  queue::Manager* queue_manager = nullptr;
   engine::Triggers* triggers = nullptr;  // likewise
 };
 

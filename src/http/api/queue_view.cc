@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "queue/manager/manager.h"
 #include "queue/topic.h"
 
 namespace ez::http::api {
@@ -145,6 +146,30 @@ Value topic_view(const queue::EmbeddedTopic& topic) {
                           {"dead", number(topic.dead)},
                           {"paused", Value(topic.paused)},
                           {"groups", Value(std::move(groups))}});
+}
+
+std::map<std::string, Value> topic_views(Context& context, const std::string& pattern) {
+  std::map<std::string, queue::EmbeddedTopic> topics;
+  for (queue::EmbeddedTopic& topic : context.services.queue->topics(pattern)) {
+    const std::string name = topic.counts.topic;
+    topics.emplace(name, std::move(topic));
+  }
+  queue::Manager* const manager = context.services.queue_manager;
+  std::map<std::string, std::uint64_t> at_broker;
+  if (manager != nullptr) {
+    for (const queue::AtBroker& one : manager->at_brokers(pattern, std::chrono::milliseconds(1'000))) {
+      at_broker[one.topic] += one.ready + one.delayed;
+      topics[one.topic].counts.topic = one.topic;
+    }
+  }
+  std::map<std::string, Value> out;
+  for (const auto& [name, topic] : topics) {
+    Value view = topic_view(topic);
+    view.set("backend", Value(manager == nullptr ? std::string(queue::kEmbedded) : manager->active(name)));
+    view.set("at_broker", Value(static_cast<std::int64_t>(at_broker[name])));
+    out.emplace(name, std::move(view));
+  }
+  return out;
 }
 
 Value dead_letter_view(const queue::DeadLetterView& letter) {

@@ -3,6 +3,7 @@
 // A payload that is UTF-8 is the string `payload`; any other bytes are `payload_base64` (RFC 4648 section 4).
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,9 @@ namespace ez::http::api {
 
 [[nodiscard]] Value message_view(const queue::Delivery& delivery);
 [[nodiscard]] Value topic_view(const queue::EmbeddedTopic& topic);
+// Of the topics that the pattern matches, by name: those of the log, and those that only a broker has. Waits
+// for the brokers, a second at most for each.
+[[nodiscard]] std::map<std::string, Value> topic_views(Context& context, const std::string& pattern);
 [[nodiscard]] Value dead_letter_view(const queue::DeadLetterView& letter);
 
 // The members of a message in a publish request; the topic is set by the caller.

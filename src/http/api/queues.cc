@@ -11,42 +11,44 @@ constexpr std::uint64_t kPublishBody = 24ULL << 20;
 
 Status list_queues(Context& context, Request& request, const DeferredPtr& answer) {
   EZ_TRY(request.query.only({"namespace", "pattern", "limit", "cursor"}));
-  EZ_ASSIGN(queue::EmbeddedBus* const bus, queue_of(context));
+  EZ_ASSIGN([[maybe_unused]] queue::EmbeddedBus* const bus, queue_of(context));
   EZ_ASSIGN(const std::size_t limit, list_limit(request));
   const std::string* given = request.query.find("pattern");
   EZ_ASSIGN(const std::string pattern, pattern_of(request, given == nullptr ? "#" : *given));
   std::string after;
   if (const std::string* cursor = request.query.find("cursor")) after = *cursor;
-  render(context, answer, [answer, bus, pattern, limit, after] {
+  transfer(context, answer, [&context, answer, pattern, limit, after] {
     Value::List items;
     std::string next;
-    for (const queue::EmbeddedTopic& topic : bus->topics(pattern)) {
-      const std::string name = bare_topic(topic.counts.topic);
+    for (const auto& [topic, view] : topic_views(context, pattern)) {
+      const std::string name = bare_topic(topic);
       if (!after.empty() && name <= after) continue;
       if (items.size() == limit) {
         next = std::string(items.back().string_or("topic", ""));
         break;
       }
-      items.push_back(topic_view(topic));
+      items.push_back(view);
     }
     answer->list(items, next);
   });
   return {};
 }
 
-void answer_topic(const DeferredPtr& answer, queue::EmbeddedBus& bus, const std::string& topic) {
-  const auto found = bus.topics(topic);
-  if (found.empty()) {
-    answer->problem(Error(Code::TopicNotFound, "there is no topic " + topic));
-  } else {
-    answer->json(200, topic_view(found.front()));
-  }
+void answer_topic(Context& context, const DeferredPtr& answer, const std::string& topic) {
+  transfer(context, answer, [&context, answer, topic] {
+    const auto found = topic_views(context, topic);
+    if (found.empty()) {
+      answer->problem(Error(Code::TopicNotFound, "there is no topic " + topic));
+    } else {
+      answer->json(200, found.begin()->second);
+    }
+  });
 }
 
 Status show_queue(Context& context, Request& request, const DeferredPtr& answer) {
-  EZ_ASSIGN(queue::EmbeddedBus* const bus, queue_of(context));
+  EZ_ASSIGN([[maybe_unused]] queue::EmbeddedBus* const bus, queue_of(context));
   EZ_ASSIGN(const std::string topic, topic_of(request));
-  render(context, answer, [answer, bus, topic] { answer_topic(answer, *bus, topic); });
+  answer_topic(context, answer, topic);
   return {};
 }
 
@@ -111,12 +113,12 @@ Status peek(Context& context, Request& request, const DeferredPtr& answer) {
 Status set_paused(Context& context, Request& request, const DeferredPtr& answer, bool on) {
   EZ_ASSIGN(queue::EmbeddedBus* const bus, queue_of(context));
   EZ_ASSIGN(const std::string topic, topic_of(request));
-  bus->pause(topic, on, [&context, answer, bus, topic](const Result<bool>& done) {
+  bus->pause(topic, on, [&context, answer, topic](const Result<bool>& done) {
     if (!done.ok()) {
       answer->problem(done.error());
       return;
     }
-    render(context, answer, [answer, bus, topic] { answer_topic(answer, *bus, topic); });
+    answer_topic(context, answer, topic);
   });
   return {};
 }
@@ -168,6 +170,7 @@ void add_queue_routes(Router& router, Context& context) {
   add_queue_consumer_routes(router, context);
   add_queue_tail_routes(router, context);
   add_dead_letter_routes(router, context);
+  add_queue_backend_routes(router, context);
 }
 
 }  // namespace ez::http::api

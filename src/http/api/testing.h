@@ -22,6 +22,7 @@
 #include "log/disk_posix.h"
 #include "log/local_log.h"
 #include "models/gateway/gateway.h"
+#include "queue/manager/manager.h"
 #include "security/lease_keys.h"
 
 namespace ez::http::api {
@@ -108,13 +109,15 @@ class World {
     must(engine_->start());
     queue_ = must(queue::EmbeddedBus::open(
         must(log::open_local_log(log::posix_disk(), (folder_ / "queue").string(), options))));
-    triggers_ = std::make_unique<engine::Triggers>(*engine_, *queue_);
+    queue_manager_ = must(queue::Manager::start(*queue_, must(queue::read_manager_config(Value(), {}))));
+    triggers_ = std::make_unique<engine::Triggers>(*engine_, *queue_manager_);
     must(triggers_->start());
     Services services{*engine_,       *history_,  *blobs_, *logs_,        *metrics_,
                       system_clock(), "0.0-test", folder_, reserve_bytes_};
     services.gateway = gateway_.get();
     services.lease_keys = lease_keys_;
-    services.queue = queue_.get();
+    services.queue = queue_manager_.get();
+    services.queue_manager = queue_manager_.get();
     services.triggers = triggers_.get();
     api_ = std::make_unique<Api>(std::move(services));
     Router router;
@@ -138,6 +141,7 @@ class World {
     gateway_.reset();
     triggers_.reset();
     engine_.reset();
+    queue_manager_.reset();
     queue_.reset();
     bank_.reset();
     logs_.reset();
@@ -237,6 +241,7 @@ class World {
   std::unique_ptr<storage::BlobStore> blobs_;
   std::unique_ptr<storage::AttemptLogs> logs_;
   std::unique_ptr<queue::EmbeddedBus> queue_;
+  std::unique_ptr<queue::Manager> queue_manager_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<engine::Triggers> triggers_;
   std::unique_ptr<telemetry::Registry> metrics_;

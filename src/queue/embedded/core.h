@@ -91,6 +91,7 @@ class Core final : public EmbeddedBus, private log::LogListener {
                      std::chrono::milliseconds age) override;
   void all_arrived() override;
   std::size_t on_the_way() override;
+  bool has_subscription(const std::string& pattern, const std::string& group) override;
   std::uint64_t unsettled(const std::string& pattern, const std::string& group) override;
   EmbeddedFigures figures() override;
   std::optional<Error> failure() override;

@@ -69,6 +69,11 @@ std::size_t Core::on_the_way() {
   return lines_.on_the_way();
 }
 
+bool Core::has_subscription(const std::string& pattern, const std::string& group) {
+  std::lock_guard lock(mutex_);
+  return state_->subscriptions().contains({pattern, group, true});
+}
+
 std::uint64_t Core::unsettled(const std::string& pattern, const std::string& group) {
   std::lock_guard lock(mutex_);
   std::uint64_t count = 0;

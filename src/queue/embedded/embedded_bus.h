@@ -152,6 +152,7 @@ class EmbeddedBus : public Bus {
                              std::chrono::milliseconds age) = 0;
   virtual void all_arrived() = 0;
   [[nodiscard]] virtual std::size_t on_the_way() = 0;
+  [[nodiscard]] virtual bool has_subscription(const std::string& pattern, const std::string& group) = 0;
   // What the subscription has still to do, in all topics: not settled. O(messages that are kept / 64).
   [[nodiscard]] virtual std::uint64_t unsettled(const std::string& pattern, const std::string& group) = 0;
 

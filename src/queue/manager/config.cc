@@ -230,6 +230,7 @@ ManagerConfig one_primary(std::string url) {
   std::string name = url.substr(0, url.find_first_of(":+"));
   if (name == "rediss") name = "redis";
   if (name == "amqp" || name == "amqps") name = "rabbitmq";
+  if (name == "kafkas") name = "kafka";
   if (!is_backend_name(name)) name = "broker";
   RouteConfig rest;
   rest.primary = name;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
 
 #include "base/clock.h"
 #include "base/thread_name.h"
@@ -17,6 +18,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kTakeWait{1'000};
 constexpr std::size_t kTakeBytes = 8U << 20;
 constexpr milliseconds kSubscribeWait{1'000};
+constexpr std::int64_t kDroppedForEver = INT64_MAX;
 constexpr std::int64_t kPumpPauseUs = 300'000;  // after a failure
 constexpr std::int64_t kBackpressurePauseUs = 50'000;
 constexpr milliseconds kLostAfter{2'000};  // the broker is silent, and so long ago it took the message
@@ -215,9 +217,13 @@ void Inlet::handle(Event event) {
     sort_out(key, pump, std::move(*event.taken));
     return;
   }
-  set_trouble(event.taken.error().to_string());
+  const Error& error = event.taken.error();
+  const bool dropped = error.code() == Code::TopicNotFound && key.broadcast == 0 &&
+                       !log_.has_subscription(key.pattern, key.group);
+  if (!dropped) set_trouble(error.to_string());
   close(key, pump);
-  pump.next_try_us = inlet_now_us() + kPumpPauseUs;
+  // A group that was dropped here is not made again, although its consumers are still open.
+  pump.next_try_us = dropped ? kDroppedForEver : inlet_now_us() + kPumpPauseUs;
 }
 
 void Inlet::sort_out(const Key& key, Pump& pump, std::vector<Delivery> deliveries) {

@@ -255,6 +255,7 @@ void ManagerCore::reconsider() {
       } else {
         one.why = one.to + " answers";
       }
+      one.why.resize(std::min<std::size_t>(one.why.size(), 300));
       route->active = target;
       route->since_ms = one.at_ms;
       switches_.push_back(one);

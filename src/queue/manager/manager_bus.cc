@@ -201,6 +201,7 @@ void ManagerCore::purge(std::string topic, Callback<std::uint64_t> done) {
     std::mutex mutex;
     std::size_t left = 0;
     std::uint64_t removed = 0;
+    std::optional<std::uint64_t> in_log;
     bool known = false;
     std::optional<Error> error;
     Callback<std::uint64_t> done;
@@ -212,7 +213,8 @@ void ManagerCore::purge(std::string topic, Callback<std::uint64_t> done) {
     {
       std::lock_guard lock(purge->mutex);
       if (removed.ok()) {
-        // A broker's copies of what the log holds are not counted twice.
+        // A broker has copies of what the log holds, and of what it held: they are not counted.
+        if (of_log) purge->in_log = *removed;
         purge->removed = std::max(purge->removed, *removed);
         purge->known = true;
       } else if (removed.error().code() != Code::TopicNotFound || (of_log && !purge->error)) {
@@ -221,7 +223,7 @@ void ManagerCore::purge(std::string topic, Callback<std::uint64_t> done) {
       if (--purge->left > 0) return;
     }
     const bool failed = purge->error && (!purge->known || purge->error->code() != Code::TopicNotFound);
-    failed ? purge->done(*purge->error) : purge->done(purge->removed);
+    failed ? purge->done(*purge->error) : purge->done(purge->in_log.value_or(purge->removed));
   };
   log_.purge(topic, [answer](const Result<std::uint64_t>& removed) { answer(removed, true); });
   for (Backend* backend : brokers) {
@@ -251,6 +253,9 @@ void ManagerCore::arrived_older(const std::string& pattern, const std::string& g
 }
 void ManagerCore::all_arrived() { log_.all_arrived(); }
 std::size_t ManagerCore::on_the_way() { return log_.on_the_way(); }
+bool ManagerCore::has_subscription(const std::string& pattern, const std::string& group) {
+  return log_.has_subscription(pattern, group);
+}
 std::uint64_t ManagerCore::unsettled(const std::string& pattern, const std::string& group) {
   return log_.unsettled(pattern, group);
 }

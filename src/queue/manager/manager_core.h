@@ -56,6 +56,7 @@ class ManagerCore final : public Manager {
                      std::chrono::milliseconds age) override;
   void all_arrived() override;
   std::size_t on_the_way() override;
+  bool has_subscription(const std::string& pattern, const std::string& group) override;
   std::uint64_t unsettled(const std::string& pattern, const std::string& group) override;
   void pause(std::string topic, bool on, Callback<bool> done) override;
   std::vector<EmbeddedTopic> topics(const std::string& pattern) override;
