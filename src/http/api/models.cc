@@ -295,7 +295,10 @@ void add_model_routes(Router& router, Context& context) {
   usage.summary = "What the caller's calls of models came to";
   usage.refusal_form = &refusal<ModelEndpoint::kChat>;
   usage.handler = [&context](Request& request, Responder responder) {
-    if (context.services.gateway == nullptr) return responder.json(200, usage_text({}));
+    if (context.services.gateway == nullptr) {
+      responder.json(200, usage_text({}));
+      return;
+    }
     show_usage(context, request, std::move(responder));
   };
   router.add(std::move(usage));
