@@ -1,8 +1,11 @@
 #include "security/lease_keys.h"
 
 #include <gtest/gtest.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "security/permission.h"
+#include "security/token_file.h"
 
 namespace ez::security {
 namespace {
@@ -17,6 +20,23 @@ TEST(LeaseKeys, AKeyReadsBackAndStaysTheSame) {
   ASSERT_TRUE(lease);
   EXPECT_EQ(lease->run, RunId{12});
   EXPECT_EQ(lease->fence, Fence{345});
+}
+
+TEST(LeaseKeys, TheEndOfAKeyIsAnHmacOfRunAndFence) {
+  for (const std::size_t size : {32, 43, 64, 65, 200}) {
+    const std::string secret(size, 'k');
+    const std::string run = to_text(RunId{UINT64_MAX});
+    const std::string text = "ez lease key 1\n" + run + "\n18446744073709551615";
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    unsigned int length = 0;
+    ASSERT_NE(HMAC(EVP_sha256(), secret.data(), static_cast<int>(size),
+                   reinterpret_cast<const unsigned char*>(text.data()), text.size(), bytes, &length),
+              nullptr);
+    const LeaseKeys keys(secret);
+    EXPECT_EQ(
+        keys.make(RunId{UINT64_MAX}, Fence{UINT64_MAX}),
+        "ezl_" + run + "_18446744073709551615_" + base64url({reinterpret_cast<const char*>(bytes), length}));
+  }
 }
 
 TEST(LeaseKeys, NothingElseIsAccepted) {
