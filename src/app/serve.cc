@@ -14,6 +14,7 @@
 #include "app/queues.h"
 #include "app/stores.h"
 #include "base/json.h"
+#include "base/random.h"
 #include "cli/server_file.h"
 #include "cli/signals.h"
 #include "engine/engine.h"
@@ -116,7 +117,7 @@ class Running {
     metrics_ = std::make_unique<telemetry::Registry>();
     engine_ =
         std::make_unique<engine::Engine>(engine::KernelOptions{}, std::move(stores_.log), *stores_.history,
-                                         stores_.blobs.get(), system_clock(), system_random());
+                                         stores_.blobs.get(), system_clock(), jitter_);
     engine_->on_failure([&signals](const Error&) { signals.wake(); });
     stores_.queue->on_failure([&signals](const Error&) { signals.wake(); });
     EZ_ASSIGN(models_, ModelGateway::start(options, *engine_, *metrics_));
@@ -218,6 +219,8 @@ class Running {
   std::int64_t retain_runs_ = 0;
   std::string data_, url_;
   Stores stores_;
+  // Each command takes some for its jitter: that needs no call of the system, and need not be a secret.
+  SeededRandom jitter_{system_random().next()};
   std::unique_ptr<telemetry::Registry> metrics_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<ModelGateway> models_;

@@ -40,6 +40,13 @@ class JsonText {
     first_ = true;
     return *this;
   }
+  // A name that stands in the source has nothing to escape.
+  template <std::size_t size>
+  JsonText& key(const char (&name)[size]) {
+    out_.append(first_ ? "\"" : ",\"", first_ ? 1 : 2).append(name, size - 1).append("\":", 2);
+    first_ = true;
+    return *this;
+  }
   JsonText& text(std::string_view value) {
     separate();
     append_json_string(out_, value);

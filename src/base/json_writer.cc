@@ -95,7 +95,7 @@ void append_json_string(std::string& out, std::string_view text) {
   while (true) {
     const char* run = at;
     at = json::skip_plain(at, end);
-    out.append(run, at);
+    if (at != run) out.append(run, static_cast<std::size_t>(at - run));
     if (at == end) break;
     const auto byte = static_cast<unsigned char>(*at);
     if (byte >= 0x80) {

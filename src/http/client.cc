@@ -136,16 +136,18 @@ struct Client::Impl {
   };
 
   Wire take_idle() {
-    std::vector<Wire> stale;  // closed after the lock is released
-    std::lock_guard lock(mutex);
     const std::int64_t oldest_us = system_clock().monotonic_us() - options.keep_idle.count() * 1000;
-    while (!idle.empty()) {
-      Wire wire = std::move(idle.back());
-      idle.pop_back();
+    while (true) {
+      Wire wire;
+      {
+        std::lock_guard lock(mutex);
+        if (idle.empty()) return wire;
+        wire = std::move(idle.back());
+        idle.pop_back();
+      }
+      // Asked, and closed when it is stale, without the lock: both are calls of the system.
       if (wire.idle_since_us >= oldest_us && wire.fresh()) return wire;
-      stale.push_back(std::move(wire));
     }
-    return Wire();
   }
   void keep(Wire wire) {
     wire.idle_since_us = system_clock().monotonic_us();
@@ -193,7 +195,7 @@ struct Client::Impl {
     if (!sent.ok()) return answer_may_wait(wire, sent.error(), reusable);
     if (*sent < out.size()) reusable = false;
     if (upload == nullptr || !reusable) return {};
-    const auto buffer = std::make_unique<char[]>(kBufferBytes);
+    const auto buffer = std::make_unique_for_overwrite<char[]>(kBufferBytes);
     for (std::uint64_t offset = 0; offset < upload->size;) {
       EZ_ASSIGN(const std::string_view piece, upload->read(buffer.get(), offset));
       sent = wire.send(piece, limits);
@@ -220,7 +222,7 @@ struct Client::Impl {
     Parser parser(Parser::Kind::kResponse);
     parser.reset(request.method == Method::kHead);
     AnswerBody body(request, parser);
-    const auto buffer = std::make_unique<char[]>(kBufferBytes);
+    const auto buffer = std::make_unique_for_overwrite<char[]>(kBufferBytes);
     std::string pending;
     while (!parser.done() && !body.stopped) {
       if (request.idle_timeout && parser.head_done()) {

@@ -59,7 +59,9 @@ std::optional<std::string_view> Headers::find(std::string_view name) const {
 
 std::size_t Headers::count(std::string_view name) const {
   std::size_t found = 0;
-  for (std::size_t i = 0; i < entries_.size(); ++i) found += same_name(at(i).first, name) ? 1 : 0;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_[i].name_size == name.size() && same_name(at(i).first, name)) ++found;
+  }
   return found;
 }
 

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -157,8 +159,10 @@ void Shard::give_back(std::unique_ptr<Incoming> incoming) {
 
 std::string Shard::fresh_request_id() {
   char digits[20];
-  const int size = std::snprintf(digits, sizeof digits, "%llx", static_cast<unsigned long long>(++id_count_));
-  return id_prefix_ + std::string(digits, static_cast<std::size_t>(size));
+  const auto end = std::to_chars(std::begin(digits), std::end(digits), ++id_count_, 16).ptr;
+  std::string id;
+  id.reserve(id_prefix_.size() + sizeof digits);
+  return id.append(id_prefix_).append(digits, end);
 }
 
 const std::string& Shard::date() {

@@ -19,6 +19,7 @@ bool has_control(std::string_view text) {
 
 Fields::Fields(const Value& object, std::string where, bool strict)
     : object_(object), where_(std::move(where)), strict_(strict) {
+  if (strict_) known_.reserve(16);
   if (!object.is_map())
     fail(Error(Code::RequestInvalid, (where_.empty() ? "the body" : where_) + " must be an object"));
 }
@@ -36,7 +37,7 @@ void Fields::fail(Error error) {
 }
 
 const Value* Fields::find(std::string_view key) {
-  known_.push_back(key);
+  if (strict_) known_.push_back(key);
   const Value* value = object_.find(key);
   return value == nullptr || value->is_null() ? nullptr : value;
 }

@@ -28,7 +28,7 @@ void read_idempotency_key(const Request& request, Fields& fields, core::pb::Star
     }
     key = *header;
   }
-  start.set_idempotency_key(key);
+  if (!key.empty()) start.set_idempotency_key(std::move(key));
 }
 
 Status read_start_labels(Fields& fields, core::pb::StartRun& start) {
@@ -87,18 +87,22 @@ Status start_run(Context& context, Request& request, const DeferredPtr& answer) 
   EZ_TRY(answer->permit(Permission::kRunStart, start.namespace_()));
   start.set_principal(answer->principal());
 
-  context.services.engine.read([&context, answer, start, inputs](const core::State& state) {
+  // Shared by the steps, which copy what they hold; the last one takes it.
+  const auto shared = std::make_shared<core::pb::StartRun>(std::move(start));
+  context.services.engine.read([&context, answer, shared, inputs](const core::State& state) {
+    const core::pb::StartRun& wanted = *shared;
     // A repeated request is answered with its run even when the repository has gone meanwhile.
-    const bool repeated = !start.idempotency_key().empty() &&
-                          state.idempotency.contains(start.namespace_() + "/" + start.idempotency_key());
-    const auto workflow = state.find_workflow(start.namespace_(), start.workflow(), start.version());
+    const bool repeated = !wanted.idempotency_key().empty() &&
+                          state.idempotency.contains(wanted.namespace_() + "/" + wanted.idempotency_key());
+    const auto workflow = state.find_workflow(wanted.namespace_(), wanted.workflow(), wanted.version());
     // Core names what is wrong, but knows nothing of the disk.
-    if (repeated || !workflow || !names_repositories(*workflow)) return propose_start(context, answer, start);
-    render(context, answer, [&context, answer, start, workflow, inputs] {
+    if (repeated || !workflow || !names_repositories(*workflow))
+      return propose_start(context, answer, std::move(*shared));
+    render(context, answer, [&context, answer, shared, workflow, inputs] {
       if (const Status status = check_start(workflow, inputs); !status.ok()) {
         answer->problem(status.error());
       } else {
-        propose_start(context, answer, start);
+        propose_start(context, answer, std::move(*shared));
       }
     });
   });

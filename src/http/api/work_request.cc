@@ -43,6 +43,12 @@ std::string object_name(Fields& fields, std::string_view key) {
   return text;
 }
 
+// An empty text is the same as none, and most are: a message keeps no storage for what was never set.
+template <typename Set>
+void set_text(std::string text, Set set) {
+  if (!text.empty()) set(std::move(text));
+}
+
 void read_outcome(Fields& fields, ReportResult& result) {
   const std::string outcome = fields.need_line("outcome", 16);
   if (outcome == "succeeded") {
@@ -67,7 +73,7 @@ void read_output(Fields& fields, ReportResult& result) {
                           " bytes; at most " + std::to_string(core::kMaxInlineBytes) + " are allowed",
                       "PUT it to /v1/artifacts/{sha256} and name it as output_blob."));
   }
-  result.set_output_blob(fields.sha256("output_blob"));
+  set_text(fields.sha256("output_blob"), [&](std::string text) { result.set_output_blob(std::move(text)); });
   if (!result.output().empty() && !result.output_blob().empty()) {
     fields.fail("output_blob", "give either output or output_blob");
   }
@@ -155,13 +161,15 @@ Status read_result(const Value& value, const std::string& where, const storage::
       fields.fail(status.error());
   }
   result.set_keep_artifacts(result.outcome() != ReportResult::SUCCEEDED && result.artifacts_size() > 0);
-  result.set_branch(fields.line("branch", kMaxRefBytes));
-  result.set_commit(object_name(fields, "commit"));
-  result.set_base(object_name(fields, "base"));
-  result.set_head(object_name(fields, "head"));
+  set_text(fields.line("branch", kMaxRefBytes),
+           [&](std::string text) { result.set_branch(std::move(text)); });
+  set_text(object_name(fields, "commit"), [&](std::string text) { result.set_commit(std::move(text)); });
+  set_text(object_name(fields, "base"), [&](std::string text) { result.set_base(std::move(text)); });
+  set_text(object_name(fields, "head"), [&](std::string text) { result.set_head(std::move(text)); });
   result.set_changed_files(static_cast<std::uint32_t>(fields.number("changed_files", 0, 0, kMaxFiles)));
   result.set_cost_microusd(fields.number("cost_microusd", 0, 0, kMaxMicrousd));
-  result.set_conflict(loose_text(fields, "conflict", core::kMaxInlineBytes));
+  set_text(loose_text(fields, "conflict", core::kMaxInlineBytes),
+           [&](std::string text) { result.set_conflict(std::move(text)); });
   EZ_TRY(fields.done());
   EZ_TRY(check_stored(blobs, where, result));
   const bool succeeded = result.outcome() == ReportResult::SUCCEEDED;
