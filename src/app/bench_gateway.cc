@@ -17,6 +17,7 @@
 #include "app/load_client.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/thread_turns.h"
 #include "http/client.h"
 #include "http/server.h"
 #include "security/token_file.h"
@@ -238,6 +239,7 @@ std::uint16_t port_of(const std::string& url) {
 }  // namespace
 
 Result<Value> bench_gateway(const cli::BenchGatewayOptions& options) {
+  take_short_turns();  // of the load and the provider: they are to be no slower than what is measured
   Upstream upstream;
   EZ_TRY(upstream.start());
   BenchServer server;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/thread_name.h"
+#include "base/thread_turns.h"
 #include "core/snapshot.h"
 #include "engine/event_publisher.h"
 
@@ -50,6 +51,7 @@ Status Engine::start() {
   });
   loop_thread_ = std::thread([this] {
     name_thread("ez-engine");
+    take_short_turns();
     loop_id_ = std::this_thread::get_id();
     loop();
   });
@@ -185,7 +187,7 @@ void Engine::propose(core::pb::Command command, Done done) {
 }
 
 void Engine::read(std::function<void(const core::State&)> look) {
-  post([this, look] { look(kernel_.state()); },
+  post([this, look = std::move(look)] { look(kernel_.state()); },
        // Reading is possible as long as the process lives; only writing is not.
        [&](const Error&) {});
 }
@@ -463,6 +465,7 @@ void Engine::begin_snapshot() {
   kernel_.snapshot_started();
   snapshot_thread_ = std::thread([this, frozen, epoch] {
     name_thread("ez-snapshot");
+    take_usual_turns();
     const auto write = [&]() -> Status {
       // History first: the log behind a snapshot may go, so what it finished must be durable elsewhere.
       EZ_TRY(projector_.flush(frozen->applied));

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/thread_name.h"
+#include "base/thread_turns.h"
 #include "http/listener.h"
 #include "http/shard.h"
 
@@ -36,6 +37,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options, Router rout
   for (const auto& shard : impl->shards) {
     impl->threads.emplace_back([shard = shard.get()] {
       name_thread("ez-http");
+      take_short_turns();
       shard->run();
     });
   }

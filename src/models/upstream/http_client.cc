@@ -22,6 +22,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/thread_name.h"
+#include "base/thread_turns.h"
 
 namespace ez::models {
 namespace {
@@ -456,6 +457,7 @@ Result<std::unique_ptr<HttpClient>> HttpClient::start(HttpClientOptions options)
   std::unique_ptr<HttpClient> client(new HttpClient(std::move(impl)));
   raw->thread = std::thread([raw] {
     name_thread("ez-upstream");
+    take_short_turns();
     raw->run();
   });
   return client;
