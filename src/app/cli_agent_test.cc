@@ -179,7 +179,7 @@ TEST_F(CliAgentTest, BadEndsHaveTheirCodes) {
   EXPECT_EQ(code_of("head -c 20000000 /dev/zero | tr '\\0' x; echo\n" + done()), "");
   WorkItem small = work();
   small.sandbox.output_mb = 1;
-  agent("while :; do echo '{\"type\":\"noise\"}'; done");
+  agent("yes \"{\\\"type\\\":\\\"noise\\\",\\\"pad\\\":\\\"$(head -c 9999 /dev/zero | tr '\\0' x)\\\"}\"");
   EXPECT_EQ(play(small).error_code, "OUTPUT_LIMIT");
 }
 

@@ -52,13 +52,18 @@ constexpr std::array<Refusal, 8> kRefusals{{{Code::BudgetExceeded, false},
                                             {Code::LeaseStale, false},
                                             {Code::Overloaded, false}}};
 
+// Whether a path without links lies in what sandboxes see; a folder that is shown may be a link itself.
 bool is_visible(const std::string& path, const std::vector<std::string>& shown) {
   const auto below = [&](std::string_view folder) {
     return path.starts_with(folder) &&
            (folder.ends_with('/') || path.size() == folder.size() || path[folder.size()] == '/');
   };
+  const auto below_shown = [&](const std::string& folder) {
+    char resolved[PATH_MAX];
+    return ::realpath(folder.c_str(), resolved) != nullptr && below(resolved);
+  };
   return std::any_of(kVisible.begin(), kVisible.end(), below) ||
-         std::any_of(shown.begin(), shown.end(), below);
+         std::any_of(shown.begin(), shown.end(), below_shown);
 }
 
 // No other worker and no retry mends these.
