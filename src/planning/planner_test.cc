@@ -219,7 +219,7 @@ TEST(Planner, WhoPlansIsWhoHasAKey) {
   for (const char* name : {"CLAUDE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "DEEPSEEK_API_KEY",
                            "MISTRAL_API_KEY", "GEMINI_API_KEY"})
     EXPECT_THAT(none.error().hint(), HasSubstr(name));
-  model.served = {"gpt-5.4", "deepseek-chat"};
+  model.served = {"gpt-5.4", "deepseek-flash"};
   const auto chosen = choose_planner(model, types, "", {});
   ASSERT_TRUE(chosen.ok());
   EXPECT_EQ(chosen->type + " " + chosen->model, "gpt gpt-5.4");
