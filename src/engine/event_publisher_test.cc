@@ -99,7 +99,9 @@ class EventPublisherTest : public testing::Test {
   }
   // What is on the topic, parsed, in its order; everything handed over is there.
   std::vector<Value> events() {
-    if (publisher_) EXPECT_TRUE(publisher_->flush().ok());
+    if (publisher_) {
+      EXPECT_TRUE(publisher_->flush().ok());
+    }
     std::vector<Value> out;
     const auto found = peek_and_wait(*bus_, "ez.events", 1000);
     if (!found.ok()) return out;
