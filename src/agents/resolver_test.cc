@@ -84,7 +84,7 @@ class ResolverTest : public ::testing::Test {
     expect_nothing_left();
   }
   void expect_nothing_left() {
-    EXPECT_EQ(user_shell(repository_, "find .git -name MERGE_HEAD -o -name '*.lock'"), "");
+    EXPECT_EQ(user_shell(repository_, "find .git -name MERGE_HEAD -o -name '*.lock' ! -name ez.lock"), "");
     EXPECT_EQ(git("status --porcelain"), "");
   }
   static std::vector<std::string> codes_of(const TaskResult& result) {
@@ -123,8 +123,8 @@ sed -i -e '/^<<<<<<< ours$/d' -e '/^=======$/d' -e '/^>>>>>>> theirs$/d' src/a.t
   EXPECT_EQ(git("show ez/r1:src/a.txt"), "1\n2\nA\nB\n4\n5");
   for (const char* text :
        {"base: 3\n", "ours: A\n", "theirs: B\n", "status: UU src/a.txt\n", "theirs again: B\n",
-        R"("files":[{"path":"src/a.txt","base":true,"ours":true,"theirs":true}])",
-        R"("allowed":["src/a.txt"])", R"("try":1,"tries":2)", "<<<<<<< ours\nA\n=======\nB\n>>>>>>> theirs\n",
+        R"("files":[{"base":true,"ours":true,"path":"src/a.txt","theirs":true}])",
+        R"("allowed":["src/a.txt"])", R"("tries":2,"try":1)", "<<<<<<< ours\nA\n=======\nB\n>>>>>>> theirs\n",
         "[ez] resolver exec, try 1 of 2: the merge conflicts in src/a.txt"}) {
     EXPECT_TRUE(logged(text)) << text << " in " << log_.text();
   }
