@@ -102,7 +102,13 @@ Result<std::vector<Check>> read_checks(Api& api, const std::string& run,
     }
     const Value* work = item.find("work");
     if (work == nullptr) return Error(Code::Internal, "the server lists a check without its work");
-    EZ_ASSIGN(check.work, agents::parse_work_item(*work));
+    // Nobody holds a lease for it, and an item without one is none.
+    Value leased = *work;
+    Value lease = work->find("lease") == nullptr ? Value() : *work->find("lease");
+    lease.set("heartbeat_ms", Value(1));
+    leased.set("lease", std::move(lease));
+    leased.set("fence", Value(1));
+    EZ_ASSIGN(check.work, agents::parse_work_item(leased));
     checks.push_back(std::move(check));
   }
   for (const std::string& task : tasks) {

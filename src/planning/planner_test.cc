@@ -19,6 +19,7 @@ constexpr const char* kGoodFile = R"(name: shop
 description: A small shop.
 inputs:
   repo: {type: git}
+  motifs: {type: list, default: [cat, dog]}
 repository: ${{ inputs.repo }}
 budget: {cost_usd: 10}
 tasks:
@@ -35,7 +36,7 @@ tasks:
     verify: test -s page.html
   - id: pictures
     dependencies: [ground]
-    for_each: [a, b]
+    for_each: ${{ inputs.motifs }}
     agent: {type: gpt}
     workspace: write
     prompt: Draw ${{ item }}.

@@ -126,7 +126,7 @@ class NewTest(unittest.TestCase):
             with self.subTest(arguments=arguments):
                 done = self.new(*arguments, env=key)
                 self.assertNotEqual(done.returncode, 0)
-                self.assertIn(code, done.stderr)
+                self.assertIn(code, done.stdout + done.stderr)
         self.assertEqual((self.here / "mine.yaml").read_text(), "mine")
         poor = self.new("a shop", "--max-cost", "0.0001", env=key)
         self.assertEqual(poor.returncode, 7)

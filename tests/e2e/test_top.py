@@ -25,6 +25,7 @@ class TopTest(unittest.TestCase):
         self.server.register(WAITS)
         self.run_id = self.server.start_run("waits")
         wait_until(lambda: self.server.run(self.run_id)["waiting_for_person"] == 1, "the approval")
+        wait_until(lambda: self.server.call("GET", "/v1/agents")["items"], "the worker")
 
     def top(self, *arguments: str, rows: int = 24, columns: int = 80, env: dict | None = None) -> Terminal:
         terminal = Terminal([EZ, "top", "--interval-ms", "100", *arguments], rows, columns,
@@ -77,8 +78,9 @@ class TopTest(unittest.TestCase):
             top.resize(rows, columns)
             top.wait_for("ez top")
             top.overflow = False
-            before = len(top.raw)
-            wait_until(lambda: top.pump() or len(top.raw) > before, "the next second")
+            for key, tab in (("2", "[2 Agents]"), ("1", "[1 Runs]")):
+                top.press(key)
+                top.wait_for(tab)
             self.assertFalse(top.overflow, top.screen)
         top.wait_for("Enter open")
         self.assertIn("Enter open", top.screen.split("\n")[23])
