@@ -11,7 +11,7 @@
 
 namespace ez::test {
 
-enum class Variant { kPlain, kTls, kCluster, kSentinel, kSasl, kScram };
+enum class Variant { kPlain, kTls, kCluster, kSentinel, kSasl };
 
 const Value& redis_server(Variant variant);
 queue::redis::RedisOptions redis_options(Variant variant);
@@ -23,7 +23,7 @@ queue::rabbitmq::RabbitOptions rabbitmq_options(Variant variant);
 Result<std::unique_ptr<queue::Bus>> open_rabbitmq(Variant variant);
 
 const Value& kafka_server();
-// kTls: without credentials; kSasl and kScram: PLAIN and SCRAM-SHA-512 over TLS.
+// kTls: without credentials; kSasl: PLAIN over TLS.
 queue::kafka::KafkaOptions kafka_options(Variant variant);
 Result<std::unique_ptr<queue::Bus>> open_kafka(Variant variant);
 // A client that begins here stays behind this gate: the server names it as its own address.

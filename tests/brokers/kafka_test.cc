@@ -35,17 +35,15 @@ Result<Receipt> publish_one(Bus& bus, const std::string& topic, std::string payl
   return publish_and_wait(bus, std::move(message));
 }
 
-TEST(KafkaErrors, Credentials) {
-  for (const Variant variant : {Variant::kSasl, Variant::kScram}) {
-    auto options = test::kafka_options(variant);
-    auto bus = kafka::open_kafka(options);
-    auto well = check_health_and_wait(**bus, milliseconds(30'000));
-    EXPECT_TRUE(well.ok()) << well.error().to_string();
-    options.broker.password = "wrong-password";
-    const Error error = kafka_health_error(options);
-    EXPECT_EQ(error.code(), Code::QueueRefused) << error.to_string();
-    EXPECT_THAT(error.message(), testing::Not(HasSubstr("wrong-password")));
-  }
+TEST(KafkaErrors, WrongCredentials) {
+  auto options = test::kafka_options(Variant::kSasl);
+  auto bus = kafka::open_kafka(options);
+  auto well = check_health_and_wait(**bus, milliseconds(30'000));
+  EXPECT_TRUE(well.ok()) << well.error().to_string();
+  options.broker.password = "wrong-password";
+  const Error error = kafka_health_error(options);
+  EXPECT_EQ(error.code(), Code::QueueRefused) << error.to_string();
+  EXPECT_THAT(error.message(), testing::Not(HasSubstr("wrong-password")));
 }
 
 TEST(KafkaErrors, CertificatesThatAreNotGood) {

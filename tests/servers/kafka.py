@@ -1,5 +1,4 @@
-"""Kafka in KRaft mode, one node: plain, TLS, SASL (PLAIN, SCRAM) over TLS, and plain behind a gate, each on a port of its
-own. The programs come from Maven Central once, into a cache outside the tree; a run without network uses the cache."""
+"""Kafka in KRaft mode, one node: plain, TLS, SASL/PLAIN over TLS, and plain behind a gate, each on a port of its own. The programs come from Maven Central once, into a cache outside the tree; a run without network uses the cache."""
 import fcntl
 import os
 import shutil
@@ -86,9 +85,7 @@ class Kafka(Server):
             "log.cleaner.dedupe.buffer.size=4194304", "message.max.bytes=1048588",
             "group.min.session.timeout.ms=1000", "ssl.keystore.type=PEM", "ssl.truststore.type=PEM",
             f"ssl.keystore.location={one_file('server')}", f"ssl.truststore.location={certificates.path('ca.pem')}",
-            "ssl.client.auth=none", "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512",
-            "listener.name.sasl.scram-sha-512.sasl.jaas.config="
-            "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+            "ssl.client.auth=none", "sasl.enabled.mechanisms=PLAIN",
             f'listener.name.sasl.plain.sasl.jaas.config={login} required user_{USER}="{PASSWORD}";',
             # Small machines: few threads are enough for tests.
             "num.network.threads=2", "num.io.threads=4", "background.threads=2"]
@@ -105,8 +102,7 @@ class Kafka(Server):
 
     def _format(self):
         done = subprocess.run([*self.base, "kafka.tools.StorageTool", "format", "-t", "ZXotdGVzdC1jbHVzdGVyLQ", "-c",
-                               str(self.config), "--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"],
-                              capture_output=True, text=True, cwd=self.folder)
+                               str(self.config)], capture_output=True, text=True, cwd=self.folder)
         if done.returncode != 0:
             raise AssertionError(f"Kafka's storage could not be formatted: {(done.stdout + done.stderr)[-1000:]}")
 
