@@ -96,14 +96,17 @@ class QueueManagerTest(unittest.TestCase):
         server.register(WORKFLOW)
         self.cli("trigger", "set", "orders", "--topic", "orders.in", "--workflow", "ship",
                  "--input", "order=${{ message.payload.id }}")
-        self.redis_call("XADD", "ez:{orders.in}:0:2", "*", "id", "m1", "data", '{"id": "a-17"}')
 
-        def started():
-            return server.call("GET", "/v1/runs")["items"]
+        def started(count: int):
+            runs = server.call("GET", "/v1/runs")["items"]
+            return runs if len(runs) == count else None
         # A stream is a topic as soon as somebody has published to it in the way of ez.
         self.cli("queue", "publish", "orders.in", '{"id": "a-18"}', "--id", "m2")
-        runs = wait_until(lambda: len(started()) == 2 and started(), "two runs")
-        orders = sorted(server.run(one["run"])["inputs"]["order"] for one in runs)
+        wait_until(lambda: started(1), "the run of the first message")
+        wait_until(lambda: self.backends()["backends"][0]["returned"] >= 1, "its copy from Redis", 30)
+        self.redis_call("XADD", "ez:{orders.in}:0:2", "*", "id", "m1", "data", '{"id": "a-17"}')
+        runs = wait_until(lambda: started(2), "the run of the second one")
+        orders = sorted(server.run(one["id"])["inputs"]["order"] for one in runs)
         self.assertEqual(orders, ["a-17", "a-18"])
 
     def test_the_death_of_redis_with_its_disk_is_survived(self):
