@@ -60,7 +60,12 @@ TEST(Gemini, ARequestBecomesOneOfAnotherDialect) {
   ASSERT_TRUE(messages_body.ok());
   EXPECT_THAT(messages_body->body, AllOf(HasSubstr(R"("max_tokens":)"), HasSubstr(R"("is_error":true)"),
                                          HasSubstr(R"("name":"glob")")));
-  EXPECT_TRUE(render_request(Dialect::kOpenAiResponses, *request, "other").ok());
+  // Responses have no stop sequences.
+  EXPECT_EQ(render_request(Dialect::kOpenAiResponses, *request, "other").error().code(),
+            Code::DialectUnsupported);
+  ChatRequest without_stops = *request;
+  without_stops.stop.clear();
+  EXPECT_TRUE(render_request(Dialect::kOpenAiResponses, without_stops, "other").ok());
 }
 
 TEST(Gemini, CallsAndResponsesBelongTogether) {
@@ -147,7 +152,7 @@ TEST(Gemini, AStreamInItsForm) {
       EXPECT_EQ(candidate.find("finishReason") != nullptr, i + 1 == pieces.size());
       EXPECT_EQ(pieces[i].find("usageMetadata") != nullptr, i + 1 == pieces.size());
       for (const Value& part : candidate.find("content")->find("parts")->as_list()) {
-        text += part.string_or("text", "");
+        if (!part.bool_or("thought", false)) text += part.string_or("text", "");
         if (const Value* call = part.find("functionCall")) {
           ++calls;
           EXPECT_TRUE(call->find("args")->is_map());
