@@ -55,7 +55,7 @@ class Handle final : public queue::Bus {
 const Value& own_redis(int number) {
   Value options(Value::Map{});
   options.set("mode", "standalone");
-  options.set("max_memory", number << 30);
+  options.set("max_memory", std::int64_t{number} << 30);
   return Servers::get().server("redis", options);
 }
 

@@ -16,7 +16,7 @@ namespace ez::queue {
 struct BreakerOptions {
   int fail_after = 2;
   int return_after = 4;
-  int most_return_after = 16;
+  int most_return_after = 8;
   std::int64_t calm_ms = 60'000;
 };
 
