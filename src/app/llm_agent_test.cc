@@ -211,16 +211,13 @@ TEST_F(LlmAgentTest, LimitsOfTheTypeAndOfTheTask) {
   EXPECT_EQ(run(poor, model).error_code, "AGENT_TOKEN_LIMIT");
 }
 
-TEST_F(LlmAgentTest, MergesLikeAnyAgent) {
-  const TaskResult done =
-      run(item(), {call("write_file", {{"path", "new.txt"}, {"content", "n"}}), finish()});
-  ASSERT_EQ(done.outcome, Outcome::kSucceeded);
+TEST_F(LlmAgentTest, MergesAreNotItsWork) {
   WorkItem merge = item();
   merge.kind = agents::WorkKind::kMerge;
-  merge.merge = {done.branch, done.commit, "ez/r1", "Merge t", "test -f new.txt"};
-  const TaskResult merged = run(merge, std::vector<std::string>{finish()});
-  EXPECT_EQ(merged.outcome, Outcome::kSucceeded) << merged.error_message;
-  EXPECT_TRUE(merged.merged);
+  merge.merge = {"ez/r1.tasks/t.1", std::string(40, 'a'), "ez/r1", "Merge t", ""};
+  const TaskResult refused = run(merge, std::vector<std::string>{finish()});
+  EXPECT_EQ(refused.error_code, "REQUEST_INVALID") << refused.error_message;
+  EXPECT_TRUE(refused.final);
 }
 
 }  // namespace

@@ -130,8 +130,8 @@ TEST(Planner, AGoodAnswerIsAPlan) {
   EXPECT_EQ(plan->sizes.at("ground"), Size::kLarge);
   ASSERT_EQ(model.requests.size(), 1u);
   const std::string asked = to_json(model.requests[0]);
-  for (const char* part :
-       {"a small shop", "Think of tenants.", "gpt: algorithms", "\"tool_choice\":{\"type\":\"tool\""})
+  for (const char* part : {"a small shop", "Think of tenants.", "gpt: algorithms",
+                           "\"tool_choice\":{\"name\":\"propose_workflow\",\"type\":\"tool\"}"})
     EXPECT_THAT(asked, HasSubstr(part));
 }
 

@@ -2,7 +2,7 @@
 import json
 import unittest
 
-from harness import Sandbox, Server, ez
+from harness import Sandbox, Server, ez, wait_until
 
 DONE = ("name: done\nlabels: {team: storage}\ntasks:\n  - id: make\n    run: |\n      echo printed\n"
         "      echo contents > \"$EZ_ARTIFACTS/file.txt\"\n      echo '{\"n\": 7}' > \"$EZ_OUTPUT\"\n")
@@ -33,6 +33,7 @@ class ExportTest(unittest.TestCase):
         self.assertEqual(self.old.wait_for_run(done)["state"], "succeeded")
         self.old.register(WAIT)
         live = self.old.start_run("wait", {})
+        wait_until(lambda: self.old.run(live)["waiting_for_person"], "the run asks")
         answer = ez("export", "--all", "-o", str(self.file), "--logs", "--json", data=self.box.data)
         self.assertEqual(answer.returncode, 0, answer.stderr)
         wrote = json.loads(answer.stdout)
@@ -58,6 +59,7 @@ class ExportTest(unittest.TestCase):
         self.assertIn("newer", self.new.call("GET", "/v1/workflows/done")["source"])
 
         moved = ids[live]
+        wait_until(lambda: self.new.run(moved)["waiting_for_person"], "the run asks here, too")
         self.assertEqual(ez("approve", moved, "ask", data=self.new.data).returncode, 0)
         view = self.new.wait_for_run(moved)
         self.assertEqual(view["state"], "succeeded")

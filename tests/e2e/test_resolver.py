@@ -181,12 +181,19 @@ class ResolverTest(unittest.TestCase):
     def play_model(self, script: list, extra: list, data, provider: Provider | None) -> dict:
         data.mkdir(exist_ok=True)
         (data / "agents.yaml").write_text(AGENTS)
-        # One task after the other, so that it is always the same one that does not merge.
+        # One task ends when the other is merged, so that it is always the same one that does not merge.
+        gate = self.box.root / "gate"
+        gate.mkdir(exist_ok=True)
+        (gate / "open").unlink(missing_ok=True)
         source = workflow("budget: {cost_usd: 1}\nresolver: {agent: {type: tester}, prompt: Keep both words., "
                           "budget: {cost_usd: 0.50}}").replace(
-                              "run: sed -i 's/^7$/right", "run: sleep 1; sed -i 's/^7$/right")
-        server = self.serve(extra=extra, data=data)
+                              "run: sed -i 's/^7$/right",
+                              f"run: while [ ! -e {gate}/open ]; do sleep 0.05; done; sed -i 's/^7$/right")
+        server = self.serve(agents=2, extra=[*extra, "--show", str(gate)], data=data)
         run = self.start(server, source)
+        wait_until(lambda: {task["id"]: task["state"] for task in server.run(run)["tasks"]}["left"] == "succeeded",
+                   "the merge of the other task")
+        (gate / "open").touch()
         view = server.wait_for_run(run)
         log = ez("logs", run, "right", data=data).stdout
         self.assertEqual(view["state"], "succeeded", log + server.tail())
