@@ -416,6 +416,20 @@ TaskResult run_item(const AttemptPorts& ports, const WorkItem& item, LogPort& lo
   return run_with_log(ports, item, log, cancel, [&body](Attempt& attempt) { return attempt.execute(body); });
 }
 
+TaskResult run_made(const AttemptPorts& ports, const WorkItem& item, LogPort& log, const CancelToken& cancel,
+                    const Attempt::MakeBody& bodies) {
+  auto body = item.kind == WorkKind::kExecute
+                  ? bodies(item)
+                  : Result<std::unique_ptr<Attempt::Body>>(
+                        Error(Code::RequestInvalid, "merges are for agents of the type exec"));
+  if (!body.ok()) {
+    TaskResult result = failure_of(item, Outcome::kFailed, body.error());
+    result.final = true;
+    return result;
+  }
+  return run_item(ports, item, log, cancel, **body);
+}
+
 TaskResult run_merge(const AttemptPorts& ports, const WorkItem& item, LogPort& log, const CancelToken& cancel,
                      const Attempt::MakeBody& bodies) {
   return run_with_log(ports, item, log, cancel,

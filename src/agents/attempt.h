@@ -148,6 +148,9 @@ class Attempt {
 // in its error.
 [[nodiscard]] TaskResult run_item(const AttemptPorts& ports, const WorkItem& item, LogPort& log,
                                   const CancelToken& cancel, Attempt::Body& body);
+// The same with a body that is made for it; a final failure when there is none. Not for merges.
+[[nodiscard]] TaskResult run_made(const AttemptPorts& ports, const WorkItem& item, LogPort& log,
+                                  const CancelToken& cancel, const Attempt::MakeBody& bodies);
 // The same for a merge.
 [[nodiscard]] TaskResult run_merge(const AttemptPorts& ports, const WorkItem& item, LogPort& log,
                                    const CancelToken& cancel, const Attempt::MakeBody& bodies);

@@ -245,16 +245,7 @@ Result<std::unique_ptr<Attempt::Body>> LlmRunner::body_of(const WorkItem& item) 
 }
 
 TaskResult LlmRunner::run(const WorkItem& item, LogPort& log, const CancelToken& cancel) {
-  auto body = item.kind == WorkKind::kExecute
-                  ? body_of(item)
-                  : Result<std::unique_ptr<Attempt::Body>>(
-                        Error(Code::RequestInvalid, "merges are for agents of the type exec"));
-  if (!body.ok()) {
-    TaskResult result = failure_of(item, Outcome::kFailed, body.error());
-    result.final = true;
-    return result;
-  }
-  return run_item(ports_, item, log, cancel, **body);
+  return run_made(ports_, item, log, cancel, [this](const WorkItem& of) { return body_of(of); });
 }
 
 }  // namespace ez::agents
