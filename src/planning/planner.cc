@@ -95,8 +95,6 @@ void judge(const orchestration::Workflow& workflow, const PlanRequest& request,
                                    [&](const AgentType& type) { return type.name == task.agent.type; });
     if (!known)
       out.push_back(at + "the agent type " + task.agent.type + " is not among those that are listed");
-    if (task.prompt && task.agent.type == "exec")
-      out.push_back(at + "exec runs `run`, it has no use for a prompt");
     if (task.workspace == orchestration::WorkspaceMode::kWrite && !task.verify)
       out.push_back(at + "it changes files and has no `verify`");
   }
