@@ -1,6 +1,5 @@
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 
 #include "base/check.h"
 #include "http/api/testing.h"
@@ -15,9 +14,7 @@ class CheckedRepository {
     std::string pattern = (std::filesystem::temp_directory_path() / "ez-checks-XXXXXX").string();
     EZ_CHECK(::mkdtemp(pattern.data()) != nullptr, "no temporary folder");
     folder_ = pattern;
-    std::filesystem::create_directories(folder_ / ".git" / "objects");
-    std::filesystem::create_directories(folder_ / ".git" / "refs");
-    std::ofstream(folder_ / ".git" / "HEAD") << "ref: refs/heads/main\n";
+    std::filesystem::create_directory(folder_ / ".git");
   }
   ~CheckedRepository() {
     std::error_code ignored;
