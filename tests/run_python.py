@@ -8,6 +8,8 @@ import unittest
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+MAX_TEXT = 4000  # characters of a failure that the report keeps: its end, where the assertion is
+
 
 def main() -> int:
     folder, pattern, report = sys.argv[1:4]
@@ -17,6 +19,9 @@ def main() -> int:
     failed = len(result.failures) + len(result.errors)
     reasons = "".join(
         f"<skipped name={quoteattr(str(test))} message={quoteattr(reason)}/>" for test, reason in result.skipped)
+    reasons += "".join(
+        f"<testcase name={quoteattr(str(test))}><failure message={quoteattr(text[-MAX_TEXT:])}/></testcase>"
+        for test, text in result.failures + result.errors)
     Path(report).parent.mkdir(parents=True, exist_ok=True)
     Path(report).write_text(
         f'<testsuites tests="{result.testsRun}" failures="{failed}" skipped="{len(result.skipped)}">'
