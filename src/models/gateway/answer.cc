@@ -160,8 +160,9 @@ void Call::write_events(const std::vector<ChatEvent>& events, std::string& out) 
 
 // What has no room waits here; the next piece is then refused, which pauses the upstream.
 bool Call::forward(std::string_view bytes) {
-  if (bytes.empty() || cancelled_) return true;
+  if (bytes.empty()) return true;
   if (recording_) recording_->chunks.emplace_back(bytes);
+  if (cancelled_) return true;
   if (pending_.empty() && client_->send(bytes)) return true;
   pending_.append(bytes);
   // The client says when it has room; where all clients together have none, nobody would.
@@ -235,7 +236,9 @@ void Call::ended(HttpEnd end, const std::string& detail) {
   KeyPool& pool = core_.pool(*target().provider);
   pool.release(attempt_.key);
   const StreamSummary* seen = summary();
-  if (cancelled_ || (over_ && !forwarding_)) {
+  // A client may leave with the last event, before the provider ends its answer: nothing is missing then.
+  const bool whole = is_stream_ && forwarding_ && seen->finished && !seen->failed;
+  if (!whole && (cancelled_ || (over_ && !forwarding_))) {
     pool.forgotten(attempt_.key);
     if (seen != nullptr) {
       settle_stream(*seen);
@@ -244,7 +247,7 @@ void Call::ended(HttpEnd end, const std::string& detail) {
     }
     return fail(Gateway::error_of(Error(Code::LeaseStale, "the work that this call was for is over")));
   }
-  if (is_stream_) return streamed(end, detail);
+  if (is_stream_) return streamed(whole ? HttpEnd::kDone : end, detail);
   if (end != HttpEnd::kDone) return broken(end, detail);
   answered();
 }

@@ -92,7 +92,7 @@ void Call::give_replay(const RecordedAnswer& recorded, UsageSum sum) {
 
 // While recording, the end of a call waits for the disk.
 void Call::record() {
-  if (!recording_ || cancelled_) return;
+  if (!recording_) return;
   recording_->status = 200;
   const Status recorded =
       core_.cassette->record(recorded_request(), *recording_, request_.substitutions, core_.redactor);

@@ -247,5 +247,51 @@ TEST_F(Routes, WhatWasRecordedIsReplayedWithoutAProvider) {
   EXPECT_EQ(text.find("sk-one-secret"), std::string::npos);
 }
 
+// As agents do: whoever has the last event needs nothing more, and closes.
+TEST_F(Routes, AClientThatLeavesWithTheLastEventIsRecordedToo) {
+  const std::string pieces = chat_piece(R"({"role":"assistant","content":"Hi"})", "null") +
+                             chat_piece("{}", "\"stop\"") +
+                             chat_piece("", "", R"({"prompt_tokens":7,"completion_tokens":5})") +
+                             "data: [DONE]\n\n";
+  TestUpstream upstream([&](UpstreamCall& request) {
+    request.begin_stream();
+    request.chunk(pieces);
+    if (request.body().find("Hello") == std::string::npos) {
+      request.end_stream();
+      return;
+    }
+    request.wait_for_close();
+    request.cut();
+  });
+  const auto ask = [](const std::string& words) {
+    return R"({"model":"m","max_tokens":100,"stream":true,"messages":[{"role":"user","content":")" + words +
+           R"("}]})";
+  };
+  start(upstream.url(), Dialect::kOpenAiChat, CassetteMode::kRecord);
+  const auto client = std::make_shared<TestClient>();
+  CallRequest request;
+  request.endpoint = Endpoint::kMessages;
+  request.body = ask("Hello");
+  request.account = account;
+  request.id = "req-1";
+  const auto handle = gateway->start(std::move(request), client);
+  ASSERT_TRUE(client->wait_for("message_stop"));
+  handle->cancel();
+  (void)call(Endpoint::kMessages, ask("What comes next"));  // behind the cancel
+  gateway->stop();
+  std::uint64_t failed = 0, output = 0;
+  for (const UsageRow& row : bank.rows()) {
+    failed += row.sum.failed;
+    output += row.sum.output_tokens;
+  }
+  EXPECT_EQ(failed, 0U);
+  EXPECT_EQ(output, 10U);
+
+  start(upstream.url(), Dialect::kOpenAiChat, CassetteMode::kStrict);
+  const auto replayed = call(Endpoint::kMessages, ask("Hello"));
+  EXPECT_EQ(replayed->status, 200) << replayed->body;
+  EXPECT_EQ(replayed->body, client->body);
+}
+
 }  // namespace
 }  // namespace ez::models::testing
