@@ -1,6 +1,7 @@
 // The only place that wires concrete parts together.
 #include "app/api_over_http.h"
 #include "app/bench_gateway.h"
+#include "app/flow_load.h"
 #include "app/planner_model.h"
 #include "app/rehearse.h"
 #include "app/serve.h"
@@ -15,6 +16,7 @@ int main(int argc, char** argv) {
   ports.rehearse = ez::app::rehearse;
   ports.planner = ez::app::planner_model;
   ports.bench_gateway = ez::app::bench_gateway;
+  ports.bench_flow = ez::app::bench_flow;
   ports.version = EZ_VERSION;
   return ez::cli::run_command_line(argc, argv, ports);
 }

@@ -81,6 +81,20 @@ struct BenchGatewayOptions {
   std::int64_t seconds = 10;
 };
 
+// `ez bench flow`: the clients of a server that runs.
+struct BenchFlowOptions {
+  Endpoint endpoint;
+  std::int64_t workflows = 0;
+  std::int64_t agents = 0;
+  std::int64_t window = 0;   // runs under way at a time
+  std::int64_t wait_ms = 0;  // how long an agent's call waits for work
+};
+struct BenchFlowFigures {
+  std::int64_t duration_us = 1;
+  std::vector<std::int64_t> assign_us;  // of each task
+  std::vector<std::int64_t> flow_us;    // of each run, end to end
+};
+
 // One played test of `ez test`.
 struct RehearsedTest {
   struct Mismatch {
@@ -111,6 +125,7 @@ struct Ports {
   std::function<Status(const AgentOptions&)> work;
   std::function<Result<Value>(const BenchGatewayOptions&)> bench_gateway;
   std::function<Result<std::unique_ptr<planning::PlannerModel>>(const PlannerOptions&)> planner;
+  std::function<Result<BenchFlowFigures>(const BenchFlowOptions&)> bench_flow;
   // Plays the tests of that file whose names contain `only`.
   std::function<Result<Rehearsal>(const orchestration::Workflow& workflow, const std::string& tests,
                                   const std::string& only)>

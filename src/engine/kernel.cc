@@ -1,5 +1,8 @@
 #include "engine/kernel.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/wire_format_lite.h>
+
 #include <algorithm>
 
 #include "core/apply.h"
@@ -11,9 +14,20 @@ namespace ez::engine {
 namespace {
 
 constexpr std::size_t kBatchBytes = 1024 * 1024;
-constexpr int kBatchCommands = 2048;
+constexpr std::size_t kBatchCommands = 2048;
 constexpr std::uint32_t kTimersPerTick = 1000;
 constexpr std::size_t kMaxUnanswered = 64;  // records on their way through the log
+
+// A Batch is put together by hand, because its commands are bytes already.
+void append_field(std::string& out, int field, google::protobuf::internal::WireFormatLite::WireType type,
+                  std::uint32_t number) {
+  using google::protobuf::internal::WireFormatLite;
+  using google::protobuf::io::CodedOutputStream;
+  std::uint8_t bytes[10];
+  std::uint8_t* end = WireFormatLite::WriteTagToArray(field, type, bytes);
+  end = CodedOutputStream::WriteVarint32ToArray(number, end);
+  out.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(end - bytes));
+}
 
 }  // namespace
 
@@ -82,42 +96,59 @@ void Kernel::propose(core::pb::Command command, Done done) {
   }
   command.set_now_ms(clock_.now_ms());
   command.set_jitter_seed(random_.next());
-  if (command.ByteSizeLong() > kMaxCommandBytes) {
+  const std::size_t size = command.ByteSizeLong();
+  if (size > kMaxCommandBytes) {
     return done(Error(Code::PayloadTooLarge,
                       "the command has more than " + std::to_string(kMaxCommandBytes) + " bytes"));
   }
-  queue_.push_back({std::move(command), std::move(done)});
+  std::string bytes(size, '\0');
+  command.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(bytes.data()));
+  queue_.push_back({std::move(command), std::move(bytes), std::move(done)});
 }
 
 void Kernel::append_proposals() {
   while (!queue_.empty() && tickets_.size() < kMaxUnanswered) {
-    core::pb::Batch batch;
-    batch.set_semantics(core::kSemantics);
-    std::vector<Done> dones;
-    std::size_t bytes = 0;
-    while (!queue_.empty() && bytes < kBatchBytes && batch.commands_size() < kBatchCommands) {
-      Proposal& proposal = queue_.front();
-      bytes += proposal.command.ByteSizeLong();
-      batch.add_commands()->Swap(&proposal.command);
-      dones.push_back(std::move(proposal.done));
+    using google::protobuf::internal::WireFormatLite;
+    std::string batch;
+    append_field(batch, core::pb::Batch::kSemanticsFieldNumber, WireFormatLite::WIRETYPE_VARINT,
+                 core::kSemantics);
+    std::vector<Proposal> proposals;
+    while (!queue_.empty() && batch.size() < kBatchBytes && proposals.size() < kBatchCommands) {
+      proposals.push_back(std::move(queue_.front()));
       queue_.pop_front();
+      const std::string bytes = std::exchange(proposals.back().bytes, {});
+      append_field(batch, core::pb::Batch::kCommandsFieldNumber, WireFormatLite::WIRETYPE_LENGTH_DELIMITED,
+                   static_cast<std::uint32_t>(bytes.size()));
+      batch += bytes;
     }
     const log::Ticket ticket{next_ticket_++};
-    const std::size_t count = dones.size();
+    const std::size_t count = proposals.size();
     // Known before the append, because a provider may answer from inside it.
     in_flight_ += count;
-    tickets_.emplace(ticket.value, std::move(dones));
-    const Status status = log_.append(epoch_, ticket, batch.SerializeAsString());
+    tickets_.emplace(ticket.value, std::move(proposals));
+    const Status status = log_.append(epoch_, ticket, std::move(batch));
     if (status.ok()) continue;
     auto refused = std::move(tickets_.at(ticket.value));
     tickets_.erase(ticket.value);
     in_flight_ -= count;
     counters_.refused += count;
-    for (Done& done : refused) done(status.error());
+    for (Proposal& proposal : refused) proposal.done(status.error());
   }
 }
 
 void Kernel::committed(const log::Record& record) {
+  std::uint64_t event_id = record.index.value * kEventsPerRecord;
+  if (const auto mine = tickets_.find(record.ticket.value);
+      record.ticket.value != 0 && mine != tickets_.end()) {
+    std::vector<Proposal> proposals = std::move(mine->second);
+    tickets_.erase(mine);
+    in_flight_ -= proposals.size();
+    ++counters_.records;
+    for (Proposal& proposal : proposals) {
+      carry_out(proposal.command, record.index, event_id, &proposal.done);
+    }
+    return;
+  }
   core::pb::Batch batch;
   if (!batch.ParseFromArray(record.bytes.data(), static_cast<int>(record.bytes.size()))) {
     return failed(
@@ -128,49 +159,41 @@ void Kernel::committed(const log::Record& record) {
                                                   " needs semantics " + std::to_string(batch.semantics()) +
                                                   ", this ez knows " + std::to_string(core::kSemantics)));
   }
-  std::vector<Done> dones;
-  if (const auto mine = tickets_.find(record.ticket.value);
-      record.ticket.value != 0 && mine != tickets_.end()) {
-    dones = std::move(mine->second);
-    tickets_.erase(mine);
-    in_flight_ -= dones.size();
-  }
   ++counters_.records;
-  std::uint32_t ordinal = 0;
-  std::uint64_t event_id = record.index.value * kEventsPerRecord;
-  for (int i = 0; i < batch.commands_size(); ++i) {
-    effects_.clear();
-    const core::pb::Command& command = batch.commands(i);
-    core::apply(state_, command, record.index, effects_);
-    ++counters_.commands;
-    const std::int64_t now_us = clock_.monotonic_us();
-    for (const core::Lease& lease : effects_.reply.granted) liveness_.granted(lease, now_us);
-    for (const Fence fence : effects_.ended) {
-      liveness_.ended(fence);
-      listener_.lease_ended(fence);
-    }
-    for (const AgentId agent : effects_.removed_agents) {
-      dispatcher_.forget_agent(agent);
-      liveness_.agent_removed(agent);
-    }
-    if (effects_.reply.agent.valid() && effects_.reply.created)
-      liveness_.agent_seen(effects_.reply.agent, now_us);
-    note(command);
-    for (const auto& run : effects_.finished) {
-      ++counters_.runs_finished;
-      listener_.finished(run, record.index);
-    }
-    if (!effects_.events.empty()) {
-      listener_.changed(effects_.events, event_id);
-      event_id += effects_.events.size();
-    }
-    for (const core::Lease& lease : effects_.cancelled) listener_.cancel_work(lease);
-    if (ordinal < dones.size()) {
-      Done done = std::move(dones[ordinal]);
-      done(std::move(effects_.reply));
-    }
-    ++ordinal;
+  for (const core::pb::Command& command : batch.commands()) {
+    carry_out(command, record.index, event_id, nullptr);
   }
+}
+
+// `done`: of whoever proposed it here; null when nobody did.
+void Kernel::carry_out(const core::pb::Command& command, LogIndex index, std::uint64_t& event_id,
+                       Done* done) {
+  effects_.clear();
+  core::apply(state_, command, index, effects_);
+  ++counters_.commands;
+  const std::int64_t now_us = clock_.monotonic_us();
+  for (const core::Lease& lease : effects_.reply.granted) liveness_.granted(lease, now_us);
+  for (const Fence fence : effects_.ended) {
+    liveness_.ended(fence);
+    listener_.lease_ended(fence);
+  }
+  for (const AgentId agent : effects_.removed_agents) {
+    dispatcher_.forget_agent(agent);
+    liveness_.agent_removed(agent);
+  }
+  if (effects_.reply.agent.valid() && effects_.reply.created)
+    liveness_.agent_seen(effects_.reply.agent, now_us);
+  note(command);
+  for (const auto& run : effects_.finished) {
+    ++counters_.runs_finished;
+    listener_.finished(run, index);
+  }
+  if (!effects_.events.empty()) {
+    listener_.changed(effects_.events, event_id);
+    event_id += effects_.events.size();
+  }
+  for (const core::Lease& lease : effects_.cancelled) listener_.cancel_work(lease);
+  if (done != nullptr) std::exchange(*done, nullptr)(std::move(effects_.reply));
 }
 
 void Kernel::note(const core::pb::Command& command) {
@@ -221,14 +244,14 @@ void Kernel::note(const core::pb::Command& command) {
 void Kernel::append_ended(log::Ticket ticket, log::AppendOutcome outcome) {
   const auto found = tickets_.find(ticket.value);
   if (found == tickets_.end()) return;
-  auto dones = std::move(found->second);
+  auto proposals = std::move(found->second);
   tickets_.erase(found);
-  in_flight_ -= dones.size();
+  in_flight_ -= proposals.size();
   const Error error =
       outcome == log::AppendOutcome::kRejected
           ? Error(Code::NotLeader, "another server leads the log now")
           : Error(Code::OutcomeUnknown, "leadership was lost while the command was on its way");
-  for (Done& done : dones) done(error);
+  for (Proposal& proposal : proposals) proposal.done(error);
 }
 
 void Kernel::leadership(Epoch epoch, bool leading) {
@@ -253,9 +276,9 @@ void Kernel::failed(const Error& error) {
   auto tickets = std::move(tickets_);
   tickets_.clear();
   in_flight_ = 0;
-  for (auto& [ticket, dones] : tickets) {
-    for (Done& done : dones) {
-      if (done) done(error);
+  for (auto& [ticket, proposals] : tickets) {
+    for (Proposal& proposal : proposals) {
+      if (proposal.done) proposal.done(error);
     }
   }
   dispatcher_.clear();

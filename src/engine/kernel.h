@@ -142,8 +142,11 @@ class Kernel final : public log::LogListener {
   [[nodiscard]] Status seal();
 
  private:
+  // Written out once, when it is proposed. The command itself stays until its record comes back: what was
+  // appended here need not be parsed again.
   struct Proposal {
     core::pb::Command command;
+    std::string bytes;  // empty once it is in a record
     Done done;
   };
 
@@ -154,6 +157,7 @@ class Kernel final : public log::LogListener {
   void failed(const Error& error) override;
 
   void append_proposals();
+  void carry_out(const core::pb::Command& command, LogIndex index, std::uint64_t& event_id, Done* done);
   void note(const core::pb::Command& command);
   void dispatch();
   void fire_timers();
@@ -175,7 +179,7 @@ class Kernel final : public log::LogListener {
   Dispatcher dispatcher_;
   Liveness liveness_;
   std::deque<Proposal> queue_;
-  std::map<std::uint64_t, std::vector<Done>> tickets_;
+  std::map<std::uint64_t, std::vector<Proposal>> tickets_;
   std::size_t in_flight_ = 0;
   std::uint64_t next_ticket_ = 1;
   Epoch epoch_;
