@@ -116,10 +116,27 @@ Result<bool> Client::make_topic(const TopicSettings& settings) {
       ::rd_kafka_CreateTopics_result_topics(::rd_kafka_event_CreateTopics_result(event.get()), &count);
   EZ_CHECK(count == 1, "librdkafka answered for another number of topics");
   const auto code = ::rd_kafka_topic_result_error(results[0]);
-  if (code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) return false;
-  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
-  const char* why = ::rd_kafka_topic_result_error_string(results[0]);
-  return to_error(code, "topic " + settings.name, why != nullptr ? why : "");
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
+    const char* why = ::rd_kafka_topic_result_error_string(results[0]);
+    return to_error(code, "topic " + settings.name, why != nullptr ? why : "");
+  }
+  EZ_TRY(see_topic(settings.name));
+  return code == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+Status Client::see_topic(const std::string& name) {
+  // The controller has made it; the broker that is asked hears of it a little later. librdkafka remembers for
+  // a moment that there was no such topic, and a consumer that subscribes within that moment asks again only
+  // when its metadata is due: nobody would read the topic until then.
+  const std::int64_t end = system_clock().monotonic_us() + std::int64_t{patience_ms()} * 1000;
+  while (true) {
+    EZ_ASSIGN(const int count, partitions(name));
+    if (count > 0) return {};
+    if (system_clock().monotonic_us() > end) {
+      return Error(Code::QueueUnreachable, "Kafka does not show the topic " + name + ", which was made");
+    }
+    ::rd_kafka_poll(get(), kAskAgainMs);
+  }
 }
 
 Status Client::make_topics(const std::vector<TopicSettings>& all) {

@@ -14,6 +14,7 @@ namespace ez::queue::kafka {
 namespace {
 
 constexpr int kProbeMs = 200;
+constexpr std::int64_t kJoinUs = 1'000'000;  // at the end, for what was only begun
 
 std::int64_t client_now_us() { return system_clock().monotonic_us(); }
 
@@ -100,6 +101,17 @@ struct Client::Impl {
   std::string last;       // what librdkafka said last
   bool nonsense = false;  // what answers does not speak Kafka
 
+  // A member that changes its mind or leaves before the group's coordinator has answered its first request
+  // does not know what the coordinator calls it. Nobody says goodbye for that name, and the coordinator waits
+  // for it at every rebalance until its session is over. So the first join always ends.
+  bool joining = false;
+  bool has_joined = false;
+  bool closing = false;
+  std::int64_t join_end_us = 0;
+  std::optional<std::vector<std::string>> next_topics;
+  [[nodiscard]] Status subscribe(const std::vector<std::string>& topics);
+  void finish_join();
+
   static void on_error(rd_kafka_t* handle, int code, const char* reason, void* self) {
     auto& impl = *static_cast<Impl*>(self);
     if (code == RD_KAFKA_RESP_ERR__FATAL) {
@@ -121,8 +133,9 @@ struct Client::Impl {
                            rd_kafka_topic_partition_list_t* list, void* self) {
     auto& impl = *static_cast<Impl*>(self);
     rd_kafka_error_t* error = nullptr;
+    impl.has_joined = true;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-      impl.told->assigned(list);
+      if (!impl.closing) impl.told->assigned(list);
       error = ::rd_kafka_incremental_assign(handle, list);
     } else {
       impl.told->revoked(list);
@@ -181,7 +194,8 @@ Status Client::Impl::configure(rd_kafka_conf_t* conf, Kind kind, const Settings&
                {"socket.keepalive.enable", "true"},
                {"reconnect.backoff.ms", "50"},
                {"reconnect.backoff.max.ms", "500"},
-               {"topic.metadata.refresh.interval.ms", "60000"},
+               // How long a consumer may overlook a topic or partition that a broker did not know yet.
+               {"topic.metadata.refresh.interval.ms", "5000"},
                {"topic.metadata.refresh.fast.interval.ms", "100"},
                {"topic.metadata.propagation.max.ms", "3000"},
                {"allow.auto.create.topics", "false"}};
@@ -215,6 +229,31 @@ Status Client::Impl::configure(rd_kafka_conf_t* conf, Kind kind, const Settings&
   return {};
 }
 
+Status Client::Impl::subscribe(const std::vector<std::string>& topics) {
+  next_topics.reset();
+  rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+  if (topics.empty()) {
+    code = ::rd_kafka_unsubscribe(handle);
+  } else {
+    const Partitions list(::rd_kafka_topic_partition_list_new(static_cast<int>(topics.size())));
+    for (const std::string& topic : topics) {
+      ::rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
+    }
+    code = ::rd_kafka_subscribe(handle, list.get());
+    if (!joining) join_end_us = client_now_us() + options.alive_ms * 1000;
+    joining = true;
+  }
+  return code == RD_KAFKA_RESP_ERR_NO_ERROR ? Status() : Status(to_error(code, "subscription"));
+}
+
+void Client::Impl::finish_join() {
+  closing = true;
+  const std::int64_t end = client_now_us() + kJoinUs;
+  while (joining && !has_joined && !failed && client_now_us() < end) {
+    const Fetched dropped(::rd_kafka_consumer_poll(handle, 20));
+  }
+}
+
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Client::~Client() {
@@ -222,6 +261,7 @@ Client::~Client() {
   if (handle == nullptr) return;
   if (impl_->told != nullptr && ::rd_kafka_type(handle) == RD_KAFKA_CONSUMER) {
     // Leaves the group, so that others need not wait for the end of its session.
+    impl_->finish_join();
     ::rd_kafka_consumer_close(handle);
   } else if (::rd_kafka_type(handle) == RD_KAFKA_PRODUCER) {
     ::rd_kafka_purge(handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
@@ -264,7 +304,15 @@ void Client::serve(int wait_ms) { ::rd_kafka_poll(impl_->handle, wait_ms); }
 
 Status Client::check() {
   serve(0);
-  return impl_->failed ? Status(*impl_->failed) : Status();
+  if (impl_->failed) return *impl_->failed;
+  if (!impl_->next_topics || (!impl_->has_joined && client_now_us() < impl_->join_end_us)) return {};
+  return impl_->subscribe(std::vector<std::string>(*impl_->next_topics));
+}
+
+Status Client::subscribe(const std::vector<std::string>& topics) {
+  if (!impl_->joining || impl_->has_joined) return impl_->subscribe(topics);
+  impl_->next_topics = topics;
+  return {};
 }
 
 Status Client::connect() {

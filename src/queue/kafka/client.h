@@ -71,7 +71,8 @@ class Client {
  public:
   enum class Kind : std::uint8_t { kProducer, kConsumer };
   using Settings = std::vector<std::pair<std::string, std::string>>;
-  // Does not connect. `told` outlives it; a consumer that has one ends by leaving its group.
+  // Does not connect. `told` outlives it; a consumer that has one ends by leaving its group, which may take a
+  // second when it has only begun to join.
   [[nodiscard]] static Result<std::unique_ptr<Client>> open(const KafkaOptions& options, Kind kind,
                                                             const Settings& more, Told* told = nullptr);
   ~Client();
@@ -88,8 +89,11 @@ class Client {
 
   // How many partitions a topic has; 0: it does not exist.
   [[nodiscard]] Result<int> partitions(const std::string& topic);
-  // Gives whether it is new. Others may make it at the same time.
+  // Gives whether it is new. Others may make it at the same time. This client knows it when it returns.
   [[nodiscard]] Result<bool> make_topic(const TopicSettings& settings);
+  // Of a consumer: the topics that it reads from now on; each is known to this client (make_topic()). While it
+  // is joining its group for the first time, another list waits until it has.
+  [[nodiscard]] Status subscribe(const std::vector<std::string>& topics);
   // The topics that are not there yet.
   [[nodiscard]] Status make_topics(const std::vector<TopicSettings>& all);
   // The ends (or beginnings) of all partitions.
@@ -110,6 +114,7 @@ class Client {
  private:
   struct Impl;
   explicit Client(std::unique_ptr<Impl> impl);
+  [[nodiscard]] Status see_topic(const std::string& name);
   [[nodiscard]] Result<Event> answer(rd_kafka_queue_s* queue, int type, const char* what);
   [[nodiscard]] Result<std::vector<std::int64_t>> offsets(const std::string& topic, int count,
                                                           std::int64_t which);

@@ -102,14 +102,20 @@ Status Mover::open() {
 
 Status Mover::subscribe(const std::vector<std::string>& topics) {
   if (topics.size() == topics_.size()) return {};
-  const Partitions list(::rd_kafka_topic_partition_list_new(static_cast<int>(topics.size())));
+  bool more = false;
   for (const std::string& topic : topics) {
     const std::string name = names_.delay(topic);
+    if (topics_.contains(name)) continue;
+    // One that the broker does not show yet comes with the next step (see Client::make_topic()).
+    EZ_ASSIGN(const int count, consumer_->partitions(name));
+    if (count == 0) continue;
     topics_[name] = topic;
-    ::rd_kafka_topic_partition_list_add(list.get(), name.c_str(), RD_KAFKA_PARTITION_UA);
+    more = true;
   }
-  const auto code = ::rd_kafka_subscribe(consumer_->get(), list.get());
-  return code == RD_KAFKA_RESP_ERR_NO_ERROR ? Status() : Status(to_error(code, "subscription to delays"));
+  if (!more) return {};
+  std::vector<std::string> names;
+  for (const auto& [name, topic] : topics_) names.push_back(name);
+  return consumer_->subscribe(names);
 }
 
 void Mover::revoked(rd_kafka_topic_partition_list_s* list) {

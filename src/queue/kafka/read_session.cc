@@ -8,6 +8,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <set>
 
 #include "base/clock.h"
 #include "queue/broker/wake.h"
@@ -61,6 +62,7 @@ class KafkaRead final : public broker::ReadSession, private Told {
  private:
   struct Part {
     std::uint32_t source = 0;
+    std::string name;  // at Kafka
     std::string topic;
     int partition = 0;
     int urgency = 0;
@@ -69,8 +71,9 @@ class KafkaRead final : public broker::ReadSession, private Told {
     std::deque<queue::kafka::Fetched> early;  // came by the queue of the consumer before this one was apart
     bool apart = false;                       // its own queue has given something
     bool spoken = false;                      // since it was assigned: a message, or that there is none
+    std::int64_t purged = 0;                  // what was before is not given out any more
   };
-  using PartKey = std::pair<std::string, int>;  // name at Kafka, partition
+  using PartKey = std::pair<std::uint32_t, int>;  // source, partition
 
   void assigned(rd_kafka_topic_partition_list_s* list) override;
   void revoked(rd_kafka_topic_partition_list_s* list) override;
@@ -82,7 +85,16 @@ class KafkaRead final : public broker::ReadSession, private Told {
   [[nodiscard]] static bool waiting(const Part& part) {
     return !part.early.empty() || ::rd_kafka_queue_length(part.queue.get()) > 0;
   }
-  [[nodiscard]] Part* find(const broker::Place& place);
+  [[nodiscard]] Part* find(PartKey key) {
+    const auto found = parts_.find(key);
+    return found == parts_.end() ? nullptr : &found->second;
+  }
+  [[nodiscard]] static PartKey key_of(const broker::Place& place) { return {place.source, place.lane}; }
+  // By the name of its topic at Kafka.
+  [[nodiscard]] Part* find(const char* name, int partition) {
+    const auto source = by_name_.find(name);
+    return source == by_name_.end() ? nullptr : find({source->second, partition});
+  }
   [[nodiscard]] Result<bool> commit(const std::vector<Part*>& parts);
   [[nodiscard]] Status open_client(const TopicQueue& queue);
 
@@ -94,7 +106,8 @@ class KafkaRead final : public broker::ReadSession, private Told {
   Queue commits_;
   broker::Wake news_;  // librdkafka writes into it when a queue has something
   std::vector<TopicQueue> sources_;
-  std::map<std::string, std::uint32_t> by_name_;  // at Kafka: the source
+  std::map<std::string, std::uint32_t> by_name_;  // at Kafka: the source; also of those that are gone
+  std::uint64_t purges_seen_ = 0;
   std::map<PartKey, Part> parts_;
   std::vector<LostLane> lost_;
   std::optional<Error> failed_;
@@ -132,14 +145,15 @@ Status KafkaRead::open_client(const TopicQueue& queue) {
 }
 
 Status KafkaRead::set_sources(const std::vector<TopicQueue>& sources) {
-  by_name_.clear();
   std::vector<TopicSettings> wanted;
+  std::vector<std::string> names;
   const TopicQueue* any = nullptr;
   for (std::uint32_t i = 0; i < sources.size(); ++i) {
     if (sources[i].topic.empty()) continue;
     any = &sources[i];
     const std::string name = names_.topic(sources[i].topic);
     by_name_[name] = i;
+    names.push_back(name);
     const bool known = i < sources_.size() && !sources_[i].topic.empty();
     if (!known) wanted.push_back({name, partitions_of(options_.partitions), options_.retention_ms});
   }
@@ -148,14 +162,7 @@ Status KafkaRead::set_sources(const std::vector<TopicQueue>& sources) {
   if (!client_) EZ_TRY(open_client(*any));
   // It may hear of a topic before its publisher has made it.
   EZ_TRY(client_->make_topics(wanted));
-  const Partitions list(::rd_kafka_topic_partition_list_new(static_cast<int>(by_name_.size())));
-  for (const auto& [name, source] : by_name_) {
-    ::rd_kafka_topic_partition_list_add(list.get(), name.c_str(), RD_KAFKA_PARTITION_UA);
-  }
-  const auto code = by_name_.empty() ? ::rd_kafka_unsubscribe(client_->get())
-                                     : ::rd_kafka_subscribe(client_->get(), list.get());
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, "subscription");
-  return {};
+  return client_->subscribe(names);
 }
 
 // ---- rebalances ----
@@ -171,8 +178,12 @@ void KafkaRead::assigned(rd_kafka_topic_partition_list_s* list) {
     rd_kafka_topic_partition_t& one = list->elems[i];
     if (!counts.contains(one.topic)) {
       auto count = client_->partitions(one.topic);
-      if (!count.ok()) failed_ = count.error();
       counts[one.topic] = count.ok() ? *count : 0;
+      // Without their number it is not known which partition is more urgent.
+      if (counts[one.topic] == 0) {
+        failed_ = count.ok() ? Error(Code::QueueUnreachable, std::string("Kafka does not show ") + one.topic)
+                             : count.error();
+      }
     }
     if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) failed_ = to_error(one.err, "offsets of an assignment");
     add_part(one, counts[one.topic]);
@@ -183,10 +194,12 @@ void KafkaRead::assigned(rd_kafka_topic_partition_list_s* list) {
 
 void KafkaRead::add_part(const rd_kafka_topic_partition_s& one, int count) {
   const auto source = by_name_.find(one.topic);
-  if (source == by_name_.end()) return;
+  if (source == by_name_.end() || sources_[source->second].topic.empty()) return;
   Part part;
   part.source = source->second;
+  part.name = one.topic;
   part.topic = sources_[source->second].topic;
+  part.purged = shared_.purged(part.topic, one.partition);
   part.partition = one.partition;
   part.urgency = urgency(one.partition, count);
   std::string_view text;
@@ -199,15 +212,15 @@ void KafkaRead::add_part(const rd_kafka_topic_partition_s& one, int count) {
   }
   const std::uint64_t news = 1;
   ::rd_kafka_queue_io_event_enable(part.queue.get(), news_.descriptor(), &news, sizeof news);
-  parts_.insert_or_assign(PartKey{one.topic, one.partition}, std::move(part));
+  parts_.insert_or_assign(PartKey{source->second, one.partition}, std::move(part));
 }
 
 void KafkaRead::revoked(rd_kafka_topic_partition_list_s* list) {
   for (int i = 0; i < list->cnt; ++i) {
-    const auto found = parts_.find({list->elems[i].topic, list->elems[i].partition});
-    if (found == parts_.end()) continue;
-    lost_.push_back({found->second.source, static_cast<std::uint8_t>(found->second.partition)});
-    parts_.erase(found);
+    const Part* part = find(list->elems[i].topic, list->elems[i].partition);
+    if (part == nullptr) continue;
+    lost_.push_back({part->source, static_cast<std::uint8_t>(part->partition)});
+    parts_.erase({part->source, part->partition});
   }
 }
 
@@ -220,16 +233,16 @@ Status KafkaRead::serve() {
   while (true) {
     queue::kafka::Fetched record(::rd_kafka_consumer_poll(client_->get(), 0));
     if (!record) break;
-    const std::string name = record->rkt != nullptr ? ::rd_kafka_topic_name(record->rkt) : "";
-    const auto part = parts_.find({name, record->partition});
+    const char* name = record->rkt != nullptr ? ::rd_kafka_topic_name(record->rkt) : "";
+    Part* part = find(name, record->partition);
     if (record->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-      if (part != parts_.end()) part->second.spoken = true;
+      if (part != nullptr) part->spoken = true;
     } else if (record->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      const Error error = to_error(record->err, "reading " + name);
+      const Error error = to_error(record->err, std::string("reading ") + name);
       if (error.code() == Code::QueueRefused) return error;
       EZ_LOG(kDebug, "queue", "Kafka's consumer says", {"error", error.to_string()});
-    } else if (part != parts_.end()) {
-      part->second.early.push_back(std::move(record));
+    } else if (part != nullptr) {
+      part->early.push_back(std::move(record));
     }
   }
   EZ_TRY(client_->check());
@@ -256,7 +269,7 @@ void KafkaRead::take_record(Part& part, const rd_kafka_message_s& record, Fetche
   part.spoken = true;
   if (record.err != RD_KAFKA_RESP_ERR_NO_ERROR) return;  // the end of the partition, for now
   if (!part.window.fetched(record.offset)) return;
-  if (record.offset < shared_.purged(part.topic, part.partition)) {
+  if (record.offset < part.purged) {
     part.window.settled(record.offset);
     return;
   }
@@ -290,6 +303,10 @@ void KafkaRead::drain(Part& part, std::size_t want, Fetched& out) {
 Result<broker::ReadSession::Fetched> KafkaRead::fetch(std::size_t want) {
   Fetched out;
   if (!client_) return out;
+  if (const std::uint64_t purges = shared_.changes(); purges != purges_seen_) {
+    purges_seen_ = purges;
+    for (auto& [key, part] : parts_) part.purged = shared_.purged(part.topic, part.partition);
+  }
   while (true) {
     EZ_TRY(serve());
     if (!gathering()) {
@@ -309,41 +326,32 @@ Result<broker::ReadSession::Fetched> KafkaRead::fetch(std::size_t want) {
 }
 
 Status KafkaRead::wait(int wake_fd, std::chrono::milliseconds time) {
+  const bool before = hot();
   EZ_TRY(serve());
-  const bool ready = client_ && !gathering() && std::ranges::any_of(parts_, [](const auto& one) {
-                       return waiting(one.second) && one.second.window.span() < kWindow && one.second.spoken;
-                     });
-  // What waits here already and was not asked for gives no new sign.
-  const int most = ready ? 1 : kServeMs;
+  // What was moved here meanwhile gives no sign any more.
+  if (!before && hot()) return {};
   pollfd wanted[] = {{wake_fd, POLLIN, 0}, {news_.descriptor(), POLLIN, 0}};
-  ::poll(wanted, 2, static_cast<int>(std::clamp<std::int64_t>(time.count(), 0, most)));
+  ::poll(wanted, 2, static_cast<int>(std::clamp<std::int64_t>(time.count(), 0, kServeMs)));
   news_.drain();
   return serve();
 }
 
 // ---- settling ----
 
-KafkaRead::Part* KafkaRead::find(const broker::Place& place) {
-  if (place.source >= sources_.size()) return nullptr;
-  const auto found = parts_.find({names_.topic(sources_[place.source].topic), place.lane});
-  return found == parts_.end() ? nullptr : &found->second;
-}
-
 Result<std::vector<bool>> KafkaRead::settle(const std::vector<Settled>& done) {
   std::vector<bool> out;
-  std::map<PartKey, std::size_t> touched;
+  std::set<PartKey> touched;
   for (const Settled& one : done) {
-    Part* part = find(one.place);
+    Part* part = find(key_of(one.place));
     const bool good = part != nullptr && part->window.settled(static_cast<std::int64_t>(one.place.a));
     out.push_back(good);
-    if (good) touched[{names_.topic(part->topic), part->partition}] = 0;
+    if (good) touched.insert(key_of(one.place));
   }
   const std::int64_t end = read_now_us() + options_.broker.request_timeout_ms * 1000;
   while (!touched.empty()) {
     std::vector<Part*> parts;
-    for (const auto& [key, unused] : touched) {
-      const auto found = parts_.find(key);
-      if (found != parts_.end()) parts.push_back(&found->second);
+    for (const PartKey& key : touched) {
+      if (Part* part = find(key)) parts.push_back(part);
     }
     if (parts.empty()) break;
     EZ_ASSIGN(const bool committed, commit(parts));
@@ -353,7 +361,7 @@ Result<std::vector<bool>> KafkaRead::settle(const std::vector<Settled>& done) {
   }
   // What was taken away meanwhile is not known to be settled.
   for (std::size_t i = 0; i < done.size(); ++i) {
-    if (out[i] && find(done[i].place) == nullptr) out[i] = false;
+    if (out[i] && find(key_of(done[i].place)) == nullptr) out[i] = false;
   }
   return out;
 }
@@ -362,7 +370,7 @@ Result<bool> KafkaRead::commit(const std::vector<Part*>& parts) {
   const Partitions list(::rd_kafka_topic_partition_list_new(static_cast<int>(parts.size())));
   for (const Part* part : parts) {
     rd_kafka_topic_partition_t* one =
-        ::rd_kafka_topic_partition_list_add(list.get(), names_.topic(part->topic).c_str(), part->partition);
+        ::rd_kafka_topic_partition_list_add(list.get(), part->name.c_str(), part->partition);
     one->offset = part->window.base();
     const std::string text = part->window.text();
     if (text.empty()) continue;
