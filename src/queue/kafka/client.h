@@ -91,8 +91,8 @@ class Client {
   [[nodiscard]] Result<int> partitions(const std::string& topic);
   // Gives whether it is new. Others may make it at the same time. This client knows it when it returns.
   [[nodiscard]] Result<bool> make_topic(const TopicSettings& settings);
-  // Of a consumer: the topics that it reads from now on; each is known to this client (make_topic()). While it
-  // is joining its group for the first time, another list waits until it has.
+  // Of a consumer: the topics that it reads from now on; each is known to this client (make_topic()). While
+  // it is joining its group for the first time, another list waits until it has.
   [[nodiscard]] Status subscribe(const std::vector<std::string>& topics);
   // The topics that are not there yet.
   [[nodiscard]] Status make_topics(const std::vector<TopicSettings>& all);
