@@ -43,6 +43,10 @@ bool clear_orphaned_packing(const std::string& common_dir) {
   return std::time(nullptr) - found.st_mtime >= kStalePackingSeconds && ::unlink(path.c_str()) == 0;
 }
 
+// Records of worktrees are not written at once: one that another git is making cannot be read for a moment.
+constexpr int kRecordTries = 6;
+constexpr auto kRecordPause = std::chrono::milliseconds(10);  // twice as long each time
+
 constexpr int kLockFd = 3;
 constexpr std::string_view kPath = "/usr/local/bin:/usr/bin:/bin";
 
@@ -248,8 +252,21 @@ Result<bool> Git::move_branch(const std::string& branch, const std::string& afte
   return failed(call, first_lines(outcome));
 }
 
-Result<std::string> Git::checked_out_at(const std::string& branch) const {
-  return text({"for-each-ref", "--format=%(worktreepath)", "refs/heads/" + branch});
+Result<std::string> Git::checked_out_at(const std::string& branch, std::chrono::milliseconds wait) const {
+  auto found = text({"for-each-ref", "--format=%(worktreepath)", "refs/heads/" + branch});
+  if (found.ok()) return found;
+  EZ_ASSIGN(const FileLock lock, FileLock::acquire(common_dir() + "/ez.lock", wait));
+  return checked_out_at(branch, lock);
+}
+
+Result<std::string> Git::checked_out_at(const std::string& branch, const FileLock&) const {
+  auto pause = kRecordPause;
+  for (int tries = 1;; ++tries) {
+    auto found = text({"for-each-ref", "--format=%(worktreepath)", "refs/heads/" + branch});
+    if (found.ok() || tries == kRecordTries) return found;
+    std::this_thread::sleep_for(pause);  // a git of the user's, which our lock does not hold
+    pause *= 2;
+  }
 }
 
 Status Git::check_branch_name(const std::string& branch) const {

@@ -60,8 +60,13 @@ class Git {
   [[nodiscard]] Result<bool> move_branch(const std::string& branch, const std::string& after,
                                          const std::string& before, const std::string& reason,
                                          const FileLock& lock) const;
-  // Where a branch is checked out; empty when nowhere.
-  [[nodiscard]] Result<std::string> checked_out_at(const std::string& branch) const;
+  // Where a branch is checked out; empty when nowhere. Git looks at the records of all worktrees and gives up
+  // at one that is being made. Ours are made under the repository's lock, which the first of these takes only
+  // when it has met such a record, and waits for at most so long (REPOSITORY_BUSY); the caller of the second
+  // holds it.
+  [[nodiscard]] Result<std::string> checked_out_at(const std::string& branch,
+                                                   std::chrono::milliseconds wait) const;
+  [[nodiscard]] Result<std::string> checked_out_at(const std::string& branch, const FileLock& lock) const;
   // INVALID_ARGUMENT when git would not take it as the name of a branch.
   [[nodiscard]] Status check_branch_name(const std::string& branch) const;
 

@@ -217,7 +217,7 @@ Result<std::optional<MergeResult>> WorkspaceManager::move_run_branch(const Git& 
   if (!lock.ok()) return lock.error();
   // Once more: a person may have checked it out while the check ran, and moving it would make their tree look
   // changed.
-  EZ_ASSIGN(const std::string now_at, git.checked_out_at(request.into));
+  EZ_ASSIGN(const std::string now_at, git.checked_out_at(request.into, *lock));
   if (!now_at.empty()) {
     return Error(Code::BranchCheckedOut, "the run's branch " + request.into + " is checked out at " + now_at);
   }
@@ -229,7 +229,7 @@ Result<std::optional<MergeResult>> WorkspaceManager::move_run_branch(const Git& 
   if (!request.branch.empty()) {
     // Already safe in the run's branch; a failure to tidy up is no failure of the merge. A person who settled
     // a conflict may still stand on it.
-    const auto where = git.checked_out_at(request.branch);
+    const auto where = git.checked_out_at(request.branch, *lock);
     if (where.ok() && where->empty()) {
       [[maybe_unused]] const auto gone =
           git.move_branch(request.branch, "", request.commit, "ez: merged", *lock);
@@ -250,7 +250,7 @@ Result<std::optional<MergeResult>> WorkspaceManager::try_merge(const Git& git, c
   result.head = result.base;
   EZ_ASSIGN(const bool already, git.is_ancestor(request.commit, result.base));
   if (already) return std::optional(result);
-  EZ_ASSIGN(const std::string where, git.checked_out_at(request.into));
+  EZ_ASSIGN(const std::string where, git.checked_out_at(request.into, options_.lock_wait));
   if (!where.empty()) {
     return Error(Code::BranchCheckedOut, "the run's branch " + request.into + " is checked out at " + where);
   }

@@ -266,7 +266,7 @@ class Undoing {
       if (made) return {};
       return refused("there is a branch " + request_.into + " already", "Give another name for --into.");
     }
-    EZ_ASSIGN(const std::string where, git_.checked_out_at(request_.branch));
+    EZ_ASSIGN(const std::string where, git_.checked_out_at(request_.branch, lock));
     if (!where.empty()) {
       return Error(
           Code::BranchCheckedOut, request_.branch + " is checked out at " + where,

@@ -201,7 +201,7 @@ Status WorkspaceManager::claim_branch(const Git& git, Workspace& workspace, cons
                 git.move_branch(aside, old, "", "ez: kept before a new attempt", lock));
     }
   }
-  EZ_ASSIGN(const std::string where, git.checked_out_at(branch));
+  EZ_ASSIGN(const std::string where, git.checked_out_at(branch, lock));
   if (!where.empty()) {
     return Error(Code::BranchCheckedOut, "the attempt's branch " + branch + " is checked out at " + where);
   }
@@ -267,7 +267,7 @@ Result<Workspace> WorkspaceManager::describe(const WorkspaceRequest& request) co
     workspace.branch_ = request.run_branch + ".tasks/" + request.branch.substr(below.size());
   }
   EZ_TRY(workspace.git_->check_branch_name(workspace.branch_));
-  EZ_ASSIGN(const std::string where, workspace.git_->checked_out_at(request.run_branch));
+  EZ_ASSIGN(const std::string where, workspace.git_->checked_out_at(request.run_branch, options_.lock_wait));
   if (!where.empty()) {
     return Error(Code::BranchCheckedOut,
                  "the run's branch " + request.run_branch + " is checked out at " + where);

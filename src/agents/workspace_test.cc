@@ -1,7 +1,9 @@
 #include "agents/workspace.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -446,6 +448,37 @@ TEST_F(WorkspaceTest, ABusyRepositoryIsReportedAfterTheWait) {
   const auto workspace = WorkspaceManager(impatient).create(request("t"));
   ASSERT_FALSE(workspace.ok());
   EXPECT_EQ(workspace.error().code(), Code::RepositoryBusy);
+}
+
+// A git that looks at the records of all worktrees gives up at one that another git is just making.
+TEST_F(WorkspaceTest, ARecordThatIsBeingMadeIsWaitedFor) {
+  git("worktree add -q ../other -b other");
+  const std::string record = repository_ + "/.git/worktrees/other/commondir";
+  for (const bool merges : {false, true}) {
+    const std::string commit = attempt("t", "echo t > t");
+    auto held = FileLock::acquire(repository_ + "/.git/ez.lock", std::chrono::milliseconds(0));
+    ASSERT_TRUE(held.ok());
+    spill(record, "");
+    const UniqueFd watch(::inotify_init1(IN_CLOEXEC));
+    ASSERT_GE(::inotify_add_watch(watch.get(), record.c_str(), IN_CLOSE_NOWRITE), 0);
+    std::string failure;
+    std::thread worker([&] {
+      if (merges) {
+        const auto merged = manager_.merge(merge_of("t", commit), nullptr);
+        if (!merged.ok()) failure = merged.error().to_string();
+        return;
+      }
+      auto workspace = manager_.create(request("a"));
+      failure = workspace.ok() ? "" : workspace.error().to_string();
+      if (workspace.ok() && !manager_.remove(std::move(*workspace)).ok()) failure = "not removed";
+    });
+    pollfd met{watch.get(), POLLIN, 0};
+    EXPECT_EQ(::poll(&met, 1, 60'000), 1);
+    spill(record, "../..\n");
+    { const FileLock released = std::move(*held); }
+    worker.join();
+    EXPECT_EQ(failure, "") << merges;
+  }
 }
 
 TEST_F(WorkspaceTest, TheBudgetOfTheDiskIsHeld) {
