@@ -238,7 +238,7 @@ void World::decide(bool kindly) {
 }
 
 void World::snapshot() {
-  if (kernel_->snapshot_running() || kernel_->state().applied.value == 0) return;
+  if (keeps_log_ || kernel_->snapshot_running() || kernel_->state().applied.value == 0) return;
   const core::Frozen frozen = core::freeze(kernel_->state());
   auto writer = log_->begin_snapshot(frozen.applied, kernel_->epoch());
   if (!writer.ok()) return;
@@ -451,6 +451,12 @@ std::string World::peace() {
     return true;
   });
   return stuck;
+}
+
+std::vector<std::string> World::records() const {
+  std::vector<std::string> records;
+  for (const auto& entry : cluster_.entries()) records.push_back(entry.bytes);
+  return records;
 }
 
 // Whoever reads the same log, from the start or from a snapshot, holds the same state.

@@ -82,6 +82,9 @@ class World final : public engine::KernelListener {
     std::uint64_t draws = 0;
   };
   [[nodiscard]] const Tally& tally() const { return tally_; }
+  // No snapshots from now on, so that records() is the whole log: all committed batches in their order.
+  void keep_log() { keeps_log_ = true; }
+  [[nodiscard]] std::vector<std::string> records() const;
 
   // engine::KernelListener
   void changed(std::span<const core::RunEvent> events, std::uint64_t first_id) override;
@@ -158,6 +161,7 @@ class World final : public engine::KernelListener {
   Tally tally_;
   bool faults_ = true;
   bool clock_set_ = false;
+  bool keeps_log_ = false;
 };
 
 // A workflow file with features drawn from `random`; the name is workflow-<number>.
