@@ -3,7 +3,7 @@
 
 A local server plays the model providers: it answers each request with the next turn of turns.py. A real `ez up
 --cassette-mode record` runs the workflow against it with real workers, sandboxes, checks and merges, and its gateway
-records what it sees.
+records what it sees. Because the two tasks that meet in src/app.js may end in either order, the run is recorded in both.
 The result is sorted, so that it is the same to the byte each time; --check says whether the file that is there is that
 result. Needs Node 18 or newer and a built ez.
 """
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
@@ -164,7 +165,7 @@ class Provider:
     def answer(self, dialect: str, body: dict) -> str:
         opening, spoken, first_calls, results = heard(dialect, body)
         first_line = opening.strip().splitlines()[0]
-        task = self.opening.get(first_line)
+        task = turns.RESOLVER if first_line.startswith(turns.RESOLVER_OPENING) else self.opening.get(first_line)
         if task is None:
             raise Wrong(f"nobody knows what to do about: {opening[:200]}")
         attempts = turns.TASKS[task]
@@ -217,7 +218,7 @@ def new_repository(folder: Path):
 
 
 def record(ez: str, box: Path, first: str) -> list[str]:
-    """The lines of one run, in which `first` of the two tasks ends first."""
+    """The lines of one run, in which `first` of the two tasks is merged first."""
     box.mkdir()
     provider = Provider(yaml.safe_load((EXAMPLE / "workflow.yaml").read_text()), first)
     models = {"providers": {name: {"base_url": provider.url + "/v1", "dialects": [dialect], "keys": [{"env": "EZ_SCRIPT_KEY"}]}
@@ -295,10 +296,14 @@ def main() -> int:
     parser.add_argument("--ez", default=str(EXAMPLE.parents[1] / "build/release/bin/ez"), help="the program to record with")
     arguments = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="ez-record-")  # kept when something goes wrong
-    recordings = []
-    for first in turns.MEETING:
-        recordings.append(record(arguments.ez, Path(folder) / first, first))
-        print(f"record: {len(recordings[-1])} calls, {first} first")
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(record, arguments.ez, Path(folder) / first, first) for first in turns.MEETING]
+        recordings = [run.result() for run in runs]
+    for first, lines in zip(turns.MEETING, recordings):
+        recorded = sorted(name_of(json.loads(line)) for line in lines)
+        if recorded != sorted(turns.names()):
+            raise SystemExit(f"record: with {first} first, these were not recorded once: "
+                             f"{sorted(set(turns.names()) ^ set(recorded)) or recorded}; see {folder}")
     text = tidied(recordings)
     shutil.rmtree(folder)
     if arguments.check:

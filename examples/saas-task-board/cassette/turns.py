@@ -159,8 +159,26 @@ board_api = [
          search("^    (async )?\\w+\\(.*\\{$", glob="src/accounts.js")),
     turn("No route takes a team from the request.",
          write("src/routes/board.js"), write("tests/board-routes.test.js"), tests("board-routes")),
-    turn("They join those of the accounts.", write("src/app.js"), tests("board-routes", "http")),
-    turn("", finish("The routes of the board, in src/app.js. An assignee has to be a member of the session's team. The tests pass.")),
+    turn("",
+         edit("src/app.js", "import { createHandler } from './http.js';\n",
+              "import { createAccounts } from './accounts.js';\n"
+              "import { createBoard } from './board.js';\n"
+              "import { createHandler } from './http.js';\n"
+              "import { boardRoutes } from './routes/board.js';\n"
+              "import { openStore } from './store.js';\n"),
+         edit("src/app.js", "  const routes = [\n",
+              "  const store = await openStore(dataDir);\n"
+              "  const board = createBoard({ store });\n"
+              "  const accounts = createAccounts({ store });\n"
+              "  const routes = [\n"),
+         edit("src/app.js", LIST_BEFORE, """handle: () => ({ body: { ok: true } }) },
+    ...boardRoutes({ board, accounts }),
+  ];
+  const handler = createHandler({ routes, publicDir });
+"""),
+         tests("board-routes", "http")),
+    turn("", finish("The routes of the board, in src/app.js. An assignee has to be a member of the session's team. The tests pass. "
+                    "Who is signed in is left to the task that brings the accounts.")),
 ]
 
 page = [
@@ -234,5 +252,24 @@ TASKS = {
     "docs": [docs],
     "end-to-end": [end_to_end],
 }
+
+# The two that enter their routes into src/app.js at the same time. Whoever is merged second meets a conflict, and the resolver
+# settles it; what it is asked depends on who that is.
+MEETING = ("accounts-api", "board-api")
+RESOLVER = "resolver"
+RESOLVER_OPENING = "Two pieces of work on this repository do not fit together."
+settled = [
+    turn("Both added their parts at the same places. I look at what the markers hold.", read("src/app.js")),
+    turn("One store for both, the accounts once; all routes, and the sessions of the accounts.",
+         write("src/app.js"), tests("account-routes", "board-routes", "http")),
+    turn("", finish("src/app.js opens one store, has the accounts, the throttle and the board, the routes of both and the sessions. The "
+                    "tests of both sides pass.")),
+]
+TASKS[RESOLVER] = [settled]
 KEYS = list(TASKS)
-MEETING = ("accounts-api",)
+
+
+def names() -> list[str]:
+    """Of all turns: task, attempt, number."""
+    return [f"{task}_{attempt}_{number:02d}" for task, attempts in TASKS.items()
+            for attempt, script in enumerate(attempts, 1) for number in range(1, len(script) + 1)]
