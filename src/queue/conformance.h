@@ -13,7 +13,8 @@ TEST_P(BusConformance, AMessageComesBackAsItWasPublished) {
   auto consumer = join(topic(), "workers");
   Message sent = message(topic(), std::string("any \0 bytes \xff\n", 13), "id-1");
   sent.key = "customer/7";
-  sent.headers = {{"content-type", "text/plain"}, {"traceparent", "00-1-2-01"}, {"empty", ""}};
+  sent.headers = {
+      {"content-type", "text/plain"}, {"traceparent", "00-1-2-01"}, {"empty", ""}, {"ez-own", "of the bus"}};
   sent.priority = Priority::kHigh;
   sent.ttl_ms = 3'600'000;
   const std::int64_t before = system_clock().now_ms();

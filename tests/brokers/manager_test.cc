@@ -7,15 +7,13 @@
 #include <set>
 
 #include "base/clock.h"
-#include "load.h"
-#include "managed.h"
+#include "manager_faults.h"
 #include "queue/open.h"
 
 namespace ez::test {
 
 std::string redis_url(const Value& server, const std::string& address, const std::string& rest) {
-  return "redis://" + std::string(server.string_or("user", "")) + ":" +
-         std::string(server.string_or("password", "")) + "@" + address + "?" + rest;
+  return url_of("redis", server, address, "?" + rest);
 }
 
 namespace {
@@ -59,118 +57,18 @@ const Value& own_redis(int number) {
   return Servers::get().server("redis", options);
 }
 
-void restart_empty(const Value& server) {
-  Value command;
-  command.set("do", "restart");
-  command.set("server", server.int_or("server", 0));
-  command.set("node", 0);
-  command.set("empty", true);
-  Servers::get().ask(command);
-}
-
-queue::ManagerConfig redis_primary(const std::string& url) { return queue::one_primary(url); }
-
-// The faults of one run, and how long messages took to find their way.
-struct Watch {
-  Managed& managed;
-  std::string topic;
-  std::string primary = "redis";
-  std::string fallback = "embedded";
-  std::int64_t worst_fall_ms = 0;
-  std::int64_t worst_return_ms = 0;
-
-  void fell(const char* what) {
-    const std::int64_t ms = managed.until(topic, fallback);
-    std::printf("  %-28s away after %5lld ms\n", what, static_cast<long long>(ms));
-    EXPECT_GE(ms, 0) << what;
-    EXPECT_LT(ms, 5'000) << what;
-    worst_fall_ms = std::max(worst_fall_ms, ms);
-  }
-  void returned(const char* what) {
-    const std::int64_t ms = managed.until(topic, primary);
-    std::printf("  %-28s back after %5lld ms\n", what, static_cast<long long>(ms));
-    EXPECT_GE(ms, 0) << what;
-    EXPECT_LT(ms, 5'000) << what;
-    worst_return_ms = std::max(worst_return_ms, ms);
-  }
-};
-
-void expect_in_order_and_once(const LoadResult& result) {
-  EXPECT_EQ(result.applied, result.published) << result.first_problem;
-  EXPECT_EQ(result.lost, 0) << result.first_problem;
-  EXPECT_EQ(result.out_of_order, 0) << result.first_problem;
-  EXPECT_EQ(result.refused, 0) << result.first_problem;
-  EXPECT_EQ(result.repeated, 0U) << "delivered again, although nothing was given back";
-  std::printf("  %d messages, %llu published again, %llu delivered again\n", result.applied,
-              static_cast<unsigned long long>(result.retried),
-              static_cast<unsigned long long>(result.repeated));
-}
-
-// Each switch begins where the one before has ended, and has a later number.
-void expect_one_at_a_time(queue::Manager& manager) {
-  std::string at = "embedded";
-  std::uint64_t epoch = 0;
-  for (const queue::QueueSwitch& one : manager.switches()) {
-    EXPECT_EQ(one.from, at);
-    EXPECT_GT(one.epoch, epoch);
-    at = one.to;
-    epoch = one.epoch;
-  }
-}
-
 TEST(RedisManager, FaultsUnderLoadLoseNothingAndRepeatNothing) {
   const Value& server = own_redis(1);
-  const std::string address = list_of(server, "addresses").front();
-  Servers& servers = Servers::get();
-  const auto gate = servers.gate(address);
-  Managed managed(redis_primary(redis_url(server, gate.address, "alive_ms=2000&request_timeout_ms=1500")));
-  ASSERT_GE(managed.until("load.faults", "redis"), 0);
-  LoadOptions wanted = load("load.faults");
-  wanted.until_faults_end = true;
-  wanted.pace_ms = 20;
-  Watch watch{managed, "load.faults"};
-  const LoadResult result =
-      run_load(managed.manager(), managed.manager(), wanted, [&](const std::function<int()>& applied) {
-        wait_for_applied(applied, 5'000);
-        servers.fault(gate, "cut");
-        watch.fell("network cut");
-        servers.fault(gate, "none");
-        watch.returned("network cut");
-        wait_for_applied(applied, applied() + 2'000);
-        servers.kill(server);
-        watch.fell("kill -9");
-        servers.restart(server);
-        watch.returned("kill -9");
-        wait_for_applied(applied, applied() + 2'000);
-        servers.fault(gate, "half_open");
-        watch.fell("half-open network");
-        servers.fault(gate, "none");
-        watch.returned("half-open network");
-        wait_for_applied(applied, applied() + 2'000);
-        servers.pause(server);
-        watch.fell("SIGSTOP");
-        servers.resume(server);
-        watch.returned("SIGSTOP");
-        wait_for_applied(applied, applied() + 2'000);
-        servers.kill(server);
-        watch.fell("kill -9, disk emptied");
-        restart_empty(server);
-        watch.returned("kill -9, disk emptied");
-        wait_for_applied(applied, applied() + 2'000);
-      });
-  expect_in_order_and_once(result);
-  EXPECT_GE(result.published,
-            wanted.messages / wanted.publishers / wanted.keys * wanted.publishers * wanted.keys);
-  expect_one_at_a_time(managed.manager());
-  const auto backends = managed.manager().backends();
-  EXPECT_GT(backends[0].own, 1'000U) << "messages went through Redis";
+  const auto gate = Servers::get().gate(list_of(server, "addresses").front());
+  const std::string url = redis_url(server, gate.address, "alive_ms=2000&request_timeout_ms=1500");
+  expect_faults_lose_nothing({"redis", url, server, gate}, "load.faults");
 }
 
 // Too short for the breaker: nobody switches, and nothing is lost either.
 TEST(RedisManager, AServerThatForgetsAndIsBackAtOnceLosesNothing) {
   const Value& server = own_redis(1);
   const std::string address = list_of(server, "addresses").front();
-  Managed managed(redis_primary(redis_url(server, address, "alive_ms=2000")));
+  Managed managed(queue::one_primary(redis_url(server, address, "alive_ms=2000")));
   ASSERT_GE(managed.until("load.forgets", "redis"), 0);
   LoadOptions wanted = load("load.forgets");
   wanted.messages /= 5;
@@ -202,7 +100,7 @@ TEST(RedisManager, ASecondBrokerTakesOverAndGivesBack) {
   wanted.messages /= 5;
   wanted.until_faults_end = true;
   wanted.pace_ms = 10;
-  Watch watch{managed, "load.two", "first", "second"};
+  const Watch watch{managed, "load.two", "first", "second"};
   const LoadResult result =
       run_load(managed.manager(), managed.manager(), wanted, [&](const std::function<int()>& applied) {
         wait_for_applied(applied, 2'000);
@@ -283,7 +181,7 @@ TEST(RedisManager, DirectConsumersFindTheirMessagesAtTheBrokerThatIsUp) {
 TEST(RedisManager, WrongCredentialsAreSaidAndTheLogServes) {
   const Value& server = own_redis(1);
   const std::string address = list_of(server, "addresses").front();
-  Managed managed(redis_primary("redis://ez:wrong@" + address));
+  Managed managed(queue::one_primary("redis://ez:wrong@" + address));
   auto consumer = managed.manager().subscribe({"refused", "g", 10, 30'000}, std::chrono::seconds(10));
   ASSERT_TRUE(consumer.ok());
   queue::Message message;

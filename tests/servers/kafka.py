@@ -1,4 +1,4 @@
-"""Kafka in KRaft mode, one node: plain, TLS, SASL/PLAIN over TLS, and plain behind a gate, each on a port of its own. The programs come from Maven Central once, into a cache outside the tree; a run without network uses the cache."""
+"""Kafka in KRaft mode, one node: plain, TLS, SASL (PLAIN, SCRAM) over TLS, and plain behind a gate, each on a port of its own. The programs come from Maven Central once, into a cache outside the tree; a run without network uses the cache."""
 import fcntl
 import os
 import shutil
@@ -11,6 +11,8 @@ from processes import Process, Server, Unavailable, answers, free_port, program
 
 VERSION = "4.4.0"
 USER, PASSWORD = "ez", "kafka-secret"
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+_LOGIN = "org.apache.kafka.common.security"
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>test</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging><dependencies>
 %s</dependencies></project>
@@ -19,39 +21,40 @@ _DEPENDENCY = ("<dependency><groupId>org.apache.kafka</groupId><artifactId>%s</a
                "<version>%s</version></dependency>\n")
 
 
-def programs() -> Path:
+def programs(version: str = VERSION) -> Path:
     """The folder with Kafka's jars. One process fetches, the others wait for it."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ez-test"
     cache.mkdir(parents=True, exist_ok=True)
-    target = cache / f"kafka-{VERSION}"
+    target = cache / f"kafka-{version}"
     with open(cache / "kafka.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if target.is_dir():
             return target
-        fresh = cache / f"kafka-{VERSION}.part"
+        fresh = cache / f"kafka-{version}.part"
         shutil.rmtree(fresh, ignore_errors=True)
         (fresh / "pom").mkdir(parents=True)
-        parts = "".join(_DEPENDENCY % (name, VERSION) for name in ("kafka_2.13", "kafka-tools"))
+        parts = "".join(_DEPENDENCY % (name, version) for name in ("kafka_2.13", "kafka-tools"))
         (fresh / "pom" / "pom.xml").write_text(_POM % parts)
         done = subprocess.run(
             [program("mvn"), "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={fresh}",
              "-DincludeScope=runtime"], cwd=fresh / "pom", capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             shutil.rmtree(fresh, ignore_errors=True)
-            raise Unavailable(f"Maven could not fetch Kafka {VERSION}: {(done.stdout + done.stderr).strip()[-300:]}")
+            raise Unavailable(f"Maven could not fetch Kafka {version}: {(done.stdout + done.stderr).strip()[-300:]}")
         shutil.rmtree(fresh / "pom")
         fresh.rename(target)
         return target
 
 
 class Kafka(Server):
-    """Options: heap_mb; quick = compile little, start fast (for tests; a benchmark wants the whole compiler)."""
+    """Options: heap_mb; version = another one than the newest; quick = compile little, start fast (for tests; a benchmark wants the whole compiler)."""
 
-    def __init__(self, certificates: Certificates, heap_mb: int = 640, quick: bool = True):
+    def __init__(self, certificates: Certificates, heap_mb: int = 640, quick: bool = True, version: str = VERSION):
         super().__init__()
         self.certificates = certificates
         self.java = program("java")
-        self.jars = programs()
+        self.version = version
+        self.jars = programs(version)
         self.port, self.tls_port, self.sasl_port, self.gated_port, self.controller_port = (free_port() for _ in range(5))
         # Kafka tells its clients where to go: one listener names the gate, so that they stay behind it.
         self.gate = Gate(("127.0.0.1", self.gated_port))
@@ -67,7 +70,6 @@ class Kafka(Server):
             return str(path)
 
         self.config = folder / "server.properties"
-        login = "org.apache.kafka.common.security.plain.PlainLoginModule"
         lines = [
             "process.roles=broker,controller", "node.id=1",
             f"controller.quorum.voters=1@127.0.0.1:{self.controller_port}",
@@ -85,8 +87,11 @@ class Kafka(Server):
             "log.cleaner.dedupe.buffer.size=4194304", "message.max.bytes=1048588",
             "group.min.session.timeout.ms=1000", "ssl.keystore.type=PEM", "ssl.truststore.type=PEM",
             f"ssl.keystore.location={one_file('server')}", f"ssl.truststore.location={certificates.path('ca.pem')}",
-            "ssl.client.auth=none", "sasl.enabled.mechanisms=PLAIN",
-            f'listener.name.sasl.plain.sasl.jaas.config={login} required user_{USER}="{PASSWORD}";',
+            "ssl.client.auth=none", f"listener.name.sasl.sasl.enabled.mechanisms=PLAIN,{','.join(SCRAM)}",
+            f'listener.name.sasl.plain.sasl.jaas.config={_LOGIN}.plain.PlainLoginModule required '
+            f'user_{USER}="{PASSWORD}";',
+            *(f"listener.name.sasl.{name.lower()}.sasl.jaas.config={_LOGIN}.scram.ScramLoginModule required;"
+              for name in SCRAM),
             # Small machines: few threads are enough for tests.
             "num.network.threads=2", "num.io.threads=4", "background.threads=2"]
         self.config.write_text("\n".join(lines) + "\n")
@@ -101,8 +106,9 @@ class Kafka(Server):
         self.nodes = [Process([*self.base, "kafka.Kafka", str(self.config)], folder / "node.log", cwd=folder)]
 
     def _format(self):
+        users = [word for name in SCRAM for word in ("--add-scram", f"{name}=[name={USER},password={PASSWORD}]")]
         done = subprocess.run([*self.base, "kafka.tools.StorageTool", "format", "-t", "ZXotdGVzdC1jbHVzdGVyLQ", "-c",
-                               str(self.config)], capture_output=True, text=True, cwd=self.folder)
+                               str(self.config), *users], capture_output=True, text=True, cwd=self.folder)
         if done.returncode != 0:
             raise AssertionError(f"Kafka's storage could not be formatted: {(done.stdout + done.stderr)[-1000:]}")
 
@@ -119,7 +125,7 @@ class Kafka(Server):
         super().stop()
 
     def describe(self) -> dict:
-        return {"kind": "kafka", "version": VERSION, "addresses": [f"127.0.0.1:{self.port}"],
+        return {"kind": "kafka", "version": self.version, "addresses": [f"127.0.0.1:{self.port}"],
                 "tls_addresses": [f"localhost:{self.tls_port}"], "sasl_addresses": [f"localhost:{self.sasl_port}"],
                 "gate_address": f"localhost:{self.gate.port}",
                 "user": USER, "password": PASSWORD, "ca": self.certificates.path("ca.pem"),

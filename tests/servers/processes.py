@@ -1,5 +1,6 @@
 """Processes and folders of test servers: what was started here is stopped here, by its process id, and nothing else."""
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ import time
 from pathlib import Path
 
 PATIENCE = 300.0
-_taken: set[int] = set()
+_taken: dict[int, object] = {}  # port → the open file whose lock keeps it ours
 
 
 class Unavailable(Exception):
@@ -31,21 +32,35 @@ def wait_until(condition, what: str, patience: float = PATIENCE):
         pause.wait(0.02)
 
 
+def _take(port: int) -> bool:
+    """Some servers need seconds until they listen; other test programs look for ports in the meantime."""
+    folder = Path(tempfile.gettempdir()) / "ez-test-ports"
+    folder.mkdir(exist_ok=True)
+    lock = open(folder / str(port), "a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+    except OSError:
+        lock.close()
+        return False
+    _taken[port] = lock
+    return True
+
+
 def free_port(also: int = 0) -> int:
     """A port of 127.0.0.1 that nobody listens on and that the system gives to nobody by itself (it hands out from 32768
-    on). With `also`, port + also is free too (a Redis cluster has its bus there). A port is given once."""
+    on). With `also`, port + also is free too (a Redis cluster has its bus there). A port is given once, as long as this
+    process lives."""
     for _ in range(2000):
         port = 12000 + int.from_bytes(os.urandom(2), "little") % 9000
-        wanted = [port] + ([port + also] if also else [])
-        if any(one in _taken for one in wanted):
+        if port in _taken or (also and port + also in _taken):
             continue
-        try:
-            for one in wanted:
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", one))
-        except OSError:
+        if not _take(port):
             continue
-        _taken.update(wanted)
+        if also and not _take(port + also):
+            _taken.pop(port).close()
+            continue
         return port
     raise Unavailable("no free port on 127.0.0.1")
 

@@ -1,4 +1,4 @@
-"""redis-server: standalone (plain and TLS port, ACL users), a cluster of three, and a primary with a replica that a
+"""redis-server: standalone (plain and TLS port, ACL users), a cluster of three (each with replicas, when asked), and a primary with a replica that a
 Sentinel watches. Every write is synced before it is answered (appendfsync always) unless told otherwise."""
 import shutil
 import subprocess
@@ -12,15 +12,18 @@ NARROW_USER, NARROW_PASSWORD = "narrow", "narrow-secret"
 
 
 class Redis(Server):
-    """Options: mode = standalone | cluster | sentinel; fsync = always | everysec; max_memory = bytes (0: no limit)."""
+    """Options: mode = standalone | cluster | sentinel; fsync = always | everysec; max_memory = bytes (0: no limit);
+    replicas = of each of the cluster's three, nodes 0 to 2 begin as those that write."""
 
-    def __init__(self, certificates: Certificates, mode: str = "standalone", fsync: str = "always", max_memory: int = 0):
+    def __init__(self, certificates: Certificates, mode: str = "standalone", fsync: str = "always", max_memory: int = 0,
+                 replicas: int = 0):
         super().__init__()
         self.certificates = certificates
         self.mode = mode
+        self.replicas = replicas
         server = program("redis-server")
         self.cli = program("redis-cli")
-        count = {"standalone": 1, "cluster": 3, "sentinel": 2}[mode]
+        count = {"standalone": 1, "cluster": 3 * (1 + replicas), "sentinel": 2}[mode]
         self.ports = [free_port(also=10000 if mode == "cluster" else 0) for _ in range(count)]
         self.tls_ports = [free_port() for _ in range(count)] if mode == "standalone" else []
         for number, port in enumerate(self.ports):
@@ -57,9 +60,12 @@ class Redis(Server):
         super().start()
         try:
             if self.mode == "cluster":
-                self._run(["--cluster", "create", *[f"127.0.0.1:{port}" for port in self.ports], "--cluster-yes"])
+                self._run(["--cluster", "create", *[f"127.0.0.1:{port}" for port in self.ports],
+                           "--cluster-replicas", str(self.replicas), "--cluster-yes"])
                 wait_until(lambda: all("cluster_state:ok" in self.call(port, "CLUSTER", "INFO") for port in self.ports),
                            "the cluster to be whole")
+                wait_until(lambda: all("connected" in self.call(port, "ROLE") for port in self.ports[3:]),
+                           "the replicas to be in step")
             if self.mode == "sentinel":
                 wait_until(lambda: f"port={self.ports[1]},state=online" in self.call(self.ports[0], "INFO", "replication"),
                            "the replica to be in step")

@@ -387,11 +387,12 @@ void GroupReader::loop() {
     } else if (status.ok() && sleep > 0) {
       status = session_->wait(wake_.descriptor(), std::chrono::milliseconds(sleep));
     }
+    std::unique_ptr<ReadSession> ended;  // its end may take a while: not under the lock
     std::lock_guard lock(mutex_);
     for (const ReadSession::LostLane lost : session_->take_lost()) {
       sequencer_.forget_lane(lost.source, lost.lane);
     }
-    if (!status.ok()) broken(status.error(), calls);
+    if (!status.ok()) ended = broken(status.error(), calls);
     if (absorb) {
       absorbing_ = false;
       absorbed_.notify_all();
@@ -424,10 +425,9 @@ void GroupReader::connect(Calls& calls) {
   }
 }
 
-void GroupReader::broken(const Error& error, Calls& calls) {
+std::unique_ptr<ReadSession> GroupReader::broken(const Error& error, Calls& calls) {
   EZ_LOG(kDebug, "queue", "a connection of a group broke", {"group", group_.group},
          {"error", error.to_string()});
-  session_.reset();
   last_error_ = error;
   next_try_ms_ = 0;
   if (former_.size() >= kFormerMost) former_.erase(former_.begin());
@@ -436,6 +436,7 @@ void GroupReader::broken(const Error& error, Calls& calls) {
   sequencer_.forget_all();
   for (Settling& settling : settling_) answer(settling, stale(), calls);
   settling_.clear();
+  return std::move(session_);
 }
 
 void GroupReader::fail_late(std::int64_t now, Calls& calls) {

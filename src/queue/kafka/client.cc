@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 
 #include "base/clock.h"
 #include "queue/broker/stream.h"
@@ -14,6 +15,7 @@ namespace ez::queue::kafka {
 namespace {
 
 constexpr int kProbeMs = 200;
+constexpr int kStrictScram = 0x02060100;     // librdkafka 2.6.1
 constexpr std::int64_t kJoinUs = 1'000'000;  // at the end, for what was only begun
 
 std::int64_t client_now_us() { return system_clock().monotonic_us(); }
@@ -109,6 +111,11 @@ struct Client::Impl {
   bool closing = false;
   std::int64_t join_end_us = 0;
   std::optional<std::vector<std::string>> next_topics;
+  // Of every partition that was ever assigned. librdkafka before 2.6.1 waits for ever for the end of a client
+  // when messages lie in the queue of a partition that the cluster has lost: each holds its partition.
+  std::map<std::pair<std::string, int>, Queue> queues;
+  void remember_queues(const rd_kafka_topic_partition_list_t& list);
+  void empty_queues();
   [[nodiscard]] Status subscribe(const std::vector<std::string>& topics);
   void finish_join();
 
@@ -123,7 +130,7 @@ struct Client::Impl {
     }
     if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) impl.last = reason;
     if (code == RD_KAFKA_RESP_ERR__BAD_MSG) impl.nonsense = true;
-    if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION) impl.failed = to_error(code, impl.where, reason);
+    if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION) impl.failed = impl.login_error(reason);
     if (code == RD_KAFKA_RESP_ERR__SSL) impl.failed = impl.tls_error(reason);
   }
   static void on_report(rd_kafka_t*, const rd_kafka_message_t* record, void* self) {
@@ -135,6 +142,7 @@ struct Client::Impl {
     rd_kafka_error_t* error = nullptr;
     impl.has_joined = true;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+      impl.remember_queues(*list);
       if (!impl.closing) impl.told->assigned(list);
       error = ::rd_kafka_incremental_assign(handle, list);
     } else {
@@ -169,6 +177,16 @@ struct Client::Impl {
       }
     }
     return to_error(code, where, last);
+  }
+  [[nodiscard]] Error login_error(const char* reason) const {
+    Error error = to_error(RD_KAFKA_RESP_ERR__AUTHENTICATION, where, reason);
+    if (!options.sasl.starts_with("SCRAM") || ::rd_kafka_version() >= kStrictScram) return error;
+    return Error(
+        error.code(), error.message(),
+        std::string("Look at name and password. When they are right: librdkafka ") +
+            ::rd_kafka_version_str() +
+            " repeats its nonce in SCRAM, which Kafka 4 does not take; log in with PLAIN over TLS, or "
+            "use librdkafka 2.6.1 or newer.");
   }
   [[nodiscard]] Error tls_error(const std::string& reason) const {
     if (auto better = handshake(); better && better->code() != Code::QueueUnreachable) return *better;
@@ -254,6 +272,27 @@ void Client::Impl::finish_join() {
   }
 }
 
+void Client::Impl::remember_queues(const rd_kafka_topic_partition_list_t& list) {
+  for (int i = 0; i < list.cnt; ++i) {
+    const rd_kafka_topic_partition_t& one = list.elems[i];
+    Queue& queue = queues[{one.topic, one.partition}];
+    if (!queue) queue.reset(::rd_kafka_queue_get_partition(handle, one.topic, one.partition));
+  }
+}
+
+void Client::Impl::empty_queues() {
+  constexpr std::size_t kPiece = 256;
+  for (const auto& [partition, queue] : queues) {
+    std::array<rd_kafka_message_t*, kPiece> records{};
+    while (queue) {
+      const ssize_t got = ::rd_kafka_consume_batch_queue(queue.get(), 0, records.data(), records.size());
+      for (ssize_t i = 0; i < got; ++i) ::rd_kafka_message_destroy(records[static_cast<std::size_t>(i)]);
+      if (got <= 0) break;
+    }
+  }
+  queues.clear();
+}
+
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Client::~Client() {
@@ -263,6 +302,7 @@ Client::~Client() {
     // Leaves the group, so that others need not wait for the end of its session.
     impl_->finish_join();
     ::rd_kafka_consumer_close(handle);
+    impl_->empty_queues();
   } else if (::rd_kafka_type(handle) == RD_KAFKA_PRODUCER) {
     ::rd_kafka_purge(handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
   }

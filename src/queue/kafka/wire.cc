@@ -98,9 +98,7 @@ Read read_record(const rd_kafka_message_s& record, const std::string& topic) {
          ::rd_kafka_header_get_all(headers, i, &name, &bytes, &size) == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
       const std::string_view what = name;
       const std::string_view value(static_cast<const char*>(bytes), bytes == nullptr ? 0 : size);
-      if (!what.starts_with("ez-")) {
-        message.headers.emplace_back(what, value);
-      } else if (what == "ez-id") {
+      if (what == "ez-id") {
         message.id = value;
       } else if (what == "ez-priority") {
         message.priority = static_cast<Priority>(std::min<std::int64_t>(number_of(value), kPriorities - 1));
@@ -112,6 +110,8 @@ Read read_record(const rd_kafka_message_s& record, const std::string& topic) {
         out.entry.published_ms = number_of(value);
       } else if (what == "ez-due") {
         out.due_ms = number_of(value);
+      } else {
+        message.headers.emplace_back(what, value);  // also ez-journal, by which the manager knows its own
       }
     }
   }
