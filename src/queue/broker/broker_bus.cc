@@ -230,6 +230,7 @@ void BrokerBus::peek(std::string topic, std::size_t max, Callback<std::vector<De
         // A broker that shows what is fetched too shows what is held here once more.
         EZ_ASSIGN(std::vector<Entry> entries,
                   session.peek(queues.front(), most - found->size() + held.size()));
+        std::ranges::stable_sort(entries, {}, [](const Entry& entry) { return entry.published_ms; });
         for (Entry& entry : entries) {
           if (found->size() >= most || held.contains(entry.message.id)) continue;
           found->push_back({std::move(entry.message), {}, 1, entry.published_ms});

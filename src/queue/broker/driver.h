@@ -97,6 +97,7 @@ class ControlSession {
   // Forgets it and what it holds; nothing when it is gone.
   [[nodiscard]] virtual Status drop_queue(const TopicQueue& queue, const GroupName& reader) = 0;
 
+  // The oldest `max` at least, in any order.
   [[nodiscard]] virtual Result<std::vector<Entry>> peek(const TopicQueue& queue, std::size_t max) = 0;
   // What waits and nobody has fetched, and what is delayed.
   [[nodiscard]] virtual Result<std::uint64_t> purge(const std::string& topic,

@@ -9,31 +9,37 @@ namespace {
 
 constexpr char kSeparator = '\x1f';
 
-std::string join(std::string_view kind, std::string_view first, std::string_view second = {}) {
-  std::string out(kind);
+}  // namespace
+
+std::string event_text(const Event& event) {
+  std::string out(event.kind);
   out.push_back(kSeparator);
-  out += first;
+  out += event.first;
   out.push_back(kSeparator);
-  out += second;
+  out += event.second;
   return out;
 }
 
-}  // namespace
+std::optional<Event> read_event(std::string_view text) {
+  const std::size_t one = text.find(kSeparator);
+  const std::size_t two = one == std::string_view::npos ? one : text.find(kSeparator, one + 1);
+  if (two == std::string_view::npos) return std::nullopt;
+  return Event{text.substr(0, one), text.substr(one + 1, two - one - 1), text.substr(two + 1)};
+}
 
-std::string topic_event(std::string_view topic) { return join("topic", topic); }
-std::string group_event(const GroupName& group) { return join("group", group.pattern, group.group); }
-std::string drop_event(const GroupName& group) { return join("drop", group.pattern, group.group); }
+std::string topic_event(std::string_view topic) { return event_text({"topic", topic, {}}); }
+std::string group_event(const GroupName& group) { return event_text({"group", group.pattern, group.group}); }
+std::string drop_event(const GroupName& group) { return event_text({"drop", group.pattern, group.group}); }
 
 bool is_broadcast(const GroupName& group) { return !group.group.empty() && group.group.front() == '~'; }
 
-void Registry::apply(std::string_view event) {
+void Registry::apply(std::string_view text) {
   ++events_;
-  const std::size_t one = event.find(kSeparator);
-  const std::size_t two = one == std::string_view::npos ? one : event.find(kSeparator, one + 1);
-  if (two == std::string_view::npos) return;
-  const std::string_view kind = event.substr(0, one);
-  const std::string first(event.substr(one + 1, two - one - 1));
-  const std::string second(event.substr(two + 1));
+  const auto event = read_event(text);
+  if (!event) return;
+  const std::string_view kind = event->kind;
+  const std::string first(event->first);
+  const std::string second(event->second);
   if (kind == "topic" && check_topic(first).ok()) {
     const auto [place, fresh] = topics_.try_emplace(first);
     if (!fresh) return;

@@ -24,7 +24,16 @@ struct GroupName {
 
 using QueueNumber = std::uint64_t;
 
-// Events as text; the parts never contain the separator.
+// An event in its parts, which never contain the separator. Drivers write kinds of their own into the same
+// log; the registry passes over them.
+struct Event {
+  std::string_view kind;
+  std::string_view first;
+  std::string_view second;
+};
+[[nodiscard]] std::string event_text(const Event& event);
+[[nodiscard]] std::optional<Event> read_event(
+    std::string_view text);  // none: not an event; views of the text
 [[nodiscard]] std::string topic_event(std::string_view topic);
 [[nodiscard]] std::string group_event(const GroupName& group);
 [[nodiscard]] std::string drop_event(const GroupName& group);
@@ -44,7 +53,7 @@ struct TopicQueue {
 class Registry {
  public:
   // The next event of the log. Repetitions and text that is not understood change nothing.
-  void apply(std::string_view event);
+  void apply(std::string_view text);
 
   [[nodiscard]] std::uint64_t events() const { return events_; }
   [[nodiscard]] bool has_topic(const std::string& topic) const { return topics_.contains(topic); }

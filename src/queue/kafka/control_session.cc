@@ -24,7 +24,6 @@ using broker::TopicQueue;
 constexpr std::int64_t kSilentUs = 20'000'000;  // an owner of a broadcast group says every 5 s that it lives
 constexpr std::size_t kGroupsMost = 16;
 constexpr std::int64_t kHourMs = 3'600'000;
-constexpr char kPart = '\x1f';
 
 std::int64_t control_now_us() { return system_clock().monotonic_us(); }
 
@@ -68,7 +67,7 @@ class KafkaControl final : public broker::ControlSession, private Told {
   // Writes one text, and waits until it is there.
   [[nodiscard]] Status write(const std::string& name, const std::string& text);
   [[nodiscard]] Result<std::uint64_t> purge_delayed(const std::string& topic);
-  void note(const std::string& event);
+  void note(std::string_view text);
   void delivered(const rd_kafka_message_s& record) override {
     if (reinterpret_cast<std::uintptr_t>(record._private) == written_) report_ = record.err;
   }
@@ -126,16 +125,15 @@ Status KafkaControl::write(const std::string& name, const std::string& text) {
 
 // ---- the registry ----
 
-void KafkaControl::note(const std::string& event) {
-  const std::size_t one = event.find(kPart);
-  const std::size_t two = one == std::string::npos ? one : event.find(kPart, one + 1);
-  if (two == std::string::npos) return;
-  const std::string topic = event.substr(one + 1, two - one - 1);
-  if (event.starts_with("delay")) shared_.delayed(topic);
-  if (!event.starts_with("purge")) return;
+void KafkaControl::note(std::string_view text) {
+  const auto event = broker::read_event(text);
+  if (!event) return;
+  const std::string topic(event->first);
+  if (event->kind == "delay") shared_.delayed(topic);
+  if (event->kind != "purge") return;
   std::vector<std::int64_t> ends;
-  const char* at = event.data() + two + 1;
-  const char* end = event.data() + event.size();
+  const char* at = event->second.data();
+  const char* end = at + event->second.size();
   while (at < end && ends.size() <= 256) {
     std::int64_t number = 0;
     const auto read = std::from_chars(at, end, number);
@@ -263,8 +261,6 @@ Result<std::vector<broker::Entry>> KafkaControl::peek(const TopicQueue& queue, s
       out.push_back(read_record(one, queue.topic).entry);
     }));
   }
-  std::ranges::stable_sort(out, {}, [](const broker::Entry& entry) { return entry.published_ms; });
-  if (out.size() > max) out.resize(max);
   return out;
 }
 

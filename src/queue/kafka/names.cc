@@ -87,12 +87,12 @@ int level_of(std::int64_t left_ms) {
   return level;
 }
 
-std::string delay_event(const std::string& topic) { return "delay\x1f" + topic + "\x1f"; }
+std::string delay_event(const std::string& topic) { return broker::event_text({"delay", topic, {}}); }
 
 std::string purge_event(const std::string& topic, const std::vector<std::int64_t>& ends) {
-  std::string out = "purge\x1f" + topic + "\x1f";
-  for (const std::int64_t end : ends) out += std::to_string(end) + ",";
-  return out;
+  std::string text;
+  for (const std::int64_t end : ends) text += std::to_string(end) + ",";
+  return broker::event_text({"purge", topic, text});
 }
 
 }  // namespace ez::queue::kafka

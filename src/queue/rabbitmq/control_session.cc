@@ -45,7 +45,7 @@ class RabbitControl final : public broker::ControlSession {
     return Error(Code::QueueUnreachable, error.message());
   }
   [[nodiscard]] Status confirmed();
-  void note(const std::string& event);
+  void note(const std::string& text);
 
   const RabbitOptions options_;
   const Names names_;
@@ -83,13 +83,12 @@ Status RabbitControl::append_registry(const std::string& event) {
   return RegistryLog::append(options_, event);
 }
 
-void RabbitControl::note(const std::string& event) {
+void RabbitControl::note(const std::string& text) {
   // "delay TOPIC MS", written by publish sessions.
-  const std::size_t one = event.find('\x1f');
-  const std::size_t two = event.find('\x1f', one + 1);
-  if (event.substr(0, one) != "delay" || two == std::string::npos) return;
-  const std::int64_t ms = std::atoll(event.c_str() + two + 1);
-  if (ms > 0) delays_[event.substr(one + 1, two - one - 1)].insert(ms);
+  const auto event = broker::read_event(text);
+  if (!event || event->kind != "delay") return;
+  const std::int64_t ms = std::atoll(event->second.data());  // ends with the text
+  if (ms > 0) delays_[std::string(event->first)].insert(ms);
 }
 
 Result<std::vector<std::string>> RabbitControl::read_registry() {
@@ -126,7 +125,6 @@ Result<std::vector<broker::Entry>> RabbitControl::peek(const TopicQueue& queue, 
     }
     if (last > 0) EZ_TRY(link_->give_back(last, true));
   }
-  std::ranges::stable_sort(out, {}, [](const broker::Entry& entry) { return entry.published_ms; });
   return out;
 }
 

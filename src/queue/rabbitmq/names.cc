@@ -16,7 +16,7 @@ std::int64_t round_delay(std::int64_t ms) {
 }
 
 std::string delay_event(const std::string& topic, std::int64_t ms) {
-  return "delay\x1f" + topic + "\x1f" + std::to_string(ms);
+  return broker::event_text({"delay", topic, std::to_string(ms)});
 }
 
 broker::Entry read_message(Content content, const std::string& topic) {

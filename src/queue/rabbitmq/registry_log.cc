@@ -170,16 +170,14 @@ std::string write(const std::vector<std::string>& events) {
 }
 
 void tidy(std::vector<std::string>& events) {
-  std::map<std::string, std::size_t> made;  // "PATTERN GROUP": where its group was made
+  std::map<std::pair<std::string, std::string>, std::size_t> made;  // pattern, group: where it was made
   for (std::size_t i = 0; i < events.size(); ++i) {
-    const std::size_t one = events[i].find('\x1f');
-    if (one == std::string::npos) continue;
-    const std::size_t two = events[i].find('\x1f', one + 1);
-    if (two == std::string::npos || two + 1 >= events[i].size() || events[i][two + 1] != '~') continue;
-    const std::string name = events[i].substr(one + 1);
-    if (events[i].starts_with("group")) {
+    const auto event = broker::read_event(events[i]);
+    if (!event || !event->second.starts_with('~')) continue;
+    const std::pair<std::string, std::string> name(event->first, event->second);
+    if (event->kind == "group") {
       made.emplace(name, i);
-    } else if (const auto found = made.find(name); events[i].starts_with("drop") && found != made.end()) {
+    } else if (const auto found = made.find(name); event->kind == "drop" && found != made.end()) {
       events[found->second].clear();
       events[i].clear();
       made.erase(found);

@@ -101,8 +101,6 @@ Result<std::vector<broker::Entry>> RedisControl::peek(const TopicQueue& queue, s
     auto entry = read_entry(one, queue.topic, 0);
     if (entry) out.push_back(std::move(*entry));
   }
-  std::ranges::stable_sort(out, {}, [](const broker::Entry& entry) { return entry.published_ms; });
-  if (out.size() > max) out.resize(max);
   return out;
 }
 
