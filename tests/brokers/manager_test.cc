@@ -139,13 +139,14 @@ TEST(RedisManager, DirectConsumersFindTheirMessagesAtTheBrokerThatIsUp) {
   auto from_second =
       (*outside_second)->subscribe({"direct.#", "out", 1000, 30'000}, std::chrono::seconds(10));
   ASSERT_TRUE(from_first.ok() && from_second.ok());
+  const std::string run = "n" + std::to_string(system_clock().now_ms()) + "-";  // the brokers know older ids
   int next = 0;
   const auto publish = [&](int count) {
     for (int i = 0; i < count; ++i) {
       queue::Message message;
       message.topic = "direct.work";
       message.key = "k";
-      message.id = "n" + std::to_string(next);
+      message.id = run + std::to_string(next);
       message.payload = std::to_string(next++);
       ASSERT_TRUE(publish_and_wait(managed.manager(), std::move(message)).ok());
     }
@@ -153,13 +154,13 @@ TEST(RedisManager, DirectConsumersFindTheirMessagesAtTheBrokerThatIsUp) {
   std::set<int> got;
   // Until everything up to `count` has come.
   const auto take = [&](queue::Consumer& consumer, std::size_t count) {
-    const std::int64_t end = system_clock().monotonic_us() + 20'000'000;
+    const std::int64_t end = system_clock().monotonic_us() + 60'000'000;
     while (got.size() < count && system_clock().monotonic_us() < end) {
       auto some = take_and_wait(consumer, 100, std::chrono::milliseconds(200));
       ASSERT_TRUE(some.ok());
       for (const queue::Delivery& one : *some) {
         got.insert(std::stoi(one.message.payload));
-        EXPECT_EQ(one.message.id, "n" + one.message.payload);
+        EXPECT_EQ(one.message.id, run + one.message.payload);
         EXPECT_TRUE(ack_and_wait(consumer, {one.tag}).ok());
       }
     }
