@@ -121,7 +121,8 @@ class Running {
     engine_->on_failure([&signals](const Error&) { signals.wake(); });
     stores_.queue->on_failure([&signals](const Error&) { signals.wake(); });
     EZ_ASSIGN(models_, ModelGateway::start(options, *engine_, *metrics_));
-    EZ_ASSIGN(const queue::ManagerConfig queues, load_queues(options));
+    EZ_ASSIGN(queue::ManagerConfig queues, load_queues(options));
+    queues.folder = options.data;
     EZ_ASSIGN(queue_manager_, start_queue_manager(queues, *stores_.queue));
     events_ = start_events(queues, *queue_manager_);
     engine_->publish_events(events_.get());

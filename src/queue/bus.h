@@ -50,6 +50,8 @@
 
 namespace ez::queue {
 
+class Inventory;
+
 struct Receipt {
   std::string id;          // of the message; the bus's own when none was given
   bool duplicate = false;  // the same id was accepted before: nothing was added
@@ -129,6 +131,9 @@ class Bus {
   virtual void check_health(std::chrono::milliseconds wait, Callback<std::int64_t> done) = 0;
 
   [[nodiscard]] virtual Capabilities capabilities() const = 0;
+
+  // For moving its messages elsewhere (inventory.h); nullptr: this bus has none. Lives as long as the bus.
+  [[nodiscard]] virtual Inventory* inventory() { return nullptr; }
 };
 
 // The blocking forms, for tests, tools and simple callers; never inside a callback. They wait for as long as

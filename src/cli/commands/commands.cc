@@ -55,6 +55,7 @@ const std::vector<Command>& all_commands() {
                                              queue_resume_command(),
                                              queue_purge_command(),
                                              queue_backends_command(),
+                                             queue_migrate_command(),
                                              queue_bench_command(),
                                              trigger_list_command(),
                                              trigger_show_command(),

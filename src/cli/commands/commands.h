@@ -57,6 +57,7 @@ namespace ez::cli {
 [[nodiscard]] Command queue_resume_command();
 [[nodiscard]] Command queue_purge_command();
 [[nodiscard]] Command queue_backends_command();
+[[nodiscard]] Command queue_migrate_command();
 [[nodiscard]] Command queue_bench_command();
 [[nodiscard]] Command trigger_list_command();
 [[nodiscard]] Command trigger_show_command();

@@ -33,11 +33,14 @@ Result<int> queue_backends(Session& session, const Arguments& arguments) {
   } else {
     session.out << table_text(rows) << "\n";
   }
-  rows = {{"ROUTE", "PRIMARY", "FALLBACK", "CONSUMERS", "ACTIVE", "SINCE", "WAITING"}};
+  rows = {{"ROUTE", "PRIMARY", "FALLBACK", "CONSUMERS", "ACTIVE", "SINCE", "WAITING", ""}};
   for (const Value& one : view.find("routes")->as_list()) {
     rows.push_back({shown(one, "topic"), shown(one, "primary"), shown(one, "fallback"),
                     shown(one, "consumers"), shown(one, "active"), shown(one, "since"),
-                    count_text(one, "waiting")});
+                    count_text(one, "waiting"),
+                    one.bool_or("held", false)    ? "held by ez queue migrate"
+                    : one.bool_or("moved", false) ? "moved by ez queue migrate"
+                                                  : ""});
   }
   session.out << table_text(rows);
   const Value::List& switches = view.find("switches")->as_list();

@@ -166,6 +166,7 @@ void add_queue_consumer_routes(Router& router, Context& context);
 void add_queue_tail_routes(Router& router, Context& context);
 void add_dead_letter_routes(Router& router, Context& context);
 void add_queue_backend_routes(Router& router, Context& context);
+void add_queue_migration_routes(Router& router, Context& context);
 void add_trigger_routes(Router& router, Context& context);
 
 // Metrics that are read when they are asked for.

@@ -33,6 +33,8 @@ Value route_view(const queue::RouteStatus& route) {
                           {"fallback", Value(route.fallback)},
                           {"consumers", Value(route.direct ? "broker" : "ez")},
                           {"active", Value(route.active)},
+                          {"moved", Value(route.moved)},
+                          {"held", Value(route.held)},
                           {"since", moment(route.since_ms)},
                           {"waiting", count_of(route.waiting)}});
 }

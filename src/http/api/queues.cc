@@ -171,6 +171,7 @@ void add_queue_routes(Router& router, Context& context) {
   add_queue_tail_routes(router, context);
   add_dead_letter_routes(router, context);
   add_queue_backend_routes(router, context);
+  add_queue_migration_routes(router, context);
 }
 
 }  // namespace ez::http::api

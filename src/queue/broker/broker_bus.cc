@@ -19,7 +19,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-class BrokerBus final : public Bus {
+class BrokerBus final : public Bus, public Inventory {
  public:
   BrokerBus(std::unique_ptr<Driver> driver, BrokerOptions options)
       : driver_(std::move(driver)),
@@ -45,6 +45,11 @@ class BrokerBus final : public Bus {
   void counts(std::string pattern, Callback<std::vector<TopicCounts>> done) override;
   void check_health(milliseconds wait, Callback<std::int64_t> done) override;
   Capabilities capabilities() const override { return driver_->capabilities(); }
+  Inventory* inventory() override { return this; }
+
+  // Inventory
+  Result<std::vector<std::string>> known_topics() override;
+  Status look(const std::string& topic, bool removing, const Each& each) override;
 
   void closed(const GroupName& group);
 
@@ -326,6 +331,27 @@ void BrokerBus::check_health(milliseconds wait, Callback<std::int64_t> done) {
       [taken, done = std::move(done)](const Status& status) {
         status.ok() ? done(*taken) : done(status.error());
       });
+}
+
+// ---- the inventory ----
+
+Result<std::vector<std::string>> BrokerBus::known_topics() {
+  EZ_TRY(control_->run([&](ControlSession& session) { return control_->sync(session); }, patience()));
+  return control_->with_registry([](const Registry& registry) { return registry.topics(); });
+}
+
+Status BrokerBus::look(const std::string& topic, bool removing, const Each& each) {
+  std::vector<TopicQueue> queues;
+  const Status found = control_->run(
+      [&](ControlSession& session) -> Status {
+        EZ_ASSIGN(queues, find_queues(session, topic));
+        return {};
+      },
+      patience());
+  if (!found.ok()) return found.error().code() == Code::TopicNotFound ? Status{} : found;
+  // A connection of its own: the control session has to stay free for checks of health.
+  EZ_ASSIGN(const auto scan, driver_->open_scan());
+  return scan->look(topic, queues, removing, each);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "queue/broker/registry.h"
 #include "queue/broker/sequencer.h"
 #include "queue/bus.h"
+#include "queue/inventory.h"
 
 namespace ez::queue::broker {
 
@@ -113,6 +114,14 @@ class ControlSession {
                                                                   const std::vector<GroupName>& known) = 0;
 };
 
+// Looks at everything that lies in a topic (inventory.h).
+class ScanSession {
+ public:
+  virtual ~ScanSession() = default;
+  [[nodiscard]] virtual Status look(const std::string& topic, const std::vector<TopicQueue>& queues,
+                                    bool removing, const Inventory::Each& each) = 0;
+};
+
 class Driver {
  public:
   virtual ~Driver() = default;
@@ -122,6 +131,7 @@ class Driver {
   [[nodiscard]] virtual Result<std::unique_ptr<ReadSession>> open_reader(
       const GroupName& group, const std::string& member, const std::vector<std::string>& former) = 0;
   [[nodiscard]] virtual Result<std::unique_ptr<ControlSession>> open_control() = 0;
+  [[nodiscard]] virtual Result<std::unique_ptr<ScanSession>> open_scan() = 0;
   [[nodiscard]] virtual Capabilities capabilities() const = 0;
 };
 

@@ -142,4 +142,10 @@ std::vector<std::string> Registry::topics(std::string_view pattern) const {
   return out;
 }
 
+std::vector<std::string> Registry::topics() const {
+  std::vector<std::string> out;
+  for (const auto& [name, topic] : topics_) out.push_back(name);
+  return out;
+}
+
 }  // namespace ez::queue::broker

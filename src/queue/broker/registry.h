@@ -70,6 +70,7 @@ class Registry {
   [[nodiscard]] TopicQueue queue(const std::string& topic, QueueNumber queue) const;
   // By name.
   [[nodiscard]] std::vector<std::string> topics(std::string_view pattern) const;
+  [[nodiscard]] std::vector<std::string> topics() const;  // all, of all namespaces
 
  private:
   struct Topic {

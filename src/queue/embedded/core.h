@@ -1,6 +1,6 @@
-// The embedded bus from inside. Internal to embedded_bus.h; four files implement it: core.cc (the log and
+// The embedded bus from inside. Internal to embedded_bus.h; five files implement it: core.cc (the log and
 // its loop), core_publish.cc (what callers ask of the bus), core_consume.cc (taking and settling),
-// core_way.cc (messages that travel through a broker).
+// core_way.cc (messages that travel through a broker), core_inventory.cc (what lies in it).
 //
 // Locks. mutex_ guards the state, the lines and the consumers; inbox_mutex_ guards what waits for the loop.
 // mutex_ may be held when inbox_mutex_ is taken, not the other way round. No callback runs under either.
@@ -19,6 +19,7 @@
 #include "queue/embedded/lines.h"
 #include "queue/embedded/record_cache.h"
 #include "queue/embedded/state.h"
+#include "queue/inventory.h"
 
 namespace ez::queue {
 
@@ -53,7 +54,7 @@ struct Picked {
   Ref ref;
 };
 
-class Core final : public EmbeddedBus, private log::LogListener {
+class Core final : public EmbeddedBus, public Inventory, private log::LogListener {
  public:
   using Done = std::function<void(Result<Applied>)>;
   enum class Settlement { kAck, kNack, kBury };
@@ -72,6 +73,11 @@ class Core final : public EmbeddedBus, private log::LogListener {
   void counts(std::string pattern, Callback<std::vector<TopicCounts>> done) override;
   void check_health(std::chrono::milliseconds wait, Callback<std::int64_t> done) override;
   [[nodiscard]] Capabilities capabilities() const override;
+  Inventory* inventory() override { return this; }
+
+  // Inventory
+  Result<std::vector<std::string>> known_topics() override;
+  Status look(const std::string& topic, bool removing, const Each& each) override;
 
   // EmbeddedBus
   Result<std::unique_ptr<EmbeddedConsumer>> subscribe_embedded(SubscribeOptions options,

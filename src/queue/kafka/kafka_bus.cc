@@ -24,6 +24,9 @@ class KafkaDriver final : public broker::Driver {
   Result<std::unique_ptr<broker::ControlSession>> open_control() override {
     return kafka::open_control(options_, shared_);
   }
+  Result<std::unique_ptr<broker::ScanSession>> open_scan() override {
+    return kafka::open_scan(options_, shared_);
+  }
   Capabilities capabilities() const override {
     Capabilities out;
     out.backend = "kafka";

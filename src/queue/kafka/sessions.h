@@ -1,4 +1,4 @@
-// The three kinds of sessions of the Kafka backend, and what those of one handle know together.
+// The kinds of sessions of the Kafka backend, and what those of one handle know together.
 #pragma once
 
 #include <cstdint>
@@ -70,5 +70,7 @@ class Shared {
                                                                      Shared& shared);
 [[nodiscard]] Result<std::unique_ptr<broker::ControlSession>> open_control(const KafkaOptions& options,
                                                                            Shared& shared);
+[[nodiscard]] Result<std::unique_ptr<broker::ScanSession>> open_scan(const KafkaOptions& options,
+                                                                     Shared& shared);
 
 }  // namespace ez::queue::kafka

@@ -42,6 +42,7 @@ struct RouteConfig {
   std::string fallback{kEmbedded};
   // Who consumes speaks the broker directly: a message leaves the log as soon as a broker has confirmed it.
   bool direct = false;
+  bool operator==(const RouteConfig&) const = default;
 };
 
 // Events of runs and tasks (engine/event_publisher.h); no topic: none.
@@ -59,6 +60,8 @@ struct ManagerConfig {
   std::int64_t check_timeout_ms = 1'000;
   int fail_after = 2;    // failed checks in a row; each lasts at most the timeout
   int return_after = 4;  // good checks in a row
+  // Where a migration keeps which messages it has copied; empty: none can be made.
+  std::string folder;
 
   [[nodiscard]] const BackendConfig* find(std::string_view name) const;
 };

@@ -1,13 +1,12 @@
 #include "queue/manager/inlet.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
 
 #include "base/clock.h"
 #include "base/thread_name.h"
+#include "queue/manager/copies.h"
 #include "telemetry/log.h"
 
 namespace ez::queue {
@@ -27,34 +26,6 @@ constexpr milliseconds kInletTick{1'000};
 constexpr milliseconds kAgainDelay{500};
 
 std::int64_t inlet_now_us() { return system_clock().monotonic_us(); }
-
-// Somebody else's message as one that the log takes: what cannot be kept as it is goes.
-Message tamed(Message message) {
-  std::erase_if(message.headers, [](const auto& header) {
-    return header.first == kJournalHeader || header.first.empty() || header.first.size() > 64 ||
-           !std::all_of(header.first.begin(), header.first.end(), [](char c) {
-             return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-                    c == '-';
-           });
-  });
-  if (message.headers.size() > kMaxHeaders) message.headers.resize(kMaxHeaders);
-  const bool plain =
-      std::all_of(message.id.begin(), message.id.end(), [](char c) { return c > ' ' && c < 127; });
-  if (!plain || message.id.size() > kMaxIdBytes) {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256(reinterpret_cast<const unsigned char*>(message.id.data()), message.id.size(), digest);
-    message.id = "sha256-";
-    for (const unsigned char byte : digest) {
-      message.id.push_back("0123456789abcdef"[byte >> 4]);
-      message.id.push_back("0123456789abcdef"[byte & 15]);
-    }
-  }
-  message.key.resize(std::min(message.key.size(), kMaxKeyBytes));
-  // The broker has waited for it already.
-  message.delay_ms = 0;
-  message.ttl_ms = std::clamp<std::int64_t>(message.ttl_ms, 0, kMaxDelayMs);
-  return message;
-}
 
 }  // namespace
 
@@ -111,6 +82,19 @@ void Inlet::unwant(const std::string& pattern, const std::string& group, std::ui
   inbox_->changed.notify_all();
 }
 
+void Inlet::hold() {
+  std::unique_lock lock(inbox_->mutex);
+  inbox_->held = true;
+  inbox_->changed.notify_all();
+  inbox_->changed.wait(lock, [&] { return inbox_->quiet; });
+}
+
+void Inlet::go_on() {
+  std::lock_guard lock(inbox_->mutex);
+  inbox_->held = false;
+  inbox_->changed.notify_all();
+}
+
 std::string Inlet::trouble() const {
   std::lock_guard lock(inbox_->mutex);
   return inbox_->trouble;
@@ -125,6 +109,7 @@ void Inlet::loop() {
   name_thread("ez-queue-in");
   std::map<Key, int> wanted;
   while (true) {
+    bool held = false;
     std::deque<Event> events;
     {
       std::unique_lock lock(inbox_->mutex);
@@ -134,14 +119,22 @@ void Inlet::loop() {
       }
       const std::int64_t wait_us = std::max<std::int64_t>(0, next_us - inlet_now_us());
       inbox_->changed.wait_for(lock, std::chrono::microseconds(wait_us), [&] {
-        return inbox_->stop || !inbox_->events.empty() || inbox_->wanted != wanted;
+        return inbox_->stop || !inbox_->events.empty() || inbox_->held != inbox_->quiet ||
+               (!inbox_->held && inbox_->wanted != wanted);
       });
       if (inbox_->stop) break;
       events = std::exchange(inbox_->events, {});
-      wanted = inbox_->wanted;
+      wanted = inbox_->held ? std::map<Key, int>{} : inbox_->wanted;
+      held = inbox_->held;
+      inbox_->quiet = inbox_->quiet && held;
     }
     for (Event& event : events) handle(std::move(event));
     match(wanted);
+    if (held) {
+      std::lock_guard lock(inbox_->mutex);
+      inbox_->quiet = inbox_->held;
+      inbox_->changed.notify_all();
+    }
     for (auto& [key, pump] : pumps_) serve(key, pump);
   }
   for (auto& [key, pump] : pumps_) close(key, pump);

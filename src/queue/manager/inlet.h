@@ -13,7 +13,7 @@
 // Flow control. At most kTake messages of a subscription are between broker and log; while more than
 // kMaxUnsettled wait in the log for the subscription, strangers' messages stay at the broker.
 //
-// Threads. One of its own, which alone touches the broker's consumers; want() and unwant() from any.
+// Threads. One of its own, which alone touches the broker's consumers; the others from any.
 #pragma once
 
 #include <atomic>
@@ -68,6 +68,11 @@ class Inlet {
   void want(const std::string& pattern, const std::string& group, std::uint64_t broadcast);
   void unwant(const std::string& pattern, const std::string& group, std::uint64_t broadcast);
 
+  // Takes nothing any more, and has given back what it held, when hold() returns; until go_on(). Not while it
+  // is being destroyed.
+  void hold();
+  void go_on();
+
   [[nodiscard]] const InletCounters& counters() const { return counters_; }
   // Why the newest subscription or take failed; empty when all is well.
   [[nodiscard]] std::string trouble() const;
@@ -99,6 +104,8 @@ class Inlet {
     std::deque<Event> events;
     std::map<Key, int> wanted;
     bool stop = false;
+    bool held = false;
+    bool quiet = false;  // held, and nothing is open any more
     std::string trouble;
   };
 

@@ -22,7 +22,10 @@ constexpr std::size_t kSwitchesKept = 100;
 constexpr const char* kJournalKey = "queues/journal";
 constexpr const char* kSwitchesKey = "queues/switches";
 
-std::string route_name(const RouteConfig& route) { return route.topic.empty() ? "#" : route.topic; }
+ManagerConfig with_rest(ManagerConfig config) {
+  if (config.routes.empty()) config.routes.emplace_back();
+  return config;
+}
 
 std::string encode_switches(const std::deque<QueueSwitch>& switches) {
   Value::List all;
@@ -46,11 +49,13 @@ Result<std::unique_ptr<Manager>> Manager::start(EmbeddedBus& log, ManagerConfig 
   return std::unique_ptr<Manager>(std::move(core));
 }
 
-ManagerCore::ManagerCore(EmbeddedBus& log, ManagerConfig config) : log_(log), config_(std::move(config)) {}
+ManagerCore::ManagerCore(EmbeddedBus& log, ManagerConfig config)
+    : log_(log), config_(with_rest(std::move(config))) {}
 
 // Relays and inlets use brokers and the log, so they end first; what a broker still has to say about copies
 // comes back while it is being closed.
 ManagerCore::~ManagerCore() {
+  if (migration_) migration_->stop();
   {
     std::unique_lock lock(mutex_);
     stop_ = true;
@@ -58,7 +63,7 @@ ManagerCore::~ManagerCore() {
     wake_.wait(lock, [&] { return publishing_ == 0; });  // the log answers everything
   }
   if (thread_.joinable()) thread_.join();
-  for (const auto& route : routes_) route->relay.reset();
+  relays_.clear();
   for (const auto& backend : backends_) backend->inlet.reset();
   for (const auto& backend : backends_) backend->bus.reset();
 }
@@ -72,26 +77,25 @@ Status ManagerCore::begin(const OpenBus& open) {
     EZ_ASSIGN(backend->bus, open(config));
     backends_.push_back(std::move(backend));
   }
-  const std::int64_t now_ms = system_clock().now_ms();
-  for (const RouteConfig& config : config_.routes) {
-    auto route = std::make_unique<Route>();
-    route->config = config;
-    route->primary = backend_named(config.primary);
-    route->fallback = backend_named(config.fallback);
-    route->since_ms = now_ms;
-    routes_.push_back(std::move(route));
-  }
-  if (routes_.empty()) routes_.push_back(std::make_unique<Route>());
   load_switches();
+  load_moves();
+  {
+    std::lock_guard lock(mutex_);
+    rebuild();
+  }
+  migration_ = std::make_unique<Migration>(
+      *this, config_.folder.empty() ? "" : config_.folder + "/queue-migration.manifest");
   if (backends_.empty()) return {};
   journal_ = load_journal();
   if (journal_.empty()) return Error(Code::IoFailed, "the queue's log does not take the name of its journal");
   for (const auto& backend : backends_) {
     Inlet::Hooks hooks;
-    hooks.is_direct = [this](const std::string& topic) { return route_of(topic).config.direct; };
+    hooks.is_direct = [this](const std::string& topic) {
+      return route_of(*table(), topic).rule.config.direct;
+    };
     hooks.is_active = [this, which = backend.get()] {
       std::lock_guard lock(mutex_);
-      return std::any_of(routes_.begin(), routes_.end(),
+      return std::any_of(table_->begin(), table_->end(),
                          [&](const auto& route) { return route->active == which; });
     };
     hooks.served = [this](const std::string& pattern, const std::string& group, bool on) {
@@ -100,24 +104,8 @@ Status ManagerCore::begin(const OpenBus& open) {
     backend->inlet =
         std::make_unique<Inlet>(backend->config.name, *backend->bus, log_, journal_, std::move(hooks));
   }
-  for (const auto& route : routes_) {
-    if (!route->config.direct) continue;
-    Relay::Hooks hooks;
-    hooks.active = [this, which = route.get()]() -> Bus* {
-      std::lock_guard lock(mutex_);
-      return which->active == nullptr ? nullptr : which->active->bus.get();
-    };
-    hooks.is_mine = [this, which = route.get()](const std::string& topic) {
-      return &route_of(topic) == which;
-    };
-    hooks.count = [this, which = route.get()](std::uint64_t sent, std::uint64_t failed) {
-      std::lock_guard lock(mutex_);
-      if (which->active == nullptr) return;
-      which->active->sent += sent;
-      which->active->not_sent += failed;
-    };
-    route->relay = std::make_unique<Relay>(log_, route->config.topic, std::move(hooks));
-  }
+  hold_or_let_go();
+  start_relays();
   thread_ = std::thread([this] { watch(); });
   return {};
 }
@@ -155,13 +143,6 @@ ManagerCore::Backend* ManagerCore::backend_named(std::string_view name) const {
     if (backend->config.name == name) return backend.get();
   }
   return nullptr;
-}
-
-ManagerCore::Route& ManagerCore::route_of(std::string_view topic) const {
-  for (const auto& route : routes_) {
-    if (route->config.topic.empty() || matches(route->config.topic, topic)) return *route;
-  }
-  return *routes_.back();
 }
 
 std::string ManagerCore::name_of(const Backend* backend) {
@@ -234,23 +215,26 @@ bool ManagerCore::check(Backend& backend) {
 }
 
 void ManagerCore::reconsider() {
+  std::lock_guard switching(switching_);
   std::vector<QueueSwitch> made;
   {
     std::lock_guard lock(mutex_);
-    for (const auto& route : routes_) {
+    for (const auto& route : *table_) {
       Backend* target = nullptr;
       for (Backend* one : {route->primary, route->fallback}) {
-        if (target == nullptr && one != nullptr && one->breaker.up()) target = one;
+        if (!route->rule.held && target == nullptr && one != nullptr && one->breaker.up()) target = one;
       }
       if (target == route->active) continue;
       QueueSwitch one;
       one.epoch = ++epoch_;
       one.at_ms = system_clock().now_ms();
-      one.route = route_name(route->config);
+      one.route = ez::queue::name_of(route->rule);
       one.from = name_of(route->active);
       one.to = name_of(target);
       const bool fell = route->active != nullptr && !route->active->breaker.up();
-      if (fell && route->active->breaker.why()) {
+      if (route->rule.held) {
+        one.why = "messages are being moved to " + moves_.current.to;
+      } else if (fell && route->active->breaker.why()) {
         one.why = one.from + ": " + route->active->breaker.why()->to_string();
       } else {
         one.why = one.to + " answers";
@@ -267,8 +251,8 @@ void ManagerCore::reconsider() {
   if (made.empty()) return;
   // From here on nothing is sent to the old one (see publish()); what was on its way is in the log.
   log_.all_arrived();
-  for (const auto& route : routes_) {
-    if (route->relay) route->relay->poke();
+  for (const auto& relay : relays_) {
+    if (relay) relay->poke();
   }
   record(made);
   std::lock_guard lock(tell_mutex_);
@@ -331,13 +315,18 @@ std::vector<BackendStatus> ManagerCore::backends() {
 
 std::vector<RouteStatus> ManagerCore::routes() {
   std::vector<RouteStatus> out;
-  for (const auto& route : routes_) {
+  const auto all = table();
+  for (const auto& route : *all) {
+    const RouteRule& rule = route->rule;
     RouteStatus one;
-    one.topic = route_name(route->config);
-    one.primary = route->config.primary;
-    one.fallback = route->config.fallback;
-    one.direct = route->config.direct;
-    if (route->relay) one.waiting = log_.unsettled(route->relay->pattern(), std::string(Relay::kGroup));
+    one.topic = ez::queue::name_of(rule);
+    one.primary = rule.config.primary;
+    one.fallback = rule.config.fallback;
+    one.direct = rule.config.direct;
+    one.held = rule.held;
+    one.moved = !rule.held && rule.config != config_.routes[rule.origin];
+    const Relay* relay = rule.origin < relays_.size() ? relays_[rule.origin].get() : nullptr;
+    if (relay != nullptr) one.waiting = log_.unsettled(relay->pattern(), std::string(Relay::kGroup));
     std::lock_guard lock(mutex_);
     one.active = name_of(route->active);
     one.since_ms = route->since_ms;
@@ -357,9 +346,8 @@ std::uint64_t ManagerCore::switches_total() {
 }
 
 std::string ManagerCore::active(const std::string& topic) {
-  const Route& route = route_of(topic);
   std::lock_guard lock(mutex_);
-  return name_of(route.active);
+  return name_of(route_of(*table_, topic).active);
 }
 
 void ManagerCore::on_switch(std::function<void(const QueueSwitch&)> callback) {

@@ -17,7 +17,7 @@
 // Health. Every broker is asked for a round trip by check_every_ms; breaker.h decides.
 //
 // Threads. Any, as the embedded bus. Of its own: one for health, one Inlet for each broker, one Relay for
-// each direct route. The log given to it outlives it, and the manager its consumers.
+// each direct route, one for a migration. The log given to it outlives it, and the manager its consumers.
 #pragma once
 
 #include <cstdint>
@@ -63,6 +63,8 @@ struct RouteStatus {
   std::string fallback;
   bool direct = false;
   std::string active;
+  bool moved = false;  // otherwise than configured, by a migration
+  bool held = false;   // while messages are being moved
   std::int64_t since_ms = 0;
   std::uint64_t waiting = 0;  // of a direct route: in the log, not yet confirmed by a broker
 };
@@ -74,6 +76,8 @@ struct AtBroker {
   std::uint64_t ready = 0;
   std::uint64_t delayed = 0;
 };
+
+class Migration;
 
 class Manager : public EmbeddedBus {
  public:
@@ -94,6 +98,8 @@ class Manager : public EmbeddedBus {
   // Called after each switch, from the manager's thread; an earlier callback does not run any more when this
   // returns. It may not call the manager.
   virtual void on_switch(std::function<void(const QueueSwitch&)> callback) = 0;
+  // Moves messages from one backend to another (migration.h). Lives as long as the manager.
+  [[nodiscard]] virtual Migration& migration() = 0;
 };
 
 }  // namespace ez::queue

@@ -59,16 +59,21 @@ void ManagerCore::publish(std::vector<Message> messages, PublishCallback done) {
   bool any = false;
   std::uint64_t epoch = 0;
   if (!backends_.empty()) {
+    std::shared_ptr<const Table> all;
+    {
+      std::lock_guard lock(mutex_);
+      all = table_;
+      epoch = epoch_;
+    }
     std::vector<Route*> routes;
     routes.reserve(messages.size());
     for (std::size_t i = 0; i < messages.size(); ++i) {
       const bool same = i > 0 && messages[i].topic == messages[i - 1].topic;
-      routes.push_back(same ? routes.back() : &route_of(messages[i].topic));
+      routes.push_back(same ? routes.back() : &route_of(*all, messages[i].topic));
     }
     std::lock_guard lock(mutex_);
-    epoch = epoch_;
     for (std::size_t i = 0; i < messages.size(); ++i) {
-      if (!routes[i]->config.direct) targets[i] = routes[i]->active;
+      if (!routes[i]->rule.config.direct) targets[i] = routes[i]->active;
       any = any || targets[i] != nullptr;
     }
     if (any) ++publishing_;
@@ -161,9 +166,8 @@ void ManagerCore::drop_group(std::string pattern, std::string group, Callback<bo
 void ManagerCore::peek(std::string topic, std::size_t max, Callback<std::vector<Delivery>> done) {
   Backend* source = nullptr;
   if (!backends_.empty()) {
-    const Route& route = route_of(topic);
     std::lock_guard lock(mutex_);
-    source = route.active;
+    source = route_of(*table_, topic).active;
   }
   if (source == nullptr) {
     log_.peek(std::move(topic), max, std::move(done));

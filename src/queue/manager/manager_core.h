@@ -1,5 +1,5 @@
 // The manager from inside. Internal to manager/: manager.cc (brokers, routes, health), manager_bus.cc (what
-// callers ask of the bus).
+// callers ask of the bus), manager_moves.cc (routes that change, and what a migration needs).
 //
 // Locks. mutex_ guards breakers, routes, the epoch and the switches; it is held for moments only, and nothing
 // of the log or of a broker is called under it.
@@ -16,11 +16,13 @@
 #include "queue/manager/breaker.h"
 #include "queue/manager/inlet.h"
 #include "queue/manager/manager.h"
+#include "queue/manager/migration.h"
+#include "queue/manager/moves.h"
 #include "queue/manager/relay.h"
 
 namespace ez::queue {
 
-class ManagerCore final : public Manager {
+class ManagerCore final : public Manager, public MigrationHost {
  public:
   ManagerCore(EmbeddedBus& log, ManagerConfig config);
   ~ManagerCore() override;
@@ -34,6 +36,7 @@ class ManagerCore final : public Manager {
   std::string active(const std::string& topic) override;
   std::vector<AtBroker> at_brokers(const std::string& pattern, std::chrono::milliseconds wait) override;
   void on_switch(std::function<void(const QueueSwitch&)> callback) override;
+  Migration& migration() override { return *migration_; }
 
   // Bus
   void publish(std::vector<Message> messages, PublishCallback done) override;
@@ -96,15 +99,29 @@ class ManagerCore final : public Manager {
     std::unique_ptr<Inlet> inlet;
   };
   struct Route {
-    RouteConfig config;
+    RouteRule rule;
     Backend* primary = nullptr;  // nullptr: embedded
     Backend* fallback = nullptr;
     Backend* active = nullptr;  // under mutex_, as since_ms
     std::int64_t since_ms = 0;
-    std::unique_ptr<Relay> relay;
   };
+  // Made anew when a rule changes; who holds an old one finds the epoch changed.
+  using Table = std::vector<std::shared_ptr<Route>>;
 
-  [[nodiscard]] Route& route_of(std::string_view topic) const;
+  // MigrationHost
+  Bus* bus_named(const std::string& name) override;
+  const std::string& journal() const override { return journal_; }
+  MoveRecord moves() const override;
+  Status adopt(MoveRecord record) override;
+  std::vector<RouteRule> changed_by(const Move& move) const override;
+  bool travels_to(const std::string& topic, const std::string& target) const override;
+
+  [[nodiscard]] std::shared_ptr<const Table> table() const;
+  [[nodiscard]] static Route& route_of(const Table& table, std::string_view topic);
+  void load_moves();
+  void rebuild();         // the table, by the moves; under mutex_
+  void hold_or_let_go();  // inlets, by the moves
+  void start_relays();
   [[nodiscard]] Backend* backend_named(std::string_view name) const;
   [[nodiscard]] static std::string name_of(const Backend* backend);
   [[nodiscard]] std::vector<Backend*> up() const;
@@ -121,15 +138,19 @@ class ManagerCore final : public Manager {
   const ManagerConfig config_;
   std::string journal_;  // names this log at the brokers
   std::vector<std::unique_ptr<Backend>> backends_;
-  std::vector<std::unique_ptr<Route>> routes_;
+  std::vector<std::unique_ptr<Relay>> relays_;  // by route of the configuration; nullptr: not direct
+  std::unique_ptr<Migration> migration_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;
   std::size_t publishing_ = 0;  // publications that the log has still to answer
-  std::uint64_t epoch_ = 0;
+  std::uint64_t epoch_ = 0;     // grows with every switch and every new table
+  std::shared_ptr<const Table> table_ = std::make_shared<Table>();
+  MoveRecord moves_;
   std::deque<QueueSwitch> switches_;
   std::uint64_t switches_total_ = 0;
+  std::mutex switching_;   // held while routes are considered; before mutex_
   std::mutex tell_mutex_;  // held while the callback runs
   std::function<void(const QueueSwitch&)> on_switch_;
   std::map<std::pair<std::string, std::string>, int> gates_;  // brokers that serve a subscription

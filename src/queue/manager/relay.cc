@@ -1,5 +1,7 @@
 #include "queue/manager/relay.h"
 
+#include <map>
+
 #include "base/clock.h"
 #include "base/thread_name.h"
 #include "queue/wait_for.h"
@@ -87,43 +89,48 @@ void Relay::loop() {
 }
 
 std::vector<Delivery> Relay::send(EmbeddedConsumer& consumer, std::vector<Delivery> deliveries) {
-  Bus* const broker = hooks_.active();
+  std::lock_guard sending(sending_);
   std::vector<DeliveryTag> done;
   std::vector<Delivery> left;
-  std::vector<Message> messages;
+  // By broker, in order; what has none stays.
+  std::map<Bus*, std::vector<Delivery>> batches;
   for (Delivery& delivery : deliveries) {
     if (!hooks_.is_mine(delivery.message.topic)) {
       done.push_back(delivery.tag);
       continue;
     }
-    if (broker != nullptr) {
+    Bus* const broker = hooks_.active(delivery.message.topic);
+    (broker == nullptr ? left : batches[broker]).push_back(std::move(delivery));
+  }
+  for (auto& [broker, batch] : batches) {
+    std::vector<Message> messages;
+    for (const Delivery& delivery : batch) {
       messages.push_back(delivery.message);
       messages.back().delay_ms = 0;  // it has waited in the log
     }
-    left.push_back(std::move(delivery));
-  }
-  std::uint64_t sent = 0;
-  if (!messages.empty()) {
     const auto receipts = publish_and_wait(*broker, std::move(messages));
-    std::vector<Delivery> again;
-    for (std::size_t i = 0; i < left.size(); ++i) {
+    std::uint64_t sent = 0;
+    std::uint64_t failed = 0;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
       if (receipts[i].ok()) {
         ++sent;
-        done.push_back(left[i].tag);
+        done.push_back(batch[i].tag);
       } else if (receipts[i].error().code() == Code::InvalidArgument ||
                  receipts[i].error().code() == Code::PayloadTooLarge) {
-        consumer.bury({left[i].tag}, "the broker does not take it: " + receipts[i].error().message(),
+        consumer.bury({batch[i].tag}, "the broker does not take it: " + receipts[i].error().message(),
                       [](const std::vector<Status>&) {});
       } else {
-        again.push_back(std::move(left[i]));
+        ++failed;
+        left.push_back(std::move(batch[i]));
       }
     }
-    left = std::move(again);
-    hooks_.count(sent, left.size());
+    hooks_.count(broker, sent, failed);
   }
   // When it fails, it is sent again, with the same id.
   if (!done.empty()) (void)ack_and_wait(consumer, std::move(done));
   return left;
 }
+
+void Relay::settle() { std::lock_guard sending(sending_); }
 
 }  // namespace ez::queue

@@ -22,9 +22,10 @@ class Relay {
   static constexpr std::string_view kGroup = "ez-relay";
 
   struct Hooks {
-    std::function<Bus*()> active;                           // where to publish now; nullptr: nowhere
+    // Where to publish that topic now; nullptr: nowhere.
+    std::function<Bus*(const std::string& topic)> active;
     std::function<bool(const std::string& topic)> is_mine;  // another route may be before this one
-    std::function<void(std::uint64_t sent, std::uint64_t failed)> count;
+    std::function<void(Bus* broker, std::uint64_t sent, std::uint64_t failed)> count;
   };
 
   Relay(EmbeddedBus& log, std::string pattern, Hooks hooks);
@@ -33,6 +34,8 @@ class Relay {
   Relay& operator=(const Relay&) = delete;
 
   void poke();  // the active broker may have changed
+  // What was being sent, to whatever broker, is answered when this returns.
+  void settle();
   [[nodiscard]] const std::string& pattern() const { return pattern_; }
 
  private:
@@ -44,6 +47,7 @@ class Relay {
   EmbeddedBus& log_;
   const std::string pattern_;
   const Hooks hooks_;
+  std::mutex sending_;  // held while something is being sent
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stop_ = false;

@@ -338,6 +338,14 @@ Result<std::uint64_t> Link::count(const std::string& queue) {
   return count;
 }
 
+Result<std::uint64_t> Link::readers(const std::string& queue) {
+  impl_->arm();
+  const auto* found = ::amqp_queue_declare(impl_->state, kChannel, bytes_of(queue), 1, 0, 0, 0, {0, nullptr});
+  const std::uint64_t count = found != nullptr ? found->consumer_count : 0;
+  EZ_TRY(impl_->check_last());
+  return count;
+}
+
 Result<bool> Link::exists(const std::string& queue) {
   impl_->close_code = 0;
   auto found = count(queue);

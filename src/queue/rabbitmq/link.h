@@ -58,6 +58,8 @@ class Link {
   [[nodiscard]] Status delete_exchange(const std::string& name);
   // TOPIC_NOT_FOUND when there is no such queue; the link then needs reopen_channel().
   [[nodiscard]] Result<std::uint64_t> count(const std::string& queue);
+  // How many consumers it has; otherwise as count().
+  [[nodiscard]] Result<std::uint64_t> readers(const std::string& queue);
   // Also of a queue that another connection has for itself alone. The link may be used further.
   [[nodiscard]] Result<bool> exists(const std::string& queue);
   // Makes an exclusive queue. False: another connection has it. The link may be used further, on a new

@@ -55,10 +55,11 @@ struct Names {
 [[nodiscard]] Status declare_lanes(Link& link, const RabbitOptions& options, const broker::TopicQueue& queue,
                                    bool broadcast);
 
-// The three kinds of sessions. The options outlive them.
+// The kinds of sessions. The options outlive them.
 [[nodiscard]] Result<std::unique_ptr<broker::PublishSession>> open_publish(const RabbitOptions& options);
 [[nodiscard]] Result<std::unique_ptr<broker::ReadSession>> open_read(const RabbitOptions& options,
                                                                      bool broadcast);
 [[nodiscard]] Result<std::unique_ptr<broker::ControlSession>> open_control(const RabbitOptions& options);
+[[nodiscard]] Result<std::unique_ptr<broker::ScanSession>> open_scan(const RabbitOptions& options);
 
 }  // namespace ez::queue::rabbitmq

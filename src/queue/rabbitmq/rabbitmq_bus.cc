@@ -19,6 +19,7 @@ class RabbitDriver final : public broker::Driver {
   Result<std::unique_ptr<broker::ControlSession>> open_control() override {
     return rabbitmq::open_control(options_);
   }
+  Result<std::unique_ptr<broker::ScanSession>> open_scan() override { return rabbitmq::open_scan(options_); }
   Capabilities capabilities() const override {
     Capabilities out;
     out.backend = "rabbitmq";

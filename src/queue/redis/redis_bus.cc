@@ -20,6 +20,7 @@ class RedisDriver final : public broker::Driver {
   Result<std::unique_ptr<broker::ControlSession>> open_control() override {
     return redis::open_control(options_);
   }
+  Result<std::unique_ptr<broker::ScanSession>> open_scan() override { return redis::open_scan(options_); }
   Capabilities capabilities() const override {
     Capabilities out;
     out.backend = "redis";

@@ -1,4 +1,4 @@
-// The three kinds of sessions of the Redis backend (broker/driver.h).
+// The kinds of sessions of the Redis backend (broker/driver.h).
 #pragma once
 
 #include <memory>
@@ -14,6 +14,7 @@ namespace ez::queue::redis {
                                                                      const std::string& member,
                                                                      const std::vector<std::string>& former);
 [[nodiscard]] Result<std::unique_ptr<broker::ControlSession>> open_control(const RedisOptions& options);
+[[nodiscard]] Result<std::unique_ptr<broker::ScanSession>> open_scan(const RedisOptions& options);
 
 // "PREFIX:{TOPIC}:", the beginning of all keys of a topic.
 [[nodiscard]] std::string base_of(const RedisOptions& options, const std::string& topic);
