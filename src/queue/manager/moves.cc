@@ -42,9 +42,25 @@ std::vector<RouteRule> after_move(const std::vector<RouteRule>& rules, const Mov
     moved.held = held;
     moved.config.primary = move.to;
     if (move.to == kEmbedded || moved.config.fallback == move.to) moved.config.fallback = kEmbedded;
-    if (!move.topic.empty()) moved.within.push_back(move.topic);
+    const bool whole = move.topic.empty() ||
+                       std::find(rule.within.begin(), rule.within.end(), move.topic) != rule.within.end();
+    if (!whole) moved.within.push_back(move.topic);
     out.push_back(std::move(moved));
-    if (!move.topic.empty()) out.push_back(rule);
+    if (!whole) out.push_back(rule);
+  }
+  // One that says what the next one would say of its topics says nothing.
+  for (std::size_t i = 0; i + 1 < out.size();) {
+    const RouteRule& one = out[i];
+    const RouteRule& next = out[i + 1];
+    const bool wider = std::all_of(next.within.begin(), next.within.end(), [&](const std::string& pattern) {
+      return std::find(one.within.begin(), one.within.end(), pattern) != one.within.end();
+    });
+    if (one.origin == next.origin && one.config == next.config && one.held == next.held && wider) {
+      out.erase(out.begin() + static_cast<std::ptrdiff_t>(i));
+      i = 0;
+    } else {
+      ++i;
+    }
   }
   return out;
 }

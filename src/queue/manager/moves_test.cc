@@ -52,6 +52,10 @@ TEST(Moves, ThereAndBackAndWhatTheConfigurationSaysAreForgotten) {
   const Move back{"kafka", "redis", "", 2};
   EXPECT_EQ(that_matter({{"", "redis", "rabbit", false}}, {there, back}), std::vector<Move>{});
   EXPECT_EQ(that_matter(three_routes(), {there}), std::vector<Move>{there});
+  const Move some{"redis", "kafka", "orders.eu", 3};
+  const Move again{"kafka", "redis", "orders.eu", 4};
+  EXPECT_EQ(that_matter(three_routes(), {some}), std::vector<Move>{some});
+  EXPECT_EQ(that_matter(three_routes(), {some, again}), std::vector<Move>{});
   EXPECT_EQ(that_matter({{"", "kafka", "rabbit", false}}, {there}), std::vector<Move>{});
 }
 
