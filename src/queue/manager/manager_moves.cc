@@ -1,4 +1,6 @@
 // The manager: routes that change while it runs, and what a migration needs of it.
+#include <algorithm>
+
 #include "base/clock.h"
 #include "queue/manager/manager_core.h"
 #include "queue/wait_for.h"
@@ -142,21 +144,18 @@ Status ManagerCore::adopt(MoveRecord record) {
 }
 
 std::vector<RouteRule> ManagerCore::changed_by(const Move& move) const {
-  const MoveRecord record = moves();
-  const std::vector<RouteRule> before = rules_of(config_.routes, record.made, std::nullopt);
-  std::vector<Move> made = record.made;
-  made.push_back(move);
   std::vector<RouteRule> out;
-  for (const RouteRule& rule : rules_of(config_.routes, made, std::nullopt)) {
-    if (std::find(before.begin(), before.end(), rule) == before.end()) out.push_back(rule);
-  }
-  // What a move cannot change for its consumers' sake is told too.
-  for (const RouteRule& rule : before) {
-    const bool here =
-        rule.config.topic.empty() || move.topic.empty() || overlap(rule.config.topic, move.topic);
-    if (move.to == kEmbedded && rule.config.direct && rule.config.primary == move.from && here) {
-      out.push_back(rule);
+  for (RouteRule& rule : rules_of(config_.routes, moves().made, std::nullopt)) {
+    if (rule.config.primary != move.from) continue;
+    if (!move.topic.empty()) {
+      if (!rule.config.topic.empty() && !overlap(rule.config.topic, move.topic)) continue;
+      if (!std::all_of(rule.within.begin(), rule.within.end(),
+                       [&](const std::string& pattern) { return overlap(pattern, move.topic); })) {
+        continue;
+      }
+      rule.within.push_back(move.topic);
     }
+    out.push_back(std::move(rule));
   }
   return out;
 }

@@ -27,6 +27,14 @@ std::string named(const Move& move) {
   return move.from + " to " + move.to + (move.topic.empty() ? "" : " of " + move.topic);
 }
 
+std::vector<std::string> names_of(const std::vector<RouteRule>& rules) {
+  std::vector<std::string> out;
+  for (const RouteRule& rule : rules) {
+    if (std::find(out.begin(), out.end(), name_of(rule)) == out.end()) out.push_back(name_of(rule));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string_view to_text(MigrationView::State state) {
@@ -131,9 +139,7 @@ Result<MigrationView> Migration::preview(const MigrationRequest& request) {
   out.state = State::kPreview;
   out.request = request;
   out.switched = record.phase == MoveRecord::Phase::kRemoving;
-  for (const RouteRule& rule : host_.changed_by({request.from, request.to, request.topic, 0})) {
-    out.routes.push_back(name_of(rule));
-  }
+  out.routes = names_of(host_.changed_by({request.from, request.to, request.topic, 0}));
   Inventory* const source = host_.bus_named(request.from)->inventory();
   for (const std::string& topic : topics) {
     MigratedTopic one;
@@ -347,10 +353,9 @@ Status Migration::hand_over(const MigrationRequest& request) {
   EZ_TRY(stopped());
   MoveRecord record = host_.moves();
   const Move move{request.from, request.to, request.topic, system_clock().now_ms()};
-  if (!host_.changed_by(move).empty()) record.made.push_back(move);
+  std::vector<std::string> routes = names_of(host_.changed_by(move));
+  record.made.push_back(move);
   record.phase = MoveRecord::Phase::kRemoving;
-  std::vector<std::string> routes;
-  for (const RouteRule& rule : host_.changed_by(move)) routes.push_back(name_of(rule));
   EZ_TRY(host_.adopt(record));
   std::lock_guard lock(mutex_);
   view_.switched = true;

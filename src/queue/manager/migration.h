@@ -93,7 +93,7 @@ class MigrationHost {
   // Durable when it returns; routes and inlets are then as it says, and nothing is on its way to a broker of
   // a held route.
   [[nodiscard]] virtual Status adopt(MoveRecord record) = 0;
-  // The routes that such a move would change, and whether consumers of one of them speak the broker.
+  // The routes whose primary such a move would change, as they are now, within its pattern.
   [[nodiscard]] virtual std::vector<RouteRule> changed_by(const Move& move) const = 0;
   // Whether what lies in the embedded queue's topic is to get copies at that target.
   [[nodiscard]] virtual bool travels_to(const std::string& topic, const std::string& target) const = 0;
