@@ -21,6 +21,8 @@ constexpr std::int64_t kDroppedForEver = INT64_MAX;
 constexpr std::int64_t kPumpPauseUs = 300'000;  // after a failure
 constexpr std::int64_t kBackpressurePauseUs = 50'000;
 constexpr milliseconds kLostAfter{2'000};  // the broker is silent, and so long ago it took the message
+// The broker brings others, but not this one: it lost some, and the rest of their keys waits behind them.
+constexpr milliseconds kLateAfter{4'000};
 constexpr std::int64_t kPumpLeaseMs = 12LL * 3600 * 1000;
 constexpr milliseconds kInletTick{1'000};
 constexpr milliseconds kAgainDelay{500};
@@ -203,8 +205,9 @@ void Inlet::handle(Event event) {
   pump.taking = false;
   const bool silent = !event.taken.ok() || event.taken->empty();
   // What the broker should have brought by now it has lost, or somebody else holds it: the log has it.
-  if (silent && key.broadcast == 0 && hooks_.is_active()) {
-    log_.arrived_older(key.pattern, key.group, kLostAfter);
+  if (key.broadcast == 0 && (silent || inlet_now_us() >= pump.next_late_us) && hooks_.is_active()) {
+    log_.arrived_older(key.pattern, key.group, silent ? kLostAfter : kLateAfter);
+    pump.next_late_us = inlet_now_us() + std::chrono::microseconds(kInletTick).count();
   }
   if (event.taken.ok()) {
     sort_out(key, pump, std::move(*event.taken));

@@ -90,6 +90,7 @@ class Inlet {
     bool taking = false;
     std::vector<DeliveryTag> entering;  // of what is being put into the log
     std::int64_t next_try_us = 0;
+    std::int64_t next_late_us = 0;
   };
   struct Event {
     std::uint64_t pump = 0;

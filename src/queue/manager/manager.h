@@ -6,7 +6,7 @@
 // with its disk and nothing is lost:
 //   - what is published goes into the log, then to the broker that the topic's route uses now;
 //   - a copy that comes back lets the message go to the group that waits for it (Inlet); when the broker
-//     refuses it, is given up, or is silent, the log lets it go by itself;
+//     refuses it, is given up, or does not bring it for seconds, the log lets it go by itself;
 //   - what others publish at a broker goes into the log when it arrives, and is done with at the broker then.
 //
 // Routes. Each uses its primary while that is up, else its fallback while that is up, else nothing but the
