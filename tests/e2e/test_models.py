@@ -36,6 +36,7 @@ class Upstream:
         upstream = self
         self.answered = 0
         self.keys: set = set()
+        self.hangs: threading.Event | None = None  # the first request is not answered before that
         self.lock = threading.Lock()
 
         class Handler(BaseHTTPRequestHandler):
@@ -45,7 +46,10 @@ class Upstream:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 with upstream.lock:
                     upstream.answered += 1
+                    hangs = upstream.hangs if upstream.answered == 1 else None
                     upstream.keys.add(self.headers.get("x-api-key"))
+                if hangs:
+                    hangs.wait(60)
                 body = json.dumps({
                     "id": "m", "type": "message", "role": "assistant", "model": "claude-test", "content": [],
                     "stop_reason": "end_turn", "stop_sequence": None,
@@ -181,6 +185,50 @@ class ModelsTest(unittest.TestCase):
         for path in self.box.data.rglob("*"):
             if path.is_file():
                 self.assertNotIn(SECRET.encode(), path.read_bytes(), path)
+
+
+class HedgeTest(unittest.TestCase):
+    def test_a_second_key_answers_for_one_that_hangs_and_both_are_paid_for(self):
+        box = Sandbox()
+        self.addCleanup(box.close)
+        upstream = Upstream()
+        self.addCleanup(upstream.close)
+        upstream.hangs = threading.Event()
+        self.addCleanup(upstream.hangs.set)
+        (box.root / "models.yaml").write_text(MODELS.replace("[{env: EZ_TEST_KEY}]", "[{env: EZ_TEST_KEY}, {env: EZ_TEST_KEY_2}]")
+                                              % upstream.url + "hedge: {after: 50ms, max_share: 1}\n")
+        (box.root / "prices.json").write_text(json.dumps(PRICES))
+        server = Server(box.data, wrapper=["env", f"EZ_TEST_KEY={SECRET}", f"EZ_TEST_KEY_2={SECRET}-2"],
+                        extra=["--models", str(box.root / "models.yaml")]).start()
+        self.addCleanup(server.stop)
+        server.register(ROOMY)
+        run = server.start_run("roomy")
+        agent = server.call("POST", "/v1/agents", {"name": "payer", "type": "claude", "capacity": 1})["agent"]
+        items: list = []
+
+        def some():
+            items.extend(server.call("POST", "/v1/work", {"agent": agent, "want": 1, "wait_ms": 200})["tasks"])
+            return items
+        item = wait_until(some, "the task")[0]
+        request = urllib.request.Request(server.url + "/v1/messages", data=json.dumps(ASK).encode(), headers={
+            "x-api-key": item["model_gateway"]["key"], "Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            self.assertEqual(json.load(answer)["usage"]["output_tokens"], 50)
+        self.assertEqual(len(upstream.keys), 2)
+
+        def counted():
+            view = server.call("GET", f"/v1/runs/{run}/costs")
+            return view if view["calls"] == 2 else None
+        costs = wait_until(counted, "both in the accounts")
+        lines = sorted((line["cost_microusd"], line["calls"], line["failed_calls"]) for line in costs["items"] if line["calls"])
+        # One answer at its price, and the other at the most that it may have cost: its output to the limit, its input by bytes.
+        self.assertEqual(lines[0], (EACH, 1, 0))
+        self.assertEqual(lines[1][1:], (1, 1))
+        self.assertGreater(lines[1][0], 100 * 10)
+        self.assertEqual(sum(line[0] for line in lines), costs["cost_microusd"])
+        self.assertEqual(server.run(run)["cost_microusd"], costs["cost_microusd"])
+        metrics = server.call("GET", "/metrics").decode()
+        self.assertIn('ez_model_hedges_total{provider="one",outcome="won"} 1', metrics)
 
 
 if __name__ == "__main__":

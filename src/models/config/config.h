@@ -66,6 +66,10 @@ struct ModelsConfig {
   std::shared_ptr<const PriceTable> prices;
   std::uint32_t max_attempts = 4;              // of one call, over all keys and targets
   std::chrono::milliseconds max_wait{60'000};  // for a key that has to wait
+  // A second leg for calls whose answer has not begun after so long; 0: never. At most this part of all
+  // calls.
+  std::chrono::milliseconds hedge_after{0};
+  std::int64_t hedge_max_permille = 100;
   CassetteMode cassette_mode = CassetteMode::kOff;
   std::string cassette_file;
 

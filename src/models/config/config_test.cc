@@ -129,5 +129,24 @@ TEST(ModelsConfig, Globs) {
   EXPECT_FALSE(matches_glob("*a*a*a*b", std::string(1000, 'a')));
 }
 
+TEST(ModelsConfig, HedgingIsOffUnlessItIsAskedFor) {
+  EXPECT_EQ(load("")->hedge_after.count(), 0);
+  const auto config = load("hedge: {after: 1500ms, max_share: 0.25}");
+  ASSERT_TRUE(config.ok()) << config.error().to_string();
+  EXPECT_EQ(config->hedge_after.count(), 1'500);
+  EXPECT_EQ(config->hedge_max_permille, 250);
+  EXPECT_EQ(load("hedge: {after: 2s}")->hedge_max_permille, 100);
+  EXPECT_EQ(load("hedge: {after: 2s, max_share: 1}")->hedge_max_permille, 1'000);
+  EXPECT_EQ(why("hedge: {max_share: 1}"), "MODELS_CONFIG_INVALID hedge.after: is missing");
+  EXPECT_EQ(why("hedge: {after: 0s}"),
+            "MODELS_CONFIG_INVALID hedge.after: must be a duration of at most a day, for example 30s");
+  for (const char* share : {"0", "1.5", "-1", "half", "0.0001", ".nan"}) {
+    EXPECT_EQ(why(std::string("hedge: {after: 2s, max_share: ") + share + "}"),
+              "MODELS_CONFIG_INVALID hedge.max_share: must be a number from 0.001 to 1")
+        << share;
+  }
+  EXPECT_EQ(why("hedge: {after: 2s, share: 1}").find("MODELS_CONFIG_INVALID hedge"), 0U);
+}
+
 }  // namespace
 }  // namespace ez::models

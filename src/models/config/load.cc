@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <iterator>
 
@@ -265,10 +266,32 @@ class Loader {
     return {};
   }
 
+  Status read_hedge(Reader& root) {
+    const Value* hedge = root.get("hedge");
+    if (hedge == nullptr) return {};
+    Reader reader(*hedge, "hedge");
+    const auto after = reader.duration_ms("after");
+    if (!after) reader.fail("after", "is missing");
+    if (const Value* share = reader.get("max_share")) {
+      const double part = share->is_double() ? share->as_double()
+                          : share->is_int()  ? static_cast<double>(share->as_int())
+                                             : 0;
+      if (part >= 0.001 && part <= 1) {
+        config_.hedge_max_permille = std::lround(part * 1'000);
+      } else {
+        reader.fail("max_share", "must be a number from 0.001 to 1");
+      }
+    }
+    EZ_TRY(reader.done());
+    config_.hedge_after = std::chrono::milliseconds(*after);
+    return {};
+  }
+
   Status read_rest(Reader& root) {
     config_.max_attempts =
         static_cast<std::uint32_t>(root.number("max_attempts", 1, 16).value_or(config_.max_attempts));
     if (const auto ms = root.duration_ms("max_wait")) config_.max_wait = std::chrono::milliseconds(*ms);
+    EZ_TRY(read_hedge(root));
     const Value* cassette = root.get("cassette");
     if (!options_.cassette_file.empty()) {
       const auto given =

@@ -21,6 +21,26 @@ std::uint64_t tokens(std::int64_t claimed) {
   return static_cast<std::uint64_t>(std::clamp<std::int64_t>(claimed, 0, kMaxTokens));
 }
 
+ProviderError invalid(const std::string& provider, const std::string& why) {
+  ProviderError error;
+  error.kind = ErrorKind::kInvalidAnswer;
+  error.message = "the answer of " + provider + " cannot be read: " + why;
+  return error;
+}
+
+// For a header: at most kMaxDroppedBytes.
+std::string joined(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) {
+    if (out.size() + word.size() > kMaxDroppedBytes) return out + ", ...";
+    if (!out.empty()) out += ", ";
+    out += word;
+  }
+  return out;
+}
+
+}  // namespace
+
 ProviderError error_of(HttpEnd end, const std::string& detail, const std::string& provider) {
   ProviderError error;
   switch (end) {
@@ -47,26 +67,6 @@ ProviderError error_of(HttpEnd end, const std::string& detail, const std::string
   }
   return error;
 }
-
-ProviderError invalid(const std::string& provider, const std::string& why) {
-  ProviderError error;
-  error.kind = ErrorKind::kInvalidAnswer;
-  error.message = "the answer of " + provider + " cannot be read: " + why;
-  return error;
-}
-
-// For a header: at most kMaxDroppedBytes.
-std::string joined(const std::vector<std::string>& words) {
-  std::string out;
-  for (const std::string& word : words) {
-    if (out.size() + word.size() > kMaxDroppedBytes) return out + ", ...";
-    if (!out.empty()) out += ", ";
-    out += word;
-  }
-  return out;
-}
-
-}  // namespace
 
 void Call::head(int status, Headers headers) {
   status_ = status;
@@ -233,6 +233,7 @@ void Call::settle_stream(const StreamSummary& seen) {
 
 void Call::ended(HttpEnd end, const std::string& detail) {
   http_ = 0;
+  legs_.clear();
   KeyPool& pool = core_.pool(*target().provider);
   pool.release(attempt_.key);
   const StreamSummary* seen = summary();

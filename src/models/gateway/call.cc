@@ -119,13 +119,6 @@ void Call::send(std::size_t target_index, std::size_t key) {
     last_error_ = Gateway::error_of(body.error());
     return next();
   }
-  HttpCall http;
-  http.url = url_for(plan_, to);
-  http.headers = headers_for(plan_, to, pool.key(key), request_.headers);
-  Rendered rendered = std::move(body).value();
-  http.body = std::move(rendered.body);
-  dropped_ = std::move(rendered.dropped);
-  http.timeouts = to.provider->timeouts;
   status_ = 0;
   headers_.clear();
   buffer_.clear();
@@ -137,7 +130,7 @@ void Call::send(std::size_t target_index, std::size_t key) {
   filter_.reset();
   reader_.reset();
   writer_.reset();
-  http_ = core_.http->call(std::move(http), shared_from_this());
+  launch(attempt_, std::move(body).value(), false);
 }
 
 void Call::retry(const ProviderError& error) {
@@ -238,10 +231,6 @@ void Call::lease_over() {
   if (over_.exchange(true)) return;
   auto self = shared_from_this();
   (void)core_.http->post([self] { self->stop_upstream(); });
-}
-
-void Call::stop_upstream() {
-  if (!concluded_ && http_ != 0) core_.http->cancel(http_);
 }
 
 void Call::drained() {

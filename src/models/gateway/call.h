@@ -4,6 +4,10 @@
 //                          ▲               ├─ failed before the first byte ─▶ retry (back to next) or over
 //                          └── wait ◀──────┘  failed after it: the stream ends with an error ──▶ over
 //
+// Each attempt is a Leg (hedge.cc). While no answer has begun, a second leg may be sent after it to another
+// key or provider; the first whose answer begins leads, the other is broken off and counted like any broken
+// call.
+//
 // Threads. begin() runs on its caller's thread; from go() on everything runs on the HTTP client's thread.
 // cancel() and drained() come from any.
 #pragma once
@@ -22,7 +26,7 @@
 
 namespace ez::models {
 
-class Call final : public CallHandle, public HttpSink, public std::enable_shared_from_this<Call> {
+class Call final : public CallHandle, public std::enable_shared_from_this<Call> {
  public:
   Call(Gateway::Core& core, CallRequest request, std::shared_ptr<CallClient> client);
 
@@ -30,17 +34,25 @@ class Call final : public CallHandle, public HttpSink, public std::enable_shared
   void cancel() override;
   void drained() override;
 
-  // HttpSink
-  void head(int status, Headers headers) override;
-  [[nodiscard]] bool body(std::string_view bytes) override;
-  void ended(HttpEnd end, const std::string& detail) override;
-
  private:
   struct Attempt {
     std::size_t target = 0;
     std::size_t key = 0;
     std::int64_t begin_us = 0;
   };
+  class Leg;
+
+  // The answer of the leg that leads, as an HttpSink gets it.
+  void head(int status, Headers headers);
+  [[nodiscard]] bool body(std::string_view bytes);
+  void ended(HttpEnd end, const std::string& detail);
+
+  // hedge.cc: the legs of an attempt.
+  void launch(Attempt attempt, Rendered rendered, bool is_hedge);
+  void hedge(std::uint32_t attempt);
+  void lead(Leg& leg);
+  void drop(Leg& leg, HttpEnd end, const std::string& detail);
+  void settle_leg(const Leg& leg, HttpEnd end);
 
   // call.cc: money, keys, retries.
   void reserve();
@@ -102,7 +114,8 @@ class Call final : public CallHandle, public HttpSink, public std::enable_shared
   std::vector<std::vector<bool>> skip_;  // keys not to take any more, by target
   std::optional<ProviderError> last_error_;
   Attempt attempt_;
-  HttpClient::CallId http_ = 0;  // of the attempt under way
+  std::vector<std::shared_ptr<Leg>> legs_;  // under way, without those that lost; at most two
+  HttpClient::CallId http_ = 0;             // of the leg that leads
   int status_ = 0;
   Headers headers_;
   std::string buffer_;       // an answer that is not a stream
@@ -121,5 +134,7 @@ class Call final : public CallHandle, public HttpSink, public std::enable_shared
   std::unique_ptr<StreamReader> reader_;      // another
   std::unique_ptr<StreamWriter> writer_;
 };
+
+[[nodiscard]] ProviderError error_of(HttpEnd end, const std::string& detail, const std::string& provider);
 
 }  // namespace ez::models

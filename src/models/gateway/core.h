@@ -33,6 +33,10 @@ struct Gateway::Core {
 
   [[nodiscard]] KeyPool& pool(const Provider& provider) { return *pools.at(provider.name); }
 
+  // Of the HTTP client's thread: thousandths of a hedge that may be sent, and calls that are watched for one.
+  std::int64_t hedge_credit = 0;
+  std::uint32_t hedge_timers = 0;
+
   std::atomic<bool> stopped{false};
   const ModelsConfig config;
   Clock& clock;

@@ -11,6 +11,9 @@ GatewayMetrics::GatewayMetrics(telemetry::Registry& registry)
                               {"provider", "model", "key"}, {telemetry::kDefaultMaxSeries, 1'000'000})),
       retries_(registry.counters("ez_model_retries_total", "Calls that were sent once more.",
                                  {"provider", "reason"})),
+      hedges_(registry.counters("ez_model_hedges_total",
+                                "Second requests for slow calls, by what came of them.",
+                                {"provider", "outcome"})),
       excess_(registry.counters("ez_model_claims_refused_total",
                                 "Answers whose usage was beyond what the call could cost.", {"provider"})),
       durations_(registry.histograms("ez_model_call_duration_seconds", "From the request to the end.",
@@ -26,6 +29,10 @@ void GatewayMetrics::call(std::string_view provider, std::string_view model, std
 
 void GatewayMetrics::first_byte(std::string_view provider, std::int64_t us) {
   first_bytes_.with({provider}).observe(static_cast<double>(us) / 1e6);
+}
+
+void GatewayMetrics::hedged(std::string_view provider, std::string_view outcome) {
+  hedges_.with({provider, outcome}).increment();
 }
 
 void GatewayMetrics::usage(const UsageKey& key, const UsageSum& sum) {

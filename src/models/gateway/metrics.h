@@ -22,6 +22,8 @@ class GatewayMetrics {
   void first_byte(std::string_view provider, std::int64_t us);
   void usage(const UsageKey& key, const UsageSum& sum);
   void retried(std::string_view provider, std::string_view reason);
+  // A second leg: "won", "lost", "failed"; or why there was none: "over_share", "no_money", "no_key".
+  void hedged(std::string_view provider, std::string_view outcome);
   void claimed_too_much(std::string_view provider);
 
  private:
@@ -29,6 +31,7 @@ class GatewayMetrics {
   telemetry::Family<telemetry::Counter>& tokens_;
   telemetry::Family<telemetry::Counter>& cost_;
   telemetry::Family<telemetry::Counter>& retries_;
+  telemetry::Family<telemetry::Counter>& hedges_;
   telemetry::Family<telemetry::Counter>& excess_;
   telemetry::Family<telemetry::Histogram>& durations_;
   telemetry::Family<telemetry::Histogram>& first_bytes_;

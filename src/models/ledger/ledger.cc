@@ -110,6 +110,19 @@ void Ledger::reserve(const AccountPtr& account, std::int64_t microusd,
   pump(account);
 }
 
+bool Ledger::reserve_now(const AccountPtr& account, std::int64_t microusd) {
+  const bool unlimited = !account->info.fence.valid() || microusd == 0;
+  std::lock_guard lock(account->mutex_);
+  if (account->closed_) return false;
+  if (!unlimited) {
+    if (account->free_ < microusd || !account->waiters_.empty()) return false;
+    account->free_ -= microusd;
+    account->reserved_ += microusd;
+  }
+  ++account->calls_;
+  return true;
+}
+
 // Serves those that wait, in order: from what is free, then from the lease, then from what calls give back.
 void Ledger::pump(const AccountPtr& account) {
   Account& a = *account;

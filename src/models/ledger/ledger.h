@@ -84,6 +84,8 @@ class Ledger {
 
   // `done` once: OK when so much is set aside, BUDGET_EXCEEDED, LEASE_STALE, OVERLOADED, or the log's error.
   void reserve(const AccountPtr& account, std::int64_t microusd, std::function<void(const Status&)> done);
+  // The same out of what is free in memory alone, at once; false: not so much, or others wait for it.
+  [[nodiscard]] bool reserve_now(const AccountPtr& account, std::int64_t microusd);
   // The call is over; at most what was reserved is counted.
   void settle(const AccountPtr& account, std::int64_t reserved_microusd, UsageKey key, UsageSum sum);
 
