@@ -292,10 +292,9 @@ Result<SandboxOutcome> Attempt::run_command(SandboxSpec spec, milliseconds timeo
   auto outcome = ports_.sandbox.run(spec, sink, &cancel_);
   if (!outcome.ok()) return outcome.error();
   ports_.workspaces.note_usage(*workspace_, outcome->disk_bytes);
-  if (outcome->process.stopped) {
-    disk_overrun_ = outcome->process.stopped->code() == Code::DiskLimit;
-    if (own_end && outcome->process.stopped->code() == Code::CommandTimeout) return timed_out();
-  }
+  disk_overrun_ = outcome->over_disk;
+  const std::optional<Error>& stopped = outcome->process.stopped;
+  if (own_end && stopped && stopped->code() == Code::CommandTimeout) return timed_out();
   return outcome;
 }
 

@@ -111,8 +111,6 @@ class Attempt {
   void set_exit_code(int code) { result_.exit_code = code; }
   // What the agent says that the attempt cost; counted when the gateway metered nothing of it.
   void claim_cost(std::int64_t microusd) { result_.cost_microusd = microusd; }
-  // The disk limit was broken: what is in the workspace is not committed.
-  void disk_overrun() { disk_overrun_ = true; }
 
   // Becomes the task's output, in place of $EZ_OUTPUT.
   void set_output(Value output) { given_output_ = std::move(output); }
@@ -141,7 +139,7 @@ class Attempt {
   std::vector<SandboxMount> shown_;
   std::vector<std::pair<std::string, std::string>> variables_;
   std::vector<ArtifactRef> kept_;  // of add_artifact()
-  bool disk_overrun_ = false;
+  bool disk_overrun_ = false;      // what is in the workspace then is not committed
 };
 
 // One item to its result, with its log. Never throws, always gives a result of this item; what went wrong is

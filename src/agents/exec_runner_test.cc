@@ -206,6 +206,24 @@ TEST_F(ExecRunnerTest, CancelKeepsTheWorkAndSaysCancelled) {
   EXPECT_EQ(git("show " + done.branch + ":some.txt"), "some");
 }
 
+// Whatever it was stopped for: what is more than allowed does not go into the repository.
+TEST_F(ExecRunnerTest, WhatFillsTheDiskWhileItIsStoppedIsNotKept) {
+  WorkItem work = item("t",
+                       "trap 'fallocate -l 9M one; fallocate -l 9M two; echo filled; exit' TERM\n"
+                       "echo some > some.txt; echo ready; while :; do :; done");
+  work.sandbox.disk_mb = 10;
+  std::thread canceller([this] {
+    while (log_.text().find("ready") == std::string::npos) std::this_thread::yield();
+    cancel_.cancel();
+  });
+  const TaskResult done = run(work);
+  canceller.join();
+  EXPECT_EQ(done.error_code, "TASK_CANCELLED");
+  EXPECT_NE(log_.text().find("filled"), std::string::npos);
+  EXPECT_EQ(done.commit, "");
+  EXPECT_EQ(git("log --all --format=%s -- some.txt"), "");
+}
+
 TEST_F(ExecRunnerTest, TheLogArrivesWholeOverABadWire) {
   log_.fail_next(5);
   const TaskResult done = run(item("t", "seq 1 60000", "none"));

@@ -337,13 +337,13 @@ Result<SandboxOutcome> Sandbox::run(const SandboxSpec& spec, const Sink& sink,
     while (!said.empty() && said.back() == '\n') said.pop_back();
     return unavailable(said.empty() ? "bwrap ended with status " + std::to_string(outcome.exit_code) : said);
   }
-  if (!outcome.stopped) {
-    if (Status disk = warden.check_disk(true); !disk.ok()) outcome.stopped = disk.error();
-  }
+  const Status disk = warden.check_disk(true);
+  if (!outcome.stopped && !disk.ok()) outcome.stopped = disk.error();
   if (!outcome.stopped && static_cast<std::uint64_t>(outcome.exit_code) == kFileSizeExit) {
     outcome.stopped =
         Error(Code::DiskLimit, "a file grew beyond " + std::to_string(spec.limits.disk_mb) + " MiB");
   }
+  warden.outcome.over_disk = !disk.ok() || (outcome.stopped && outcome.stopped->code() == Code::DiskLimit);
   return std::move(warden.outcome);
 }
 

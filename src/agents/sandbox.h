@@ -76,6 +76,7 @@ struct SandboxOutcome {
   std::size_t peak_processes = 0;
   std::uint64_t cpu_ms = 0;
   std::uint64_t disk_bytes = 0;
+  bool over_disk = false;  // more is on the disk than allowed, whatever else the command was stopped for
 };
 
 class Sandbox {
