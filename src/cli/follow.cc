@@ -258,6 +258,8 @@ class RunFollower {
     if (choice_.show == FollowChoice::Show::kNothing) {
       session_.out << to_json(view) << "\n";
     } else {
+      EZ_ASSIGN(const Value costs, api_.get(run_target(run_, "/costs")));
+      last.take_costs(costs);
       session_.out << summary_text(last, limits_);
     }
     return Followed{false, last.state};

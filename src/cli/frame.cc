@@ -267,6 +267,12 @@ std::string change_line(const RunPicture& run, const TaskPicture& task) {
   return "";
 }
 
+std::string replayed_line(const RunPicture& run) {
+  if (run.replayed_calls == 0) return "";
+  return "  replayed: " + std::to_string(run.replayed_calls) + " of " + std::to_string(run.model_calls) +
+         " calls of models were answered from a recording\n";
+}
+
 std::string summary_text(const RunPicture& run, const FrameLimits& limits) {
   const Counts counts = counts_of(run);
   std::string out = symbol(run.state, limits) + " run " + run.id + " (" + printable(run.workflow) + ") " +
@@ -276,7 +282,7 @@ std::string summary_text(const RunPicture& run, const FrameLimits& limits) {
   if (counts.failed > 0) out += ", " + std::to_string(counts.failed) + " failed";
   if (counts.skipped > 0) out += ", " + std::to_string(counts.skipped) + " skipped";
   if (run.cost_microusd != 0) out += ", cost " + money_text(run.cost_microusd);
-  out += "\n";
+  out += "\n" + replayed_line(run);
   if (!run.error.empty()) out += "  " + printable(run.error) + "\n";
   constexpr std::size_t kShown = 10;
   std::size_t failed = 0;

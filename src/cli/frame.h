@@ -33,6 +33,9 @@ struct FrameLimits {
 // The symbol of a state of a task or a run, in its colour.
 [[nodiscard]] std::string state_mark(std::string_view state, const FrameLimits& limits);
 
+// How many calls of models were answered from a recording (a line, ended); empty when none was.
+[[nodiscard]] std::string replayed_line(const RunPicture& run);
+
 // What happened, at the end: outcome, counts, failed tasks, artifacts, where to look.
 [[nodiscard]] std::string summary_text(const RunPicture& run, const FrameLimits& limits);
 

@@ -158,8 +158,11 @@ TEST(Summary, SaysWhatFailedAndWhereToLook) {
   RunPicture run = picture_of(
       {task_view("build", "failed", failed), task_view("report", "succeeded", with_artifact)}, "failed");
   run.finished_ms = kNow;
+  run.take_costs(Value::Map{{"items", Value::List{Value::Map{{"calls", 5}, {"replayed", true}},
+                                                  Value::Map{{"calls", 2}, {"replayed", false}}}}});
   EXPECT_EQ(summary_text(run, plain(80, 24)),
             "x run r7 (nightly) failed in 1m05s: 1 of 2 tasks succeeded, 1 failed\n"
+            "  replayed: 5 of 7 calls of models were answered from a recording\n"
             "  x build  VERIFY_FAILED: no\n"
             "    ez logs r7 build\n"
             "  artifact report/report.md\n"

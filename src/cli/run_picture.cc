@@ -61,6 +61,17 @@ void RunPicture::take_run(const Value& view) {
   }
 }
 
+void RunPicture::take_costs(const Value& view) {
+  model_calls = replayed_calls = 0;
+  const Value* items = view.find("items");
+  if (items == nullptr || !items->is_list()) return;
+  for (const Value& line : items->as_list()) {
+    const std::int64_t calls = line.int_or("calls", 0);
+    model_calls += calls;
+    if (line.bool_or("replayed", false)) replayed_calls += calls;
+  }
+}
+
 void RunPicture::take_task(const Value& view) {
   const std::string key(view.string_or("id", ""));
   if (key.empty()) return;

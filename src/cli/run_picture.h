@@ -49,6 +49,8 @@ struct RunPicture {
   std::string branch;
   std::string head;
   std::string error;
+  std::int64_t model_calls = 0;     // as take_costs() was told
+  std::int64_t replayed_calls = 0;  // of them: answered from a recording
   std::vector<TaskPicture> tasks;
 
   [[nodiscard]] TaskPicture* find(std::string_view task);
@@ -56,6 +58,8 @@ struct RunPicture {
   // replaced.
   void take_run(const Value& view);
   void take_task(const Value& view);
+  // Takes over the view of what the run cost.
+  void take_costs(const Value& view);
   // A `task` or `run` event. The task that changed, or nullptr.
   TaskPicture* take_event(const ApiEvent& event);
 

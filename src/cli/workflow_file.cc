@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "cli/text.h"
+#include "orchestration/advice.h"
 
 namespace ez::cli {
 namespace {
@@ -137,6 +138,23 @@ Value mistakes_value(const WorkflowFile& file) {
                                    {"code", Value(info(mistake.code).name)},
                                    {"message", Value(mistake.message)},
                                    {"hint", Value(mistake.hint)}}));
+  }
+  return Value(std::move(out));
+}
+
+void print_warnings(const WorkflowFile& file, std::ostream& to) {
+  if (!file.parsed.ok()) return;
+  for (const orchestration::Advice& advice : orchestration::advice_on(*file.parsed.workflow)) {
+    to << file.path << ": warning: " << printable(advice.message) << "\n  " << printable(advice.hint) << "\n";
+  }
+}
+
+Value warnings_value(const WorkflowFile& file) {
+  Value::List out;
+  if (!file.parsed.ok()) return Value(std::move(out));
+  for (const orchestration::Advice& advice : orchestration::advice_on(*file.parsed.workflow)) {
+    out.push_back(Value(Value::Map{
+        {"file", Value(file.path)}, {"message", Value(advice.message)}, {"hint", Value(advice.hint)}}));
   }
   return Value(std::move(out));
 }

@@ -28,6 +28,10 @@ struct WorkflowFile {
 std::size_t print_mistakes(const WorkflowFile& file, std::ostream& to);
 // [{file, line, column, code, message, hint}].
 [[nodiscard]] Value mistakes_value(const WorkflowFile& file);
+// "FILE: warning: message" for what a valid workflow hardly means; nothing for one with mistakes.
+void print_warnings(const WorkflowFile& file, std::ostream& to);
+// [{file, message, hint}].
+[[nodiscard]] Value warnings_value(const WorkflowFile& file);
 // WORKFLOW_INVALID when there are mistakes.
 [[nodiscard]] Status check_workflow(const WorkflowFile& file);
 

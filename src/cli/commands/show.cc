@@ -90,7 +90,9 @@ Result<int> run_show(Session& session, const Arguments& arguments) {
                   << "\n";
     }
   }
-  if (is_over(picture.state)) session.out << summary_text(picture, limits);
+  EZ_ASSIGN(const Value costs, api->get(run_target(arguments.text("RUN"), "/costs")));
+  picture.take_costs(costs);
+  session.out << (is_over(picture.state) ? summary_text(picture, limits) : replayed_line(picture));
   return kExitOk;
 }
 

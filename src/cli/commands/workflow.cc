@@ -11,11 +11,14 @@ Result<int> validate(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const WorkflowFile file, read_workflow_file(arguments.text("FILE")));
   const bool valid = file.parsed.ok();
   if (arguments.has("json")) {
-    session.out << to_json(Value(Value::Map{{"valid", Value(valid)}, {"errors", mistakes_value(file)}}))
+    session.out << to_json(Value(Value::Map{{"valid", Value(valid)},
+                                            {"errors", mistakes_value(file)},
+                                            {"warnings", warnings_value(file)}}))
                 << "\n";
   } else if (valid) {
     session.out << file.path << ": valid, workflow " << file.parsed.workflow->name << " with "
                 << file.parsed.workflow->tasks.size() << " tasks\n";
+    print_warnings(file, session.err);
   } else {
     print_mistakes(file, session.err);
   }
