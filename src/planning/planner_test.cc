@@ -140,7 +140,8 @@ TEST(Planner, MistakesGoBackToTheModelWithTheirPlaces) {
   model.answers.emplace_back(proposal("name: shop\ntasks: [\n"));
   model.answers.emplace_back(
       proposal("name: shop\nrepository: /r\ntasks:\n  - {id: a, prompt: x, agent: {type: cobol}}\n"
-               "  - {id: b, dependencies: [c], run: x, workspace: write}\n"));
+               "  - {id: b, dependencies: [c], run: x, workspace: write}\n"
+               "  - {id: d, prompt: x}\n"));
   model.answers.emplace_back(proposal(kGoodFile));
   std::vector<std::string> told;
   const auto plan = make_plan(model, plan_request(), [&](const std::string& text) { told.push_back(text); });
@@ -151,6 +152,7 @@ TEST(Planner, MistakesGoBackToTheModelWithTheirPlaces) {
   EXPECT_EQ(turns[1].string_or("role", ""), "assistant");
   EXPECT_THAT(to_json(turns[2]), HasSubstr("\"tool_use_id\":\"t1\""));
   EXPECT_THAT(to_json(turns[4]), HasSubstr("5:"));  // the place of the unknown dependency
+  EXPECT_THAT(to_json(turns[4]), HasSubstr("`prompt` needs an agent that is not exec"));
   EXPECT_THAT(told.at(1), HasSubstr("mistake"));
 }
 

@@ -249,6 +249,70 @@ class ResolverTest(unittest.TestCase):
         ez("reject", run, item["task"], data=self.box.data)
         self.assertEqual(server.wait_for_run(run)["state"], "failed")
 
+    # A program as an agent: it finds the sides, asks its model through the door, and writes what the model said.
+    PROGRAM = """#!/bin/bash
+set -e
+grep -q 'holds conflict markers' "$1"
+test "$(sed -n 8p $EZ_MERGE/ours/numbers.txt) $(sed -n 8p $EZ_MERGE/theirs/numbers.txt)" = "left right"
+grep -q '<<<<<<< ours' numbers.txt
+if grep -q '"try":1' $EZ_MERGE/merge.json; then echo "left as it is"; exit 0; fi
+exec 3<>/dev/tcp/127.0.0.1/${DOOR##*:}
+body='{"model":"scripted-1","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"which word?"}]}'
+printf 'POST /v1/chat/completions HTTP/1.1\\r\\nHost: %s\\r\\nAuthorization: Bearer %s\\r\\n' "${DOOR#*//}" "$KEY" >&3
+printf 'Content-Type: application/json\\r\\nContent-Length: %s\\r\\nConnection: close\\r\\n\\r\\n%s' ${#body} "$body" >&3
+answer=$(cat <&3)
+case "$answer" in *"Turn 0."*) echo "left and right" > numbers.txt ;; *) echo "$answer"; exit 7 ;; esac
+echo "settled by a program"
+"""
+    PROGRAM_TYPE = """
+version: 1
+types:
+  program:
+    runner: cli
+    models: [scripted-1]
+    cli:
+      command: [settle, "{prompt_file}"]
+      env: {DOOR: "{gateway}", KEY: "{key}"}
+      events: text
+"""
+
+    def test_a_program_settles_it_in_its_second_try(self):
+        provider = Provider([("say", {"words": "both"})])
+        self.addCleanup(provider.close)
+        tools = self.box.root / "tools"
+        tools.mkdir()
+        (tools / "settle").write_text(self.PROGRAM)
+        (tools / "settle").chmod(0o755)
+        self.box.data.mkdir()
+        (self.box.data / "agents.yaml").write_text(self.PROGRAM_TYPE)
+        server = self.serve(extra=["--models", provider.configure(self.box.root), "--agent-types", "exec,program",
+                                   "--show", str(tools)])
+        run = self.start(server, workflow("budget: {cost_usd: 1}\nresolver: {agent: {type: program}, budget: {cost_usd: 0.50}}",
+                                      "test -s numbers.txt"))
+        wait_until(lambda: server.call("GET", "/v1/approvals")["items"] or server.run(run)["state"] != "running", "an end")
+        self.assertEqual(server.call("GET", "/v1/approvals")["items"], [], server.tail())
+        view = server.wait_for_run(run)
+        task, = self.resolved(view)
+        log = ez("logs", run, task["id"], data=self.box.data).stdout
+        self.assertEqual(view["state"], "succeeded", log + server.tail())
+        self.assertEqual(task["resolver"]["agent_type"], "program")
+        first, second = task["resolver"]["tries"]
+        self.assertEqual((first["error"]["code"], second["error"]), ("MERGE_CONFLICT", None))
+        self.assertIn("a conflict marker is left in numbers.txt", first["error"]["message"])
+        self.assertIn("settled by a program", log)
+        self.assertEqual(git(self.repository, "show", f"{view['branch']}:numbers.txt"), "left and right\n")
+        # Its call is the task's, at its price; its key is nowhere to be read.
+        costs = server.call("GET", f"/v1/runs/{run}/costs")
+        self.assertEqual([(item["task"], item["model"], item["calls"]) for item in costs["items"] if item["calls"]],
+                         [(task["id"], "scripted-1", 1)])
+        self.assertGreater(costs["cost_microusd"], 0)
+        names = {item["name"]: item for item in server.call("GET", f"/v1/runs/{run}/artifacts")["items"]}
+        for number in (1, 2):
+            said = server.call("GET", "/v1/artifacts/" + names[f"resolver/{number}/transcript.jsonl"]["sha256"]).decode()
+            self.assertNotIn("ezl_", said + log)
+        server.stop()
+        self.assert_clean()
+
 
 if __name__ == "__main__":
     unittest.main()
