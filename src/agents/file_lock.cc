@@ -26,8 +26,10 @@ bool is_current(int fd, const std::string& path) {
 Result<FileLock> FileLock::acquire(const std::string& path, std::chrono::milliseconds wait) {
   const auto until = std::chrono::steady_clock::now() + wait;
   std::chrono::microseconds pause{500};
+  // Those that wait long must not ask less often than those that have just come, or they starve.
+  constexpr std::chrono::microseconds kMaxPause{4'000};
   UniqueFd file;
-  // flock has no time limit of its own, so ask again, at most 50 times a second.
+  // flock has no time limit of its own, so ask again.
   while (true) {
     if (!file.valid()) {
       file = UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
@@ -45,7 +47,7 @@ Result<FileLock> FileLock::acquire(const std::string& path, std::chrono::millise
     }
     if (!file.valid()) continue;
     std::this_thread::sleep_for(pause);
-    pause = std::min(pause * 2, std::chrono::microseconds(20'000));
+    pause = std::min(pause * 2, kMaxPause);
   }
 }
 
