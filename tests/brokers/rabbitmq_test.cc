@@ -1,9 +1,13 @@
 // The RabbitMQ backend when something is wrong, and while its network and its server are hurt.
 #include <gmock/gmock.h>
 
+#include <set>
+
 #include "base/clock.h"
+#include "base/random.h"
 #include "brokers.h"
 #include "load.h"
+#include "queue/rabbitmq/link.h"
 
 namespace ez::queue {
 namespace {
@@ -88,6 +92,37 @@ rabbitmq::RabbitOptions quick(rabbitmq::RabbitOptions options) {
   options.broker.request_timeout_ms = 2'500;
   options.broker.publish_timeout_ms = 15'000;
   return options;
+}
+
+// Of somebody who speaks the broker and names no message: each is one of its own, whoever reads it.
+TEST(RabbitMqStrangers, MessagesWithoutAnIdAreNotTakenForOneAnother) {
+  const auto options = test::rabbitmq_options(Variant::kPlain);
+  const std::string topic = "strangers." + std::to_string(system_random().next() % 1'000'000'000);
+  std::set<std::string> ids;
+  for (int connection = 0; connection < 2; ++connection) {
+    auto bus = rabbitmq::open_rabbitmq(options);
+    ASSERT_TRUE(bus.ok());
+    auto consumer = (*bus)->subscribe({topic, "readers", 10, 30'000}, milliseconds(10'000));
+    ASSERT_TRUE(consumer.ok()) << consumer.error().to_string();
+    Message first;  // makes the topic
+    first.topic = topic;
+    ASSERT_TRUE(publish_and_wait(**bus, std::move(first)).ok());
+    auto own = take_and_wait(**consumer, 1, milliseconds(30'000));
+    ASSERT_TRUE(own.ok() && own->size() == 1);
+    EXPECT_TRUE(ack_and_wait(**consumer, {own->front().tag}).ok());
+    auto link = rabbitmq::Link::open(options, 20);
+    ASSERT_TRUE(link.ok()) << link.error().to_string();
+    ASSERT_TRUE((*link)->confirms().ok());
+    ASSERT_TRUE((*link)->publish_text(options.broker.prefix + ".x", topic + "!2", "", "hello").ok());
+    auto got = take_and_wait(**consumer, 1, milliseconds(30'000));
+    ASSERT_TRUE(got.ok()) << got.error().to_string();
+    ASSERT_EQ(got->size(), 1U);
+    EXPECT_EQ(got->front().message.payload, "hello");
+    ids.insert(got->front().message.id);
+    EXPECT_TRUE(ack_and_wait(**consumer, {got->front().tag}).ok());
+  }
+  EXPECT_EQ(ids.size(), 2U);
+  EXPECT_FALSE(ids.contains(""));
 }
 
 TEST(RabbitMqFaults, ABadNetworkLosesNothing) {

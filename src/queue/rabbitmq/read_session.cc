@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "queue/rabbitmq/names.h"
 
 namespace ez::queue::rabbitmq {
@@ -52,7 +53,8 @@ class RabbitRead final : public broker::ReadSession {
   const bool broadcast_;
   std::unique_ptr<Link> link_;
   std::vector<TopicQueue> sources_;
-  std::set<std::uint64_t> open_;  // tags that are delivered and not settled
+  const std::uint64_t number_ = system_random().next();  // of this connection
+  std::set<std::uint64_t> open_;                         // tags that are delivered and not settled
   std::int64_t settled_us_ = 0;   // until then the lanes begin to deliver
   std::int64_t heard_us_ = 0;
   std::vector<Event> early_;  // came while nobody asked; bounded by the prefetch
@@ -91,7 +93,10 @@ void RabbitRead::put(Event event, Fetched& out) {
   }
   open_.insert(event.tag);
   broker::Entry entry = read_message(std::move(event.content), sources_[source].topic);
-  if (entry.message.id.empty()) entry.message.id = "tag-" + std::to_string(event.tag);
+  // Tags begin again with each connection, and an id that was seen before is dropped as a repetition.
+  if (entry.message.id.empty()) {
+    entry.message.id = "nameless-" + std::to_string(number_) + "-" + std::to_string(event.tag);
+  }
   entry.place = {source, static_cast<std::uint8_t>(read.ptr[1] - '0'), event.tag, 0};
   if (entry.place.lane < kLanes) out.entries.push_back(std::move(entry));
 }
