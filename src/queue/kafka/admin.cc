@@ -12,6 +12,10 @@ namespace {
 
 constexpr int kAskAgainMs = 20;  // a new topic has no leader for a moment
 
+bool has_no_leader_yet(rd_kafka_resp_err_t code) {
+  return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+}
+
 struct FreeOptions {
   void operator()(rd_kafka_AdminOptions_t* options) const { ::rd_kafka_AdminOptions_destroy(options); }
 };
@@ -150,17 +154,22 @@ Status Client::make_topics(const std::vector<TopicSettings>& all) {
 }
 
 Result<std::vector<std::int64_t>> Client::offsets(const std::string& topic, int count, std::int64_t which) {
-  const Partitions list = list_of_partitions(topic, count, which);
-  const auto code = ::rd_kafka_offsets_for_times(get(), list.get(), patience_ms());
-  EZ_TRY(check());
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(code, "offsets of " + topic);
-  std::vector<std::int64_t> out;
-  for (int i = 0; i < list->cnt; ++i) {
-    const rd_kafka_topic_partition_t& one = list->elems[i];
-    if (one.err != RD_KAFKA_RESP_ERR_NO_ERROR) return to_error(one.err, "offsets of " + topic);
-    out.push_back(one.offset);
+  const std::int64_t end = system_clock().monotonic_us() + std::int64_t{patience_ms()} * 1000;
+  while (true) {
+    const Partitions list = list_of_partitions(topic, count, which);
+    auto code = ::rd_kafka_offsets_for_times(get(), list.get(), patience_ms());
+    EZ_TRY(check());
+    std::vector<std::int64_t> out;
+    for (int i = 0; i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; ++i) {
+      code = list->elems[i].err;
+      out.push_back(list->elems[i].offset);
+    }
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return out;
+    if (!has_no_leader_yet(code) || system_clock().monotonic_us() > end) {
+      return to_error(code, "offsets of " + topic);
+    }
+    ::rd_kafka_poll(get(), kAskAgainMs);
   }
-  return out;
 }
 
 Result<std::vector<std::int64_t>> Client::ends(const std::string& topic, int count) {
@@ -171,6 +180,19 @@ Result<std::vector<std::int64_t>> Client::begins(const std::string& topic, int c
 }
 
 Status Client::delete_records(const std::string& topic, const std::vector<std::int64_t>& before) {
+  const std::int64_t end = system_clock().monotonic_us() + std::int64_t{patience_ms()} * 1000;
+  while (true) {
+    EZ_ASSIGN(const int refused, ask_to_delete(topic, before));
+    const auto code = static_cast<rd_kafka_resp_err_t>(refused);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
+    if (!has_no_leader_yet(code) || system_clock().monotonic_us() > end) {
+      return to_error(code, "records of " + topic);
+    }
+    ::rd_kafka_poll(get(), kAskAgainMs);
+  }
+}
+
+Result<int> Client::ask_to_delete(const std::string& topic, const std::vector<std::int64_t>& before) {
   const Partitions list = list_of_partitions(topic, static_cast<int>(before.size()), 0);
   for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = before[static_cast<std::size_t>(i)];
   rd_kafka_DeleteRecords_t* request = ::rd_kafka_DeleteRecords_new(list.get());
@@ -182,11 +204,9 @@ Status Client::delete_records(const std::string& topic, const std::vector<std::i
   const auto* offsets =
       ::rd_kafka_DeleteRecords_result_offsets(::rd_kafka_event_DeleteRecords_result(event.get()));
   for (int i = 0; offsets != nullptr && i < offsets->cnt; ++i) {
-    if (offsets->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      return to_error(offsets->elems[i].err, "records of " + topic);
-    }
+    if (offsets->elems[i].err != RD_KAFKA_RESP_ERR_NO_ERROR) return static_cast<int>(offsets->elems[i].err);
   }
-  return {};
+  return static_cast<int>(RD_KAFKA_RESP_ERR_NO_ERROR);
 }
 
 Result<std::vector<Client::Committed>> Client::committed(const std::string& topic, int count) {

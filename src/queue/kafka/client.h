@@ -115,6 +115,8 @@ class Client {
   struct Impl;
   explicit Client(std::unique_ptr<Impl> impl);
   [[nodiscard]] Status see_topic(const std::string& name);
+  // Gives what the broker answered, as librdkafka's number.
+  [[nodiscard]] Result<int> ask_to_delete(const std::string& topic, const std::vector<std::int64_t>& before);
   [[nodiscard]] Result<Event> answer(rd_kafka_queue_s* queue, int type, const char* what);
   [[nodiscard]] Result<std::vector<std::int64_t>> offsets(const std::string& topic, int count,
                                                           std::int64_t which);
