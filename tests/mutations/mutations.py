@@ -43,7 +43,7 @@ MUTATIONS = [
     ("two merges into one branch at once", "src/core/progress.cc",
      "if (run.merge_queue.front() != index) return;", ""),
     ("the next merge is not called", "src/core/progress.cc",
-     "if (front && !run.merge_queue.empty()) queue_merge(context, run, run.merge_queue.front());", "(void)front;"),
+     "if (front && !run.merge_queue.empty()) queue_merge(context, run, run.merge_queue.front());", "(void)front, (void)context;"),
     ("a resumed run forgets those that stood in a line", "src/core/run_control.cc",
      "if (state == TaskState::kThrottled) enqueue(context, run, i);", ""),
     ("a dependant of a task that is done again does not wait for it", "src/core/commands/restart_task.cc",
@@ -59,9 +59,9 @@ MUTATIONS = [
      "for (const auto& task : assignment.tasks) outlook_.remove(task.run, task.task, task.type, task.name_space);",
      ""),
     ("an unknown outcome is reported as done", "src/engine/kernel.cc",
-     "  for (Done& done : dones) done(error);\n}\n\nvoid Kernel::leadership",
-     "  core::Reply lie;\n  lie.run = RunId{state_.next_run};\n  for (Done& done : dones) {\n"
-     "    if (outcome == log::AppendOutcome::kUnknown) done(lie);\n    else done(error);\n  }\n}\n\n"
+     "  for (Proposal& proposal : proposals) proposal.done(error);\n}\n\nvoid Kernel::leadership",
+     "  core::Reply lie;\n  lie.run = RunId{state_.next_run};\n  for (Proposal& proposal : proposals) {\n"
+     "    if (outcome == log::AppendOutcome::kUnknown) proposal.done(lie);\n    else proposal.done(error);\n  }\n}\n\n"
      "void Kernel::leadership"),
     ("a refused tick stops the timers", "src/engine/kernel.cc",
      "    tick_outstanding_ = false;\n    if (!reply.ok()) hold_internal();",
