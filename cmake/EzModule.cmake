@@ -23,7 +23,7 @@ endfunction()
 # Sets `out` to what a target compiles instead of its sources: files that include several of them each (the groups of
 # cmake/unity_groups.py), so that headers are read and templates instantiated once. A name that is defined twice in a
 # group, although it was not when the build was configured, is reported by the compiler: `cmake build/release` groups
-# anew. EZ_UNITY=OFF compiles every source alone, as the thread sanitizer's build does.
+# anew. EZ_UNITY=OFF compiles every source alone, as scripts/mutate's builds do.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 function(ez_unity out target)
   set(${out} ${ARGN} PARENT_SCOPE)
