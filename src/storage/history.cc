@@ -231,7 +231,10 @@ Result<std::unique_ptr<History>> History::open(const std::string& folder) {
     const char* const steps[] = {kSearchSchema};
     EZ_TRY(state->writer->ensure_schema(kSchemaVersion, whole.c_str(), steps));
     // Pages that many appends change go back into the file once for all of them: 16 MiB of log.
-    EZ_TRY(state->writer->execute("PRAGMA wal_autocheckpoint=4096"));
+    // What undoes a single statement stays in memory (some pages): SQLite's temporary file for it, begun by
+    // the first statement that splits pages, is written by every later one, which came to 14 times the pages
+    // of a transaction.
+    EZ_TRY(state->writer->execute("PRAGMA wal_autocheckpoint=4096; PRAGMA temp_store=MEMORY"));
     EZ_ASSIGN(state->insert, state->writer->prepare(
                                  "INSERT OR REPLACE INTO runs VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"));
     EZ_ASSIGN(state->insert_facets, state->writer->prepare("INSERT OR REPLACE INTO facets VALUES(?,?,?,?)"));
