@@ -86,6 +86,15 @@ class BudgetTest(unittest.TestCase):
         task = next(task for task in view["tasks"] if task["id"] == item["task"])
         self.assertEqual((task["state"], task["error"]["code"]), ("paused", "BUDGET_EXCEEDED"))
 
+    def test_a_budget_without_parts_is_warned_of(self):
+        file = self.box.root / "parts.yaml"
+        file.write_text("name: parts\nbudget: {cost_usd: 10}\ntasks:\n"
+                        "  - {id: a, agent: {type: claude}, prompt: x}\n  - {id: b, agent: {type: claude}, prompt: x}\n")
+        for words in (("workflow", "validate"), ("workflow", "register"), ("run",)):
+            done = ez(*words, str(file), data=self.box.data)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("parts.yaml: warning: the run has a budget and no task has one", done.stderr, words)
+
     def test_what_cannot_be_raised_is_refused_with_a_code(self):
         self.server.register("name: free\ntasks: [{id: a, run: x}]\n")
         run = self.server.start_run("free")

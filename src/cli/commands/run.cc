@@ -153,6 +153,7 @@ Result<int> run_file(Session& session, const Arguments& arguments) {
     EZ_ASSIGN(file, read_workflow_file(arguments.text("FILE")));
     if (!file->parsed.ok() && !arguments.has("json")) print_mistakes(*file, session.err);
     EZ_TRY(check_workflow(*file));
+    if (!arguments.has("json")) print_warnings(*file, session.err);
   }
   EZ_ASSIGN(const std::vector<std::string> types, agent_types_of(arguments, file));
   EZ_ASSIGN(const Connection connection, find_or_start(session, arguments, types));

@@ -29,6 +29,7 @@ Result<int> register_file(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(const WorkflowFile file, read_workflow_file(arguments.text("FILE")));
   if (!file.parsed.ok() && !arguments.has("json")) print_mistakes(file, session.err);
   EZ_TRY(check_workflow(file));
+  if (!arguments.has("json")) print_warnings(file, session.err);
   EZ_ASSIGN(const auto api, session.connect(arguments));
   EZ_ASSIGN(
       const Value answer,
