@@ -65,7 +65,28 @@ void World::crash() {
 
 void World::step() { kernel_->step(std::chrono::microseconds(0)); }
 
-void World::changed(std::span<const core::RunEvent>, std::uint64_t) {}
+// Called after each command, with the state that it left.
+void World::changed(std::span<const core::RunEvent> events, std::uint64_t) {
+  const core::State& state = kernel_->state();
+  for (const core::RunEvent& event : events) {
+    const auto task = static_cast<core::TaskState>(event.state);
+    const bool given = event.task != core::kNoInstance &&
+                       (task == core::TaskState::kRunning || task == core::TaskState::kMerging);
+    const core::Run* run = given ? state.find_run(event.run) : nullptr;
+    if (run == nullptr || run->state == core::RunState::kRunning) continue;
+    broken_ = "a task of " + to_text(event.run) + " was given out while its run is " +
+              std::string(core::to_text(run->state));
+  }
+}
+
+// The time of a state may only grow with the log; a restart goes back in both.
+std::string World::check_time() {
+  const core::State& state = kernel_->state();
+  const bool back = state.applied >= timed_ && state.now_ms < time_ms_;
+  timed_ = state.applied;
+  time_ms_ = state.now_ms;
+  return back ? "time went back to " + std::to_string(state.now_ms) : "";
+}
 
 void World::finished(const Cow<core::Run>& run, LogIndex) {
   const std::string record = core::encode_run(*run);
@@ -386,6 +407,7 @@ std::string World::check() {
   if (!broken_.empty()) return broken_;
   const auto findings = core::find_broken_invariants(kernel_->state());
   if (!findings.empty()) return findings[0];
+  if (auto found = check_time(); !found.empty()) return found;
   if (auto found = check_limits(); !found.empty()) return found;
   if (auto found = check_namespaces(); !found.empty()) return found;
   if (auto found = check_schedules(); !found.empty()) return found;

@@ -127,6 +127,7 @@ class World final : public engine::KernelListener {
   void agent_finish(SimAgent& agent, bool kind);
   void send_result(SimAgent& agent, const core::pb::ReportResult& result, bool kind);
   [[nodiscard]] std::string check();
+  [[nodiscard]] std::string check_time();
   [[nodiscard]] std::string check_limits();
   [[nodiscard]] std::string check_schedules();
   [[nodiscard]] std::string check_replica();
@@ -153,6 +154,8 @@ class World final : public engine::KernelListener {
   std::map<std::string, int> taken_;             // payloads by how many tasks of finished runs have them
   std::map<std::string, core::Namespace> seen_;  // namespaces as they were at the last check
   LogIndex history_;
+  LogIndex timed_;  // the index and the time of the state at the last check
+  std::int64_t time_ms_ = 0;
   Replica replica_;
   Fairness fairness_;
   std::uint64_t disturbances_ = 0;  // crashes and takeovers at the last look at the shares
