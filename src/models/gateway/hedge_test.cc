@@ -1,5 +1,8 @@
 // A second request for a call that is slow to begin: who answers first is used, everything is paid for,
 // nothing is paid twice, and the money and the share hold.
+#include <unistd.h>
+
+#include <filesystem>
 #include <latch>
 #include <set>
 
@@ -38,7 +41,13 @@ class HeldClock final : public Clock {
 
 class HedgeTest : public ::testing::Test {
  protected:
-  void start(const TestUpstream& upstream, int keys = 2, std::int64_t permille = 1'000) {
+  void TearDown() override {
+    gateway.reset();
+    if (!cassette.empty()) std::filesystem::remove(cassette);
+  }
+  void start(const TestUpstream& upstream, int keys = 2, std::int64_t permille = 1'000,
+             CassetteMode mode = CassetteMode::kOff) {
+    gateway.reset();
     Provider one;
     one.name = "one";
     one.base_url = upstream.url();
@@ -51,19 +60,21 @@ class HedgeTest : public ::testing::Test {
     options.config.prices = std::make_shared<const PriceTable>(*PriceTable::parse(kHedgePrices));
     options.config.hedge_after = std::chrono::milliseconds(20);
     options.config.hedge_max_permille = permille;
+    options.config.cassette_mode = mode;
+    options.config.cassette_file = cassette;
     auto started = Gateway::start(std::move(options), bank, clock, random, registry, nullptr);
     ASSERT_TRUE(started.ok()) << started.error().to_string();
     gateway = std::move(started).value();
   }
-  AccountPtr lease(std::int64_t limit_microusd = 1'000'000) {
+  AccountPtr lease(std::int64_t limit_microusd = 1'000'000, Fence fence = Fence{5}) {
     LeaseInfo info;
-    info.fence = Fence{5};
+    info.fence = fence;
     info.run = RunId{1};
     info.task = "a";
     info.limit_microusd = limit_microusd;
     bank.add(info);
     AccountPtr account;
-    gateway->ledger().open(Fence{5}, [&](Result<AccountPtr> opened) { account = *opened; });
+    gateway->ledger().open(fence, [&](Result<AccountPtr> opened) { account = *opened; });
     return account;
   }
   // `words`: as many as "Hello" has, so that every call has the same bound.
@@ -115,6 +126,7 @@ class HedgeTest : public ::testing::Test {
   MemoryBank bank;
   std::unique_ptr<Gateway> gateway;
   std::shared_ptr<CallHandle> handle;
+  std::string cassette;  // a file that goes away with the test
 };
 
 TEST_F(HedgeTest, TheSecondAnswersAndTheFirstIsBrokenOffAndCounted) {
@@ -166,6 +178,39 @@ TEST_F(HedgeTest, TheFirstAnswersAfterAllAndTheSecondIsBrokenOffAndCounted) {
   closed.wait();
   await_counted("lost");
   EXPECT_EQ(settled().microusd, kHedgeCost + upper());
+}
+
+// A recording has the answer that the client got, once; what was broken off is no part of it.
+TEST_F(HedgeTest, TheAnswerThatLedIsRecordedAndReplayed) {
+  cassette = (std::filesystem::temp_directory_path() / ("ez-hedge-" + std::to_string(::getpid()))).string();
+  TestUpstream upstream([&](UpstreamCall& request) {
+    if (request.has("secret-2")) {
+      request.answer(200, kHedgeAnswer);
+      return;
+    }
+    request.wait_for_close();
+    request.cut();
+  });
+  start(upstream, 2, 1'000, CassetteMode::kRecord);
+  const auto client = call(lease());
+  ASSERT_TRUE(client->wait());
+  EXPECT_EQ(client->status, 200);
+  await_counted("won");
+  gateway->stop();
+  const int asked = upstream.requests();
+  EXPECT_EQ(asked, 2);
+
+  start(upstream, 2, 1'000, CassetteMode::kStrict);
+  const AccountPtr account = lease(1'000'000, Fence{6});
+  const auto replayed = call(account);
+  ASSERT_TRUE(replayed->wait());
+  EXPECT_EQ(replayed->status, 200) << replayed->body;
+  EXPECT_EQ(replayed->body, kHedgeAnswer);
+  EXPECT_EQ(replayed->header("ez-replayed"), "true");
+  const auto unknown = call(account);  // it was recorded once
+  ASSERT_TRUE(unknown->wait());
+  EXPECT_NE(unknown->body.find("CASSETTE_MISS"), std::string::npos) << unknown->body;
+  EXPECT_EQ(upstream.requests(), asked);
 }
 
 TEST_F(HedgeTest, AStreamIsHedgedBeforeItsFirstByteOnly) {
