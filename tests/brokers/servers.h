@@ -28,6 +28,9 @@ class Servers {
   void pause(const Value& server, int node = 0) { act("pause", server, node); }
   void resume(const Value& server, int node = 0) { act("resume", server, node); }
   void restart(const Value& server, int node = 0) { act("restart", server, node); }
+  // Of a server with a disk of its own (option disk_mb): nothing is left on it; what filled it is gone.
+  void fill(const Value& server) { act("fill", server, 0); }
+  void empty(const Value& server) { act("empty", server, 0); }
 
   struct Gate {
     std::int64_t number = 0;

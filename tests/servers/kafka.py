@@ -49,8 +49,9 @@ def programs(version: str = VERSION) -> Path:
 class Kafka(Server):
     """Options: heap_mb; version = another one than the newest; quick = compile little, start fast (for tests; a benchmark wants the whole compiler)."""
 
-    def __init__(self, certificates: Certificates, heap_mb: int = 640, quick: bool = True, version: str = VERSION):
-        super().__init__()
+    def __init__(self, certificates: Certificates, heap_mb: int = 640, quick: bool = True, version: str = VERSION,
+                 disk_mb: int = 0):
+        super().__init__(disk_mb)
         self.certificates = certificates
         self.java = program("java")
         self.version = version

@@ -144,11 +144,20 @@ class Process:
 
 
 class Server:
-    """A server of one or more nodes in one temporary folder. Subclasses fill nodes, describe() and ready()."""
+    """A server of one or more nodes in one temporary folder. Subclasses fill nodes, describe() and ready().
+    disk_mb: the folder is a file system of its own, of that size, which fill() and empty() use up and free."""
 
-    def __init__(self):
+    def __init__(self, disk_mb: int = 0):
         self.folder = Path(tempfile.mkdtemp(prefix="ez-server-"))
         self.nodes: list[Process] = []
+        self.mounted = False
+        if disk_mb:
+            done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={disk_mb}m", "ez-server", str(self.folder)],
+                                  capture_output=True, text=True)
+            if done.returncode != 0:
+                self.folder.rmdir()
+                raise Unavailable(f"a file system cannot be mounted: {done.stderr.strip()}")
+            self.mounted = True
 
     def start(self) -> "Server":
         try:
@@ -194,7 +203,23 @@ class Server:
         self.nodes[node].start()
         self.wait()
 
+    def fill(self, _node: int = 0):
+        """Somebody else's file takes all the room that is left on the disk."""
+        assert self.mounted, "the disk of everybody is not to be filled"
+        with open(self.folder / "other", "ab", buffering=0) as file:
+            piece = b"x" * (1 << 20)
+            while piece:
+                try:
+                    file.write(piece)
+                except OSError:
+                    piece = piece[:len(piece) // 2]
+
+    def empty(self, _node: int = 0):
+        (self.folder / "other").unlink()
+
     def stop(self):
         for node in reversed(self.nodes):
             node.stop()
+        if self.mounted:
+            subprocess.run(["umount", "-l", str(self.folder)], check=False)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -21,8 +21,8 @@ def _hash(password: str) -> str:
 
 
 class RabbitMq(Server):
-    def __init__(self, certificates: Certificates):
-        super().__init__()
+    def __init__(self, certificates: Certificates, disk_mb: int = 0):
+        super().__init__(disk_mb)
         self.certificates = certificates
         if not os.access(SCRIPT, os.X_OK):
             raise Unavailable("rabbitmq-server is not installed")

@@ -16,8 +16,8 @@ class Redis(Server):
     replicas = of each of the cluster's three, nodes 0 to 2 begin as those that write."""
 
     def __init__(self, certificates: Certificates, mode: str = "standalone", fsync: str = "always", max_memory: int = 0,
-                 replicas: int = 0):
-        super().__init__()
+                 replicas: int = 0, disk_mb: int = 0):
+        super().__init__(disk_mb)
         self.certificates = certificates
         self.mode = mode
         self.replicas = replicas

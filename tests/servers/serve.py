@@ -4,6 +4,7 @@ on standard output. At the end of the input everything that was started here is 
 
 {"do":"start","kind":"redis|rabbitmq|kafka","options":{…}}  → {"server":N, …describe()…}  or {"skip":"reason"}
 {"do":"kill|pause|resume|restart","server":N,"node":0,"empty":false} → {}
+{"do":"fill|empty","server":N} → {}            (its disk; started with the option disk_mb)
 {"do":"stop","server":N} → {}
 {"do":"gate","target":"host:port","certificate":"expired"?} → {"gate":N,"address":"localhost:port"}
 {"do":"fault","gate":N,"kind":"…",…} → {}      (gate.py lists them)
@@ -68,7 +69,7 @@ class Control:
             server.restart(node, command.get("empty", False))
         elif do == "call":
             return {"text": server.call(server.ports[node], *command["words"])}
-        elif do in ("kill", "pause", "resume"):
+        elif do in ("kill", "pause", "resume", "fill", "empty"):
             getattr(server, do)(node)
         else:
             return {"error": f"no command {do}"}
