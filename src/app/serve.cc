@@ -17,6 +17,7 @@
 #include "base/random.h"
 #include "cli/server_file.h"
 #include "cli/signals.h"
+#include "dispatch/dispatch.h"
 #include "engine/engine.h"
 #include "http/api/api.h"
 #include "http/problem.h"
@@ -130,6 +131,10 @@ class Running {
     if (events_) events_->live();
     triggers_ = std::make_unique<engine::Triggers>(*engine_, *queue_manager_);
     EZ_TRY(triggers_->start());
+    dispatch_ = std::make_unique<dispatch::Dispatch>(
+        queues.dispatch,
+        dispatch::Ports{*engine_, *queue_manager_, *stores_.blobs, *stores_.logs, *metrics_});
+    EZ_TRY(dispatch_->start());
     http::api::Services services{*engine_,  *stores_.history, *stores_.blobs,  *stores_.logs,
                                  *metrics_, system_clock(),   options.version, options.data};
     services.gateway = &models_->gateway();
@@ -175,6 +180,7 @@ class Running {
     if (server_) server_->stop(kServerGrace);
     if (models_) models_->stop();
     if (triggers_) triggers_->stop();
+    if (dispatch_) dispatch_->stop();
     if (engine_) engine_->stop();
     if (queue_manager_) queue_manager_->on_switch({});
     if (events_) events_->stop();
@@ -186,6 +192,7 @@ class Running {
     api_.reset();
     models_.reset();
     triggers_.reset();
+    dispatch_.reset();
     engine_.reset();
     events_.reset();
     queue_manager_.reset();
@@ -228,6 +235,7 @@ class Running {
   std::unique_ptr<queue::Manager> queue_manager_;
   std::unique_ptr<engine::EventPublisher> events_;
   std::unique_ptr<engine::Triggers> triggers_;
+  std::unique_ptr<dispatch::Dispatch> dispatch_;
   std::unique_ptr<http::api::Api> api_;
   std::unique_ptr<http::Server> server_;
   std::unique_ptr<ChildAgent> agent_;

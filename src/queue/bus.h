@@ -76,6 +76,18 @@ struct SubscribeOptions {
   std::string group;                 // empty: broadcast
   std::size_t max_in_flight = 1000;  // 1 to 100,000 deliveries that are out and not settled
   std::int64_t lease_ms = 30'000;    // 100 ms to 12 h
+  // At a broker: the topic exists from then on (a pattern without * and #), so that programs which know
+  // nothing of this bus can put messages into it. Other backends pass over it.
+  bool make_topic = false;
+};
+
+// Which of a handle's groups read the topics that a pattern matches: what programs of others consume at a
+// broker no group of ours may take away from them.
+struct ReaderRule {
+  enum class Who : std::uint8_t { kAll, kNobody, kOne };
+  std::string pattern;
+  Who who = Who::kAll;
+  std::string group;  // kOne: the group of that name on exactly that topic, and no other
 };
 
 // Takes from one subscription. Destroying it gives back what is not settled, without waiting for the broker.
@@ -114,6 +126,10 @@ class Bus {
   // Makes the group when it is new; durable when it returns. Waits at most `wait` for that.
   [[nodiscard]] virtual Result<std::unique_ptr<Consumer>> subscribe(SubscribeOptions options,
                                                                     std::chrono::milliseconds wait) = 0;
+  // For the groups that are subscribed through this handle from then on (not for broadcasts), also after it
+  // has ended, and until other rules are set. The first rule that matches a topic holds; without one all read
+  // it. A topic that is left to others by its name exists from then on.
+  virtual void set_reader_rules(std::vector<ReaderRule> rules) { (void)rules; }
   // Forgets the group and what waits for it; open consumers of it end with TOPIC_NOT_FOUND.
   virtual void drop_group(std::string pattern, std::string group, Callback<bool> done) = 0;
 

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "engine/work_item.h"
+#include "engine/work_result.h"
 #include "http/api/context.h"
 #include "http/api/long_poll.h"
 #include "http/api/work_request.h"
@@ -24,19 +25,6 @@ std::string_view status_name(Reply::Result result) {
     default:
       return "stale";
   }
-}
-
-// A task whose templates cannot be rendered has failed, and no other attempt would do better.
-void report_unrenderable(Context& context, const core::Lease& lease, const Error& error) {
-  core::pb::Command command;
-  core::pb::ReportResult& result = *command.mutable_report_result();
-  result.set_fence(lease.fence.value);
-  result.set_run(lease.run.value);
-  result.set_outcome(core::pb::ReportResult::FAILED);
-  result.set_final(true);
-  result.set_error_code(std::string(error.name()));
-  result.set_error_message(error.message());
-  context.services.engine.propose(std::move(command), [](const Result<Reply>&) {});
 }
 
 std::string render_work(Context& context, const engine::WorkAnswer& work, const std::string& gateway_url) {
@@ -61,7 +49,8 @@ std::string render_work(Context& context, const engine::WorkAnswer& work, const 
                                                  context.services.gateway != nullptr ? &models : nullptr);
     if (!item.ok()) {
       out.resize(before);
-      report_unrenderable(context, task.lease, item.error());
+      context.services.engine.propose(engine::unmakeable_item(task.lease, item.error()),
+                                      [](const Result<Reply>&) {});
     }
   }
   out += "],\"cancel\":";

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 
 #include "base/clock.h"
@@ -39,6 +40,7 @@ class BrokerBus final : public Bus, public Inventory {
     publisher_->publish(std::move(messages), std::move(done));
   }
   Result<std::unique_ptr<Consumer>> subscribe(SubscribeOptions options, milliseconds wait) override;
+  void set_reader_rules(std::vector<ReaderRule> rules) override;
   void drop_group(std::string pattern, std::string group, Callback<bool> done) override;
   void peek(std::string topic, std::size_t max, Callback<std::vector<Delivery>> done) override;
   void purge(std::string topic, Callback<std::uint64_t> done) override;
@@ -64,6 +66,18 @@ class BrokerBus final : public Bus, public Inventory {
     return out;
   }
   void registry_changed();
+  [[nodiscard]] Status keep_rules(ControlSession& session, const std::optional<GroupName>& group) {
+    std::optional<std::string> rules;
+    std::vector<std::string> topics;
+    {
+      std::lock_guard lock(mutex_);
+      rules = rules_;
+      topics = left_to_others_;
+    }
+    if (!rules) return {};
+    EZ_TRY(control_->keep_rules(session, *rules, group));
+    return control_->make_topics(session, topics);
+  }
   // The queues of a topic after a look at the registry as it is now.
   Result<std::vector<TopicQueue>> find_queues(ControlSession& session, const std::string& topic);
   Result<TopicCounts> count(ControlSession& session, const std::string& topic);
@@ -72,6 +86,8 @@ class BrokerBus final : public Bus, public Inventory {
   const BrokerOptions options_;
   mutable std::mutex mutex_;
   Readers readers_;
+  std::optional<std::string> rules_;  // none: this handle has nothing to say about them
+  std::vector<std::string> left_to_others_;
   std::unique_ptr<Control> control_;
   std::unique_ptr<Publisher> publisher_;
 };
@@ -136,7 +152,11 @@ Result<std::unique_ptr<Consumer>> BrokerBus::subscribe(SubscribeOptions options,
           auto alive = session.keep_alive({group}, {});
           if (!alive.ok()) return alive.error();
         }
+        if (!broadcast) EZ_TRY(keep_rules(session, group));
         EZ_TRY(control_->make_group(session, group));
+        if (options.make_topic && !is_wild(group.pattern)) {
+          EZ_TRY(control_->make_topics(session, {group.pattern}));
+        }
         queues = control_->with_registry([&](const Registry& registry) { return registry.queues_of(group); });
         return {};
       },
@@ -188,6 +208,21 @@ void BrokerBus::registry_changed() {
     reader->set_queues(
         control_->with_registry([&](const Registry& registry) { return registry.queues_of(group); }));
   }
+}
+
+void BrokerBus::set_reader_rules(std::vector<ReaderRule> rules) {
+  {
+    std::lock_guard lock(mutex_);
+    rules_ = rules_text(rules);
+    left_to_others_.clear();
+    for (const ReaderRule& rule : rules) {
+      if (rule.who == ReaderRule::Who::kNobody && !is_wild(rule.pattern))
+        left_to_others_.push_back(rule.pattern);
+    }
+  }
+  // A broker that is away hears of them with the next subscription.
+  control_->submit([this](ControlSession& session) { return keep_rules(session, std::nullopt); }, patience(),
+                   [](const Status&) {});
 }
 
 void BrokerBus::drop_group(std::string pattern, std::string group, Callback<bool> done) {

@@ -195,6 +195,33 @@ Status Control::make_group(ControlSession& session, const GroupName& group) {
   return {};
 }
 
+Status Control::keep_rules(ControlSession& session, const std::string& rules,
+                           const std::optional<GroupName>& group) {
+  EZ_TRY(sync(session));
+  const Registry before = with_registry([](const Registry& registry) { return registry; });
+  std::vector<std::string> events;
+  if (before.rules() != rules) events.push_back(rules_event(rules));
+  if (group && !before.follows(*group)) events.push_back(follow_event(*group));
+  if (events.empty()) return {};
+  Registry after = before;
+  for (const std::string& event : events) after.apply(event);
+  std::vector<std::string> changed;
+  for (const std::string& topic : before.topics()) {
+    const std::vector<QueueNumber> had = before.queues_of(topic);
+    const std::vector<QueueNumber> has = after.queues_of(topic);
+    if (had != has) changed.push_back(topic);
+    // First what nobody will read any more: it would fill. Queue 0 stays, with what it holds.
+    for (const QueueNumber number : had) {
+      if (number == 0 || std::ranges::find(has, number) != has.end()) continue;
+      const TopicQueue queue = before.queue(topic, number);
+      if (queue.reader) EZ_TRY(session.drop_queue(queue, *queue.reader));
+    }
+  }
+  for (const std::string& event : events) EZ_TRY(session.append_registry(event));
+  EZ_TRY(sync(session));
+  return make_topics(session, changed);
+}
+
 Result<bool> Control::drop_group(ControlSession& session, const GroupName& group) {
   EZ_TRY(sync(session));
   if (!with_registry([&](const Registry& registry) { return registry.has_group(group); })) return false;

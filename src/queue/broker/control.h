@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -40,6 +41,10 @@ class Control {
   [[nodiscard]] Status sync(ControlSession& session);  // the registry is as of now
   [[nodiscard]] Status make_topics(ControlSession& session, const std::vector<std::string>& topics);
   [[nodiscard]] Status make_group(ControlSession& session, const GroupName& group);
+  // The registry has those rules (rules_text()), the group follows them when one is named, and the broker has
+  // no queue any more that they took from a group.
+  [[nodiscard]] Status keep_rules(ControlSession& session, const std::string& rules,
+                                  const std::optional<GroupName>& group);
   // Whether it was there.
   [[nodiscard]] Result<bool> drop_group(ControlSession& session, const GroupName& group);
 

@@ -9,6 +9,16 @@ namespace {
 
 constexpr char kSeparator = '\x1f';
 
+std::vector<std::string_view> pieces_of(std::string_view text, char separator) {
+  std::vector<std::string_view> out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(separator), text.size());
+    if (end > 0) out.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string event_text(const Event& event) {
@@ -31,6 +41,31 @@ std::string topic_event(std::string_view topic) { return event_text({"topic", to
 std::string group_event(const GroupName& group) { return event_text({"group", group.pattern, group.group}); }
 std::string drop_event(const GroupName& group) { return event_text({"drop", group.pattern, group.group}); }
 
+std::string follow_event(const GroupName& group) {
+  return event_text({"follows", group.pattern, group.group});
+}
+
+std::string rules_text(const std::vector<ReaderRule>& rules) {
+  std::string out;
+  for (const ReaderRule& rule : rules) {
+    if (!out.empty()) out.push_back(';');
+    switch (rule.who) {
+      case ReaderRule::Who::kAll:
+        out += "all " + rule.pattern;
+        break;
+      case ReaderRule::Who::kNobody:
+        out += "nobody " + rule.pattern;
+        break;
+      case ReaderRule::Who::kOne:
+        out += "one " + rule.pattern + " " + rule.group;
+        break;
+    }
+  }
+  return out;
+}
+
+std::string rules_event(std::string_view text) { return event_text({"rules", text, {}}); }
+
 bool is_broadcast(const GroupName& group) { return !group.group.empty() && group.group.front() == '~'; }
 
 void Registry::apply(std::string_view text) {
@@ -47,7 +82,7 @@ void Registry::apply(std::string_view text) {
     topic.made = events_;
     std::vector<std::pair<QueueNumber, GroupName>> matching;
     for (const auto& [group, number] : groups_) {
-      if (matches(group.pattern, first)) matching.emplace_back(number, group);
+      if (matches(group.pattern, first) && may_read(group, first)) matching.emplace_back(number, group);
     }
     std::sort(matching.begin(), matching.end());
     for (const auto& [number, group] : matching) add_reader(topic, group, number);
@@ -55,13 +90,60 @@ void Registry::apply(std::string_view text) {
     make_group({first, second});
   } else if (kind == "drop") {
     drop_group({first, second});
+  } else if (kind == "follows") {
+    if (followers_.insert({first, second}).second) reconsider();
+  } else if (kind == "rules") {
+    set_rules(first);
+  }
+}
+
+bool Registry::may_read(const GroupName& group, std::string_view topic) const {
+  if (rules_.empty() || !followers_.contains(group)) return true;
+  for (const ReaderRule& rule : rules_) {
+    if (!matches(rule.pattern, topic)) continue;
+    return rule.who == ReaderRule::Who::kAll ||
+           (rule.who == ReaderRule::Who::kOne && rule.group == group.group && group.pattern == topic);
+  }
+  return true;
+}
+
+void Registry::set_rules(std::string_view text) {
+  rules_text_ = text;
+  rules_.clear();
+  for (const std::string_view piece : pieces_of(text, ';')) {
+    const std::vector<std::string_view> words = pieces_of(piece, ' ');
+    if (words.size() < 2 || !check_pattern(words[1]).ok()) continue;
+    ReaderRule rule{std::string(words[1]), ReaderRule::Who::kAll, {}};
+    if (words[0] == "nobody") rule.who = ReaderRule::Who::kNobody;
+    if (words[0] == "one" && words.size() == 3) {
+      rule.who = ReaderRule::Who::kOne;
+      rule.group = words[2];
+    }
+    rules_.push_back(std::move(rule));
+  }
+  reconsider();
+}
+
+void Registry::reconsider() {
+  std::vector<std::pair<QueueNumber, GroupName>> all;
+  for (const auto& [group, number] : groups_) all.emplace_back(number, group);
+  std::sort(all.begin(), all.end());
+  for (auto& place : topics_) {
+    const std::string& name = place.first;
+    Topic& topic = place.second;
+    std::erase_if(topic.readers, [&](const auto& reader) { return !may_read(reader.second, name); });
+    for (const auto& [number, group] : all) {
+      if (!matches(group.pattern, name) || !may_read(group, name)) continue;
+      const auto same = [&name = group](const auto& reader) { return reader.second == name; };
+      if (std::ranges::none_of(topic.readers, same)) add_reader(topic, group, number);
+    }
   }
 }
 
 void Registry::make_group(const GroupName& group) {
   if (!groups_.emplace(group, events_).second) return;
   for (auto& [name, topic] : topics_) {
-    if (matches(group.pattern, name)) add_reader(topic, group, events_);
+    if (matches(group.pattern, name) && may_read(group, name)) add_reader(topic, group, events_);
   }
 }
 
@@ -74,6 +156,7 @@ void Registry::add_reader(Topic& topic, const GroupName& group, QueueNumber numb
 }
 
 void Registry::drop_group(const GroupName& group) {
+  followers_.erase(group);
   if (groups_.erase(group) == 0) return;
   for (auto& [name, topic] : topics_) {
     std::erase_if(topic.readers, [&](const auto& reader) { return reader.second == group; });

@@ -5,14 +5,20 @@
 // goes into all of them. Queue 0 of a topic belongs to the first group that matches it; while there is no
 // group, it keeps what is published. Other queues have the number of the event that made their group. A group
 // that comes again after it was dropped has a new number, so nothing of its former life comes back.
+//
+// Rules (queue/bus.h, ReaderRule) keep groups from topics: those groups that are said to follow them. When
+// none is left that may read a topic, queue 0 keeps what is published, for programs that speak the broker.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "queue/bus.h"
 
 namespace ez::queue::broker {
 
@@ -37,6 +43,10 @@ struct Event {
 [[nodiscard]] std::string topic_event(std::string_view topic);
 [[nodiscard]] std::string group_event(const GroupName& group);
 [[nodiscard]] std::string drop_event(const GroupName& group);
+[[nodiscard]] std::string follow_event(const GroupName& group);  // the group follows the rules
+// "all PATTERN", "nobody PATTERN" or "one PATTERN GROUP", with semicolons between.
+[[nodiscard]] std::string rules_text(const std::vector<ReaderRule>& rules);
+[[nodiscard]] std::string rules_event(std::string_view text);
 
 // A broadcast consumer's group; its name begins with '~', which no other may.
 [[nodiscard]] bool is_broadcast(const GroupName& group);
@@ -59,6 +69,8 @@ class Registry {
   [[nodiscard]] bool has_topic(const std::string& topic) const { return topics_.contains(topic); }
   [[nodiscard]] bool has_group(const GroupName& group) const { return groups_.contains(group); }
   [[nodiscard]] std::vector<GroupName> groups() const;
+  [[nodiscard]] const std::string& rules() const { return rules_text_; }
+  [[nodiscard]] bool follows(const GroupName& group) const { return followers_.contains(group); }
 
   // The queues that a message of this topic goes into.
   [[nodiscard]] std::vector<QueueNumber> queues_of(const std::string& topic) const;
@@ -78,12 +90,18 @@ class Registry {
     std::map<QueueNumber, GroupName> readers;
   };
   static void add_reader(Topic& topic, const GroupName& group, QueueNumber number);
+  [[nodiscard]] bool may_read(const GroupName& group, std::string_view topic) const;
+  void set_rules(std::string_view text);
+  void reconsider();  // who reads what
   void make_group(const GroupName& group);
   void drop_group(const GroupName& group);
 
   std::uint64_t events_ = 0;
   std::map<std::string, Topic> topics_;
   std::map<GroupName, QueueNumber> groups_;
+  std::set<GroupName> followers_;
+  std::string rules_text_;
+  std::vector<ReaderRule> rules_;
 };
 
 }  // namespace ez::queue::broker

@@ -52,7 +52,7 @@ class ConfigMap {
     out = static_cast<int>(found->as_int());
     return {};
   }
-  // 250ms, 2s
+  // 250ms, 2s, 10m, 1h
   [[nodiscard]] Status duration(std::string_view name, std::int64_t least, std::int64_t most,
                                 std::int64_t& out) const {
     const Value* found = find(name);
@@ -62,8 +62,9 @@ class ConfigMap {
       const std::string& text = found->as_string();
       const auto read = std::from_chars(text.data(), text.data() + text.size(), ms);
       const std::string_view unit(read.ptr, static_cast<std::size_t>(text.data() + text.size() - read.ptr));
-      if (read.ec != std::errc() || ms > most || (unit != "ms" && unit != "s")) ms = -1;
-      if (ms > 0 && unit == "s") ms *= 1000;
+      std::int64_t factor = unit == "ms" ? 1 : unit == "s" ? 1000 : unit == "m" ? 60'000 : 3'600'000;
+      if (unit != "ms" && unit != "s" && unit != "m" && unit != "h") factor = -1;
+      ms = read.ec == std::errc() && ms <= most ? ms * factor : -1;
     }
     if (ms < least || ms > most) {
       return wrong_config(path(name), "must be a duration like 250ms or 2s, from " + std::to_string(least) +
@@ -178,6 +179,78 @@ Status read_events(const Value& value, EventsConfig& out) {
   return {};
 }
 
+// As orchestration::is_name(): what a workflow can ask for.
+bool is_agent_type(std::string_view name) {
+  const auto inside = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  };
+  return !name.empty() && name.size() <= 63 && name != "merge" && name[0] != '-' && name[0] != '_' &&
+         std::all_of(name.begin(), name.end(), inside);
+}
+
+const RouteConfig* route_in(const ManagerConfig& config, std::string_view topic) {
+  for (const RouteConfig& route : config.routes) {
+    if (!route.topic.empty() && matches(route.topic, topic)) return &route;
+  }
+  return nullptr;
+}
+
+Result<DispatchConfig> read_dispatch(const ManagerConfig& config, const Value& value,
+                                     const std::string& where) {
+  const ConfigMap map(value, where, {"agent_type", "topic", "replies", "cancels", "capacity", "silence"});
+  EZ_TRY(map.check());
+  if (!value.is_map()) return wrong_config(where, "must be a map");
+  DispatchConfig out;
+  EZ_TRY(map.text("agent_type", out.agent_type));
+  if (!is_agent_type(out.agent_type)) {
+    return wrong_config(map.path("agent_type"),
+                        out.agent_type.empty()
+                            ? "is missing"
+                            : "has 1 to 63 small letters, digits, - and _, and is not merge");
+  }
+  for (const auto& [name, topic] :
+       {std::pair{"topic", &out.topic}, {"replies", &out.replies}, {"cancels", &out.cancels}}) {
+    EZ_TRY(map.text(name, *topic));
+    if (topic->empty() && topic == &out.cancels) continue;
+    if (topic->empty()) return wrong_config(map.path(name), "is missing");
+    if (Status good = check_topic(*topic); !good.ok())
+      return wrong_config(map.path(name), good.error().message());
+  }
+  if (out.replies == out.topic) return wrong_config(map.path("replies"), "is the topic of the tasks");
+  if (out.cancels == out.topic) return wrong_config(map.path("cancels"), "is the topic of the tasks");
+  if (out.cancels == out.replies) return wrong_config(map.path("cancels"), "is the topic of the replies");
+  if (const RouteConfig* route = route_in(config, out.replies); route != nullptr && route->direct) {
+    return wrong_config(map.path("replies"), "its route " + route->topic +
+                                                 " is `consumers: broker`, so replies would not come in");
+  }
+  int capacity = static_cast<int>(out.capacity);
+  EZ_TRY(map.number("capacity", 1, 1024, capacity));
+  out.capacity = static_cast<std::uint32_t>(capacity);
+  EZ_TRY(map.duration("silence", 1'000, 30LL * 24 * 3600 * 1000, out.silence_ms));
+  return out;
+}
+
+// What one entry publishes another one may not take for replies.
+Status check_beside(const ManagerConfig& config, const DispatchConfig& one, const std::string& where) {
+  for (std::size_t i = 0; i < config.dispatch.size(); ++i) {
+    const DispatchConfig& other = config.dispatch[i];
+    const std::string there = "dispatch[" + std::to_string(i) + "]";
+    if (other.agent_type == one.agent_type) {
+      return wrong_config(where + ".agent_type", "is that of " + there + " too");
+    }
+    if (other.replies == one.replies) return wrong_config(where + ".replies", "is that of " + there + " too");
+    for (const std::string* out : {&one.topic, &one.cancels}) {
+      if (*out != other.replies) continue;
+      return wrong_config(where + (out == &one.topic ? ".topic" : ".cancels"),
+                          "is the topic of the replies of " + there);
+    }
+    for (const std::string* out : {&other.topic, &other.cancels}) {
+      if (*out == one.replies) return wrong_config(where + ".replies", "is a topic that " + there + " fills");
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 const BackendConfig* ManagerConfig::find(std::string_view name) const {
@@ -188,7 +261,8 @@ const BackendConfig* ManagerConfig::find(std::string_view name) const {
 }
 
 Result<ManagerConfig> read_manager_config(const Value& file, const QueueEnvironment& environment) {
-  const ConfigMap root(file, "", {"backends", "primary", "fallback", "routes", "events", "health"});
+  const ConfigMap root(file, "",
+                       {"backends", "primary", "fallback", "routes", "events", "dispatch", "health"});
   EZ_TRY(root.check());
   ManagerConfig config;
   if (const Value* backends = root.find("backends")) {
@@ -214,6 +288,16 @@ Result<ManagerConfig> read_manager_config(const Value& file, const QueueEnvironm
   EZ_TRY(check_route(config, rest, ""));
   config.routes.push_back(std::move(rest));
   if (const Value* events = root.find("events")) EZ_TRY(read_events(*events, config.events));
+  if (const Value* dispatch = root.find("dispatch")) {
+    if (!dispatch->is_list()) return wrong_config("dispatch", "must be a list");
+    for (const Value& entry : dispatch->as_list()) {
+      if (config.dispatch.size() == kMaxDispatch) return wrong_config("dispatch", "at most 64 are possible");
+      const std::string where = "dispatch[" + std::to_string(config.dispatch.size()) + "]";
+      EZ_ASSIGN(DispatchConfig one, read_dispatch(config, entry, where));
+      EZ_TRY(check_beside(config, one, where));
+      config.dispatch.push_back(std::move(one));
+    }
+  }
   if (const Value* health = root.find("health")) {
     const ConfigMap map(*health, "health", {"every", "timeout", "fail_after", "return_after"});
     EZ_TRY(map.check());

@@ -9,6 +9,9 @@
 //     - {topic: 'audit.#', primary: embedded}
 //     - {topic: 'events.#', primary: rabbit, consumers: broker}
 //   events: {topic: ez.events, source: 'https://ez.example', tasks: true}
+//   dispatch:
+//     - {agent_type: renderer, topic: jobs.render, replies: jobs.render.done, cancels: jobs.render.cancel,
+//        capacity: 100, silence: 10m}
 //   health: {every: 250ms, timeout: 1s, fail_after: 2, return_after: 4}
 //
 // `embedded` is the name of the server's own log. A topic takes the first route whose pattern it matches,
@@ -30,6 +33,9 @@ namespace ez::queue {
 inline constexpr std::string_view kEmbedded = "embedded";
 inline constexpr std::size_t kMaxBackends = 8;
 inline constexpr std::size_t kMaxRoutes = 64;
+inline constexpr std::size_t kMaxDispatch = 64;
+// The group that takes results; at brokers it alone reads the topics of replies.
+inline constexpr std::string_view kDispatchGroup = "ez-dispatch";
 
 struct BackendConfig {
   std::string name;  // [a-z0-9-]{1,32}, not `embedded`
@@ -52,8 +58,19 @@ struct EventsConfig {
   bool tasks = true;
 };
 
+// Tasks of an agent type that go to a topic (dispatch/dispatch.h), for consumers that take them there.
+struct DispatchConfig {
+  std::string agent_type;
+  std::string topic;    // of the tasks, with its namespace, as the next two
+  std::string replies;  // of the results: no other entry's, and no topic whose consumers speak the broker
+  std::string cancels;  // empty: nobody is told of tasks that should stop
+  std::uint32_t capacity = 100;  // tasks that are out at a time
+  std::int64_t silence_ms = 0;   // without a word for so long a task goes to somebody else; 0: never
+};
+
 struct ManagerConfig {
   EventsConfig events;
+  std::vector<DispatchConfig> dispatch;
   std::vector<BackendConfig> backends;
   std::vector<RouteConfig> routes;  // at least the one of every topic
   std::int64_t check_every_ms = 250;

@@ -89,6 +89,65 @@ TEST(ManagerConfig, MistakesNameTheirPlace) {
             "backends.a.url_env: the variable NONE is not set");
 }
 
+TEST(ManagerConfig, TasksThatGoToATopic) {
+  const auto config = read_config(R"({"dispatch": [
+      {"agent_type": "renderer", "topic": "jobs.render", "replies": "jobs.render.done",
+       "cancels": "jobs.render.cancel", "capacity": 7, "silence": "10m"},
+      {"agent_type": "audio", "topic": "team-a/jobs.audio", "replies": "team-a/jobs.audio.done"}]})");
+  ASSERT_TRUE(config.ok()) << config.error().to_string();
+  ASSERT_EQ(config->dispatch.size(), 2U);
+  EXPECT_EQ(config->dispatch[0].cancels, "jobs.render.cancel");
+  EXPECT_EQ(config->dispatch[0].capacity, 7U);
+  EXPECT_EQ(config->dispatch[0].silence_ms, 600'000);
+  EXPECT_EQ(config->dispatch[1].topic, "team-a/jobs.audio");
+  EXPECT_EQ(config->dispatch[1].capacity, 100U);
+  EXPECT_EQ(config->dispatch[1].silence_ms, 0);
+}
+
+TEST(ManagerConfig, MistakesOfDispatchNameTheirPlace) {
+  const auto mistake = [](const std::string& entries, const std::string& rest = "") {
+    return config_mistake(R"({"backends": {"redis": {"url": "redis://127.0.0.1:6379"}}, "dispatch": )" +
+                          entries + rest + "}");
+  };
+  const std::string good = R"({"agent_type": "a", "topic": "t", "replies": "r"})";
+  EXPECT_EQ(mistake("{}"), "dispatch: must be a list");
+  EXPECT_EQ(mistake("[1]"), "dispatch[0]: must be a map");
+  EXPECT_EQ(mistake("[null]"), "dispatch[0]: must be a map");
+  EXPECT_EQ(mistake(R"([{"topic": "t", "replies": "r"}])"), "dispatch[0].agent_type: is missing");
+  EXPECT_NE(
+      mistake(R"([{"agent_type": "A b", "topic": "t", "replies": "r"}])").find("dispatch[0].agent_type: has"),
+      std::string::npos);
+  EXPECT_NE(mistake(R"([{"agent_type": "merge", "topic": "t", "replies": "r"}])").find("is not merge"),
+            std::string::npos);
+  EXPECT_EQ(mistake(R"([{"agent_type": "a", "replies": "r"}])"), "dispatch[0].topic: is missing");
+  EXPECT_EQ(mistake(R"([{"agent_type": "a", "topic": "t"}])"), "dispatch[0].replies: is missing");
+  EXPECT_NE(mistake(R"([{"agent_type": "a", "topic": "t.*", "replies": "r"}])").find("dispatch[0].topic: "),
+            std::string::npos);
+  EXPECT_EQ(mistake(R"([{"agent_type": "a", "topic": "t", "replies": "t"}])"),
+            "dispatch[0].replies: is the topic of the tasks");
+  EXPECT_EQ(mistake(R"([{"agent_type": "a", "topic": "t", "replies": "r", "cancels": "r"}])"),
+            "dispatch[0].cancels: is the topic of the replies");
+  EXPECT_EQ(mistake(R"([{"agent_type": "a", "topic": "t", "replies": "r", "reply": "x"}])"),
+            "dispatch[0].reply: there is no such setting");
+  EXPECT_NE(mistake(R"([{"agent_type": "a", "topic": "t", "replies": "r", "capacity": 0}])")
+                .find("dispatch[0].capacity: must be a number from 1 to 1024"),
+            std::string::npos);
+  EXPECT_NE(mistake(R"([{"agent_type": "a", "topic": "t", "replies": "r", "silence": "soon"}])")
+                .find("dispatch[0].silence: must be a duration"),
+            std::string::npos);
+  EXPECT_EQ(mistake("[" + good + R"(, {"agent_type": "a", "topic": "t", "replies": "s"}])"),
+            "dispatch[1].agent_type: is that of dispatch[0] too");
+  EXPECT_EQ(mistake("[" + good + R"(, {"agent_type": "b", "topic": "t", "replies": "r"}])"),
+            "dispatch[1].replies: is that of dispatch[0] too");
+  EXPECT_EQ(mistake("[" + good + R"(, {"agent_type": "b", "topic": "r", "replies": "s"}])"),
+            "dispatch[1].topic: is the topic of the replies of dispatch[0]");
+  EXPECT_EQ(mistake("[" + good + R"(, {"agent_type": "b", "topic": "u", "replies": "t"}])"),
+            "dispatch[1].replies: is a topic that dispatch[0] fills");
+  EXPECT_EQ(
+      mistake("[" + good + "]", R"(, "routes": [{"topic": "#", "primary": "redis", "consumers": "broker"}])"),
+      "dispatch[0].replies: its route # is `consumers: broker`, so replies would not come in");
+}
+
 TEST(ManagerConfig, AWrongAddressDoesNotShowItsPassword) {
   const std::string message = config_mistake(R"({"backends": {"a": {"url": "redis://u:geheim@h:1/2"}}})");
   EXPECT_NE(message.find("backends.a: "), std::string::npos);

@@ -172,7 +172,10 @@ void Inlet::serve(const Key& key, Pump& pump) {
 }
 
 void Inlet::subscribe(const Key& key, Pump& pump) {
-  auto made = broker_.subscribe({key.pattern, key.group, kTake * 2, kPumpLeaseMs}, kSubscribeWait);
+  // Others can publish into a topic that somebody here names before ez has published there.
+  const bool make_topic = key.broadcast == 0;
+  auto made =
+      broker_.subscribe({key.pattern, key.group, kTake * 2, kPumpLeaseMs, make_topic}, kSubscribeWait);
   if (!made.ok()) {
     pump.next_try_us = inlet_now_us() + kPumpPauseUs;
     set_trouble(made.error().to_string());

@@ -6,7 +6,7 @@
 //   anything else was published by somebody else
 //       → goes into the log, under its id, and the broker is told when that is durable;
 //   a topic whose consumers speak the broker directly
-//       → only the copy for this subscription is dropped.
+//       → is not subscribed at the broker (ReaderRule), but by a broadcast: its own copy is dropped.
 //
 // What a broker delivers again is known by its place or its id, so it changes nothing.
 //

@@ -89,6 +89,7 @@ Status ManagerCore::begin(const OpenBus& open) {
   journal_ = load_journal();
   if (journal_.empty()) return Error(Code::IoFailed, "the queue's log does not take the name of its journal");
   for (const auto& backend : backends_) {
+    backend->bus->set_reader_rules(reader_rules());
     Inlet::Hooks hooks;
     hooks.is_direct = [this](const std::string& topic) {
       return route_of(*table(), topic).rule.config.direct;

@@ -73,7 +73,8 @@ void ManagerCore::publish(std::vector<Message> messages, PublishCallback done) {
     }
     std::lock_guard lock(mutex_);
     for (std::size_t i = 0; i < messages.size(); ++i) {
-      if (!routes[i]->rule.config.direct) targets[i] = routes[i]->active;
+      if (!routes[i]->rule.config.direct && !is_reply_topic(messages[i].topic))
+        targets[i] = routes[i]->active;
       any = any || targets[i] != nullptr;
     }
     if (any) ++publishing_;

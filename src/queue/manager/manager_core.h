@@ -122,6 +122,9 @@ class ManagerCore final : public Manager, public MigrationHost {
   void rebuild();         // the table, by the moves; under mutex_
   void hold_or_let_go();  // inlets, by the moves
   void start_relays();
+  [[nodiscard]] std::vector<ReaderRule> reader_rules() const;  // for brokers
+  // Its messages go from others to us: what is published through ez stays in the log, where the groups are.
+  [[nodiscard]] bool is_reply_topic(const std::string& topic) const;
   [[nodiscard]] Backend* backend_named(std::string_view name) const;
   [[nodiscard]] static std::string name_of(const Backend* backend);
   [[nodiscard]] std::vector<Backend*> up() const;

@@ -87,6 +87,31 @@ void ManagerCore::hold_or_let_go() {
   }
 }
 
+// By the configuration: a move changes brokers, not who consumes.
+std::vector<ReaderRule> ManagerCore::reader_rules() const {
+  std::vector<ReaderRule> out;
+  for (const DispatchConfig& one : config_.dispatch) {
+    out.push_back({one.replies, ReaderRule::Who::kOne, std::string(kDispatchGroup)});
+    for (const std::string& topic : {one.topic, one.cancels}) {
+      if (topic.empty() || !route_of(*table(), topic).rule.config.direct) continue;
+      out.push_back({topic, ReaderRule::Who::kNobody, {}});
+    }
+  }
+  std::size_t last = out.size();
+  for (const RouteConfig& route : config_.routes) {
+    if (route.topic.empty()) continue;
+    out.push_back({route.topic, route.direct ? ReaderRule::Who::kNobody : ReaderRule::Who::kAll, {}});
+    if (route.direct) last = out.size();
+  }
+  out.resize(last);
+  return out;
+}
+
+bool ManagerCore::is_reply_topic(const std::string& topic) const {
+  return std::any_of(config_.dispatch.begin(), config_.dispatch.end(),
+                     [&](const DispatchConfig& one) { return one.replies == topic; });
+}
+
 void ManagerCore::start_relays() {
   relays_.resize(config_.routes.size());
   for (std::size_t origin = 0; origin < config_.routes.size(); ++origin) {

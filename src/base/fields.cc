@@ -1,10 +1,10 @@
-#include "http/api/fields.h"
+#include "base/fields.h"
 
 #include <algorithm>
 
 #include "base/sha256.h"
 
-namespace ez::http::api {
+namespace ez {
 namespace {
 
 const Value::List kNoItems;
@@ -157,4 +157,4 @@ Status Fields::done() {
   return {};
 }
 
-}  // namespace ez::http::api
+}  // namespace ez
