@@ -66,6 +66,8 @@ ManagerCore::~ManagerCore() {
   relays_.clear();
   for (const auto& backend : backends_) backend->inlet.reset();
   for (const auto& backend : backends_) backend->bus.reset();
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [&] { return sending_ == 0; });
 }
 
 Status ManagerCore::begin(const OpenBus& open) {

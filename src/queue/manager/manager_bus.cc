@@ -120,6 +120,10 @@ void ManagerCore::publish(std::vector<Message> messages, PublishCallback done) {
 }
 
 void ManagerCore::send(Backend& backend, std::vector<Message> copies, std::vector<Place> places) {
+  {
+    std::lock_guard lock(mutex_);
+    ++sending_;
+  }
   backend.bus->publish(std::move(copies), [this, &backend, places = std::move(places)](
                                               const std::vector<Result<Receipt>>& receipts) {
     // What the broker has not taken, or says that it had taken before, does not come back from it.
@@ -130,6 +134,8 @@ void ManagerCore::send(Backend& backend, std::vector<Message> copies, std::vecto
     backend.sent += places.size() - home.size();
     backend.not_sent += home.size();
     if (!home.empty()) log_.arrived("", home);
+    std::lock_guard lock(mutex_);
+    if (--sending_ == 0 && stop_) wake_.notify_all();
   });
 }
 
