@@ -75,6 +75,7 @@ const std::vector<Command>& all_commands() {
                                              bench_api_command(),
                                              bench_flow_command(),
                                              bench_gateway_command(),
+                                             bench_workspace_command(),
                                              completion_command(),
                                              version_command()};
   return commands;

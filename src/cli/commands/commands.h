@@ -75,6 +75,7 @@ namespace ez::cli {
 [[nodiscard]] Command bench_api_command();
 [[nodiscard]] Command bench_flow_command();
 [[nodiscard]] Command bench_gateway_command();
+[[nodiscard]] Command bench_workspace_command();
 [[nodiscard]] Command version_command();
 [[nodiscard]] Command completion_command();
 
