@@ -6,6 +6,8 @@
 
 #include <csignal>
 
+#include "agents/test_support.h"
+
 namespace ez::agents {
 namespace {
 
@@ -58,6 +60,7 @@ struct Forker {
 };
 
 TEST(ProcessCgroupTest, TheKernelRefusesWhatIsTooMuch) {
+  EZ_NEED_CHILDREN_WITHOUT_THREADS();
   Forker forker;
   ASSERT_GT(forker.pid, 0);
   ProcessCgroup group;
@@ -66,6 +69,7 @@ TEST(ProcessCgroupTest, TheKernelRefusesWhatIsTooMuch) {
 }
 
 TEST(ProcessCgroupTest, OnlyWhatADeadWorkerLeftIsRemoved) {
+  EZ_NEED_CHILDREN_WITHOUT_THREADS();
   Forker forker;
   ASSERT_GT(forker.pid, 0);
   int done[2];

@@ -78,6 +78,14 @@ inline std::string make_repository(const TempDir& dir, const std::string& name =
 
 }  // namespace ez::agents
 
+// The thread sanitizer starts a thread of its own in a forked child, which counts as a process and may not
+// enter a user namespace.
+#ifdef __SANITIZE_THREAD__
+#define EZ_NEED_CHILDREN_WITHOUT_THREADS() GTEST_SKIP() << "the thread sanitizer has a thread in each child"
+#else
+#define EZ_NEED_CHILDREN_WITHOUT_THREADS() static_cast<void>(0)
+#endif
+
 // Skips a test where the kernel refuses sandboxes, and says so.
 #define EZ_NEED_SANDBOX()                                                                              \
   do {                                                                                                 \

@@ -61,6 +61,7 @@ TEST(GatewayDoor, LeadsNowhereElse) {
 
 TEST(GatewayDoor, AGatewayThatIsAway) {
   EZ_NEED_SANDBOX();
+  EZ_NEED_CHILDREN_WITHOUT_THREADS();
   std::string url;
   { url = ScriptedModel(std::vector<std::string>{""}).url(); }
   // The connection is taken and closed at once: the agent sees an end, not a hang.
