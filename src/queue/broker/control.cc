@@ -198,11 +198,13 @@ Status Control::make_group(ControlSession& session, const GroupName& group) {
 Status Control::keep_rules(ControlSession& session, const std::string& rules,
                            const std::optional<GroupName>& group) {
   EZ_TRY(sync(session));
-  const Registry before = with_registry([](const Registry& registry) { return registry; });
   std::vector<std::string> events;
-  if (before.rules() != rules) events.push_back(rules_event(rules));
-  if (group && !before.follows(*group)) events.push_back(follow_event(*group));
+  with_registry([&](const Registry& registry) {
+    if (registry.rules() != rules) events.push_back(rules_event(rules));
+    if (group && !registry.follows(*group)) events.push_back(follow_event(*group));
+  });
   if (events.empty()) return {};
+  const Registry before = with_registry([](const Registry& registry) { return registry; });
   Registry after = before;
   for (const std::string& event : events) after.apply(event);
   std::vector<std::string> changed;

@@ -208,6 +208,11 @@ Result<DispatchConfig> read_dispatch(const ManagerConfig& config, const Value& v
                             ? "is missing"
                             : "has 1 to 63 small letters, digits, - and _, and is not merge");
   }
+  // They are given the merges of all tasks too, and those need git and the repository.
+  if (out.agent_type == "exec") {
+    return wrong_config(map.path("agent_type"),
+                        "is exec, whose agents also merge: give these tasks another one");
+  }
   for (const auto& [name, topic] :
        {std::pair{"topic", &out.topic}, {"replies", &out.replies}, {"cancels", &out.cancels}}) {
     EZ_TRY(map.text(name, *topic));

@@ -119,6 +119,8 @@ TEST(ManagerConfig, MistakesOfDispatchNameTheirPlace) {
       std::string::npos);
   EXPECT_NE(mistake(R"([{"agent_type": "merge", "topic": "t", "replies": "r"}])").find("is not merge"),
             std::string::npos);
+  EXPECT_EQ(mistake(R"([{"agent_type": "exec", "topic": "t", "replies": "r"}])"),
+            "dispatch[0].agent_type: is exec, whose agents also merge: give these tasks another one");
   EXPECT_EQ(mistake(R"([{"agent_type": "a", "replies": "r"}])"), "dispatch[0].topic: is missing");
   EXPECT_EQ(mistake(R"([{"agent_type": "a", "topic": "t"}])"), "dispatch[0].replies: is missing");
   EXPECT_NE(mistake(R"([{"agent_type": "a", "topic": "t.*", "replies": "r"}])").find("dispatch[0].topic: "),
