@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "servers"))
 import rabbitmq  # noqa: E402
 from amqp import Amqp  # noqa: E402
 from certificates import Certificates  # noqa: E402
-from harness import ROOT, Sandbox, Server, ez, wait_until  # noqa: E402
+from harness import EZ, ROOT, Sandbox, Server, ez, wait_until  # noqa: E402
 from processes import Unavailable  # noqa: E402
 from redis import PASSWORD, USER, Redis  # noqa: E402
 
@@ -287,6 +287,28 @@ class WithoutABroker(Dispatching):
         self.cli("queue", "publish", "jobs.render.done", json.dumps(reply_to(task)))
         view = server.wait_for_run(run)
         self.assertEqual((view["state"], view["tasks"][0]["attempt"]), ("succeeded", 1))
+
+    def test_the_example_as_its_page_has_it(self):
+        commands = re.findall(r"^    (.*)$", (ROOT / "examples/dispatch/README.md").read_text(), re.MULTILINE)
+        commands = [command.split("  #")[0].strip() for command in commands]
+        self.assertEqual(commands[0], "ez up --queues examples/dispatch/queues.yaml")
+        server = Server(self.box.data, extra=["--queues", str(ROOT / "examples/dispatch/queues.yaml")]).start()
+        self.addCleanup(server.stop)
+        environment = {**os.environ, "EZ_DATA": str(self.box.data), "PATH": f"{Path(EZ).parent}:{os.environ['PATH']}"}
+        (self.box.root / "examples").symlink_to(ROOT / "examples")
+
+        def typed(command: str) -> str:
+            done = subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=self.box.root, env=environment, text=True,
+                                  stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+            self.assertEqual(done.returncode, 0, command + done.stdout + done.stderr)
+            return done.stdout
+        self.assertEqual(json.loads(typed(commands[1]))["run"], "r1")
+        for _ in range(4):  # "four of them make the run succeed"
+            for command in commands[2:]:
+                typed(command.replace("--payload", "--payload --wait 30s"))
+        view = server.wait_for_run("r1")
+        self.assertEqual(view["state"], "succeeded")
+        self.assertEqual(next(task for task in view["tasks"] if task["id"] == "bind")["output"], {"page": "Bind 3 pages"})
 
     def test_bad_configurations_are_refused_with_their_place(self):
         file = self.box.root / "queues.yaml"
