@@ -338,7 +338,7 @@ class QueueMigrateTest(unittest.TestCase):
         self.migrate("--yes", "--append")
         self.assertEqual(sorted(one["id"] for one in self.at_new.all("work.a")), ["m0", "m1", "m2", "m3", "m4", "z"])
 
-    def test_through_rabbitmq_and_kafka_and_back(self):
+    def add_rabbitmq_and_kafka(self):
         try:
             rabbit = rabbitmq.RabbitMq(self.certificates).start()
             self.addCleanup(rabbit.stop)
@@ -349,6 +349,13 @@ class QueueMigrateTest(unittest.TestCase):
         self.backends["rabbit"] = (f"amqp://{rabbitmq.USER}:{rabbitmq.PASSWORD}@127.0.0.1:{rabbit.port}"
                                    "?request_timeout_ms=10000&publish_timeout_ms=20000")
         self.backends["kafka"] = f"kafka://127.0.0.1:{log.port}?request_timeout_ms=10000&publish_timeout_ms=20000"
+
+    def await_up(self, name: str):
+        wait_until(lambda: {one["name"]: one["up"] for one in self.server.call("GET", "/v1/queue-backends")["backends"]}
+                   [name], f"{name}", 60)
+
+    def test_through_rabbitmq_and_kafka_and_back(self):
+        self.add_rabbitmq_and_kafka()
         self.up()
         self.publish("work.a", [message(n) for n in range(200)])
         self.lies_at(self.at_old, "work.a", 200)
@@ -356,8 +363,7 @@ class QueueMigrateTest(unittest.TestCase):
         self.at_old.call("EVAL", DELAYED, "1", "ez:{work.a}:", str(due - DAY), str(due))
         hashes = set()
         for source, target in (("old", "rabbit"), ("rabbit", "kafka"), ("kafka", "new")):
-            wait_until(lambda: {one["name"]: one["up"] for one in self.server.call("GET", "/v1/queue-backends")["backends"]}
-                       [target], f"{target}", 60)
+            self.await_up(target)
             view = json.loads(self.migrate("--yes", "--json", source=source, target=target))
             one = view["topics"][0]
             self.assertEqual((view["state"], one["messages"], one["removed"], one["left"]), ("done", 201, 201, 0), view)
@@ -366,6 +372,39 @@ class QueueMigrateTest(unittest.TestCase):
         self.assertEqual(len(hashes), 1)
         self.check_messages(self.at_new.all("work.a"), range(200))
         self.check_due(due)
+
+    def test_kill_9_on_the_way_through_rabbitmq_and_kafka_loses_nothing(self):
+        seed = random.randrange(1_000_000)
+        chance = random.Random(seed)
+        count = 2_000
+        self.add_rabbitmq_and_kafka()
+        self.up()
+        self.publish("work.a", [message(n) for n in range(count)])
+        self.lies_at(self.at_old, "work.a", count)
+        for source, target in (("old", "rabbit"), ("rabbit", "kafka"), ("kafka", "new")):
+            where = f"seed {seed}, from {source} to {target}"
+            for _ in range(3):
+                self.await_up(source)
+                self.await_up(target)
+                self.server.call("POST", "/v1/queue-migration", {"from": source, "to": target, "preview": False})
+                end = time.monotonic() + chance.random() * 2
+                view = self.status()
+                while time.monotonic() < end and view["state"] not in ("done", "stopped"):
+                    view = self.status()
+                self.assertNotEqual(view["state"], "stopped", f"{where}: {view['problem']}")
+                if view["state"] == "done":
+                    break
+                self.server.kill()
+                self.server.start()
+                if self.status()["state"] == "none":
+                    break  # it was through
+            else:
+                self.await_up(source)
+                self.await_up(target)
+                view = json.loads(self.migrate("--yes", "--json", source=source, target=target))
+                self.assertEqual((view["state"], view["topics"][0]["left"]), ("done", 0), where)
+        self.check_messages(self.at_new.all("work.a"), range(count))
+        self.assertEqual(self.at_old.all("work.a"), [])
 
 
 if __name__ == "__main__":
