@@ -102,7 +102,8 @@ class KafkaCase:
         sent, read = together(
             self.tool("ProducerPerformance", "--topic", topic, "--num-records", str(self.options.messages),
                       "--record-size", str(BYTES), "--throughput", "-1", "--producer-props",
-                      f"bootstrap.servers={self.address}", "acks=all", "enable.idempotence=true"),
+                      f"bootstrap.servers={self.address}", "acks=all", "enable.idempotence=true", "linger.ms=5",
+                      f"batch.size={BATCH * BYTES}"),
             self.tool("ConsumerPerformance", "--bootstrap-server", self.address, "--topic", topic, "--group",
                       f"g{self.round}", "--messages", str(self.options.messages), "--timeout", "60000"))
         produced = float(re.findall(r"records sent, ([0-9.]+) records/sec", sent)[-1])
