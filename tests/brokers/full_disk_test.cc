@@ -23,6 +23,7 @@ void expect_a_full_disk_loses_nothing(const std::string& kind, const std::string
   ASSERT_TRUE(bus.ok()) << bus.error().to_string();
   LoadOptions wanted = load("faults.full");
   wanted.messages /= 5;
+  make_queues_first(**bus, wanted.topic);
   const LoadResult result = run_load(**bus, **bus, wanted, [&](const std::function<int()>& applied) {
     Servers& servers = Servers::get();
     for (const int part : {4, 2}) {

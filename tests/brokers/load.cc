@@ -161,6 +161,12 @@ void last(std::int64_t ms) {
   never.wait_for(lock, milliseconds(ms), [] { return false; });
 }
 
+void make_queues_first(queue::Bus& bus, const std::string& topic) {
+  const auto consumer = bus.subscribe({topic, "load", 1, 30'000, true}, milliseconds(30'000));
+  ASSERT_TRUE(consumer.ok()) << consumer.error().to_string();
+  last(3'000);
+}
+
 LoadOptions load(const std::string& topic) {
   LoadOptions out;
   out.topic = topic;

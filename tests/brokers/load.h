@@ -50,6 +50,11 @@ void wait_for_applied(const std::function<int()>& applied, int count);
 // A fault lasts for some time: that is what it is.
 void last(std::int64_t ms);
 
+// For servers that will be killed: the queues of that topic exist, and have existed for a while.
+// RabbitMQ 3.10 writes down where a new quorum queue lives only after it has answered: killed within half a
+// second, it has lost the queue for good, with the messages that it confirmed (docs/guide/queue-backends.md).
+void make_queues_first(queue::Bus& bus, const std::string& topic);
+
 // 50,000 messages (EZ_LOAD_MESSAGES) into that topic.
 LoadOptions load(const std::string& topic);
 // Everything was published and applied once, in order.

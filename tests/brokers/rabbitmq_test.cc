@@ -162,6 +162,7 @@ TEST(RabbitMqFaults, AServerThatDiesAndHangsLosesNothing) {
   auto publisher = rabbitmq::open_rabbitmq(options);
   auto consumer = rabbitmq::open_rabbitmq(options);
   const LoadOptions wanted = test::load("faults.server");
+  test::make_queues_first(**consumer, wanted.topic);
   const int step = wanted.messages / 6;
   const LoadResult result =
       test::run_load(**publisher, **consumer, wanted, [&](const std::function<int()>& applied) {
