@@ -77,6 +77,15 @@ class HedgeTest : public ::testing::Test {
     gateway->ledger().open(fence, [&](Result<AccountPtr> opened) { account = *opened; });
     return account;
   }
+  // The second key's request is answered, the first one's hangs until it is given up.
+  static void second_answers(UpstreamCall& request) {
+    if (request.has("secret-2")) {
+      request.answer(200, kHedgeAnswer);
+      return;
+    }
+    request.wait_for_close();
+    request.cut();
+  }
   // `words`: as many as "Hello" has, so that every call has the same bound.
   std::shared_ptr<TestClient> call(const AccountPtr& account, bool stream = false,
                                    const std::string& words = "Hello") {
@@ -132,13 +141,8 @@ class HedgeTest : public ::testing::Test {
 TEST_F(HedgeTest, TheSecondAnswersAndTheFirstIsBrokenOffAndCounted) {
   std::latch closed(1);
   TestUpstream upstream([&](UpstreamCall& request) {
-    if (request.has("secret-2")) {
-      request.answer(200, kHedgeAnswer);
-      return;
-    }
-    request.wait_for_close();
-    request.cut();
-    closed.count_down();
+    second_answers(request);
+    if (!request.has("secret-2")) closed.count_down();
   });
   start(upstream);
   const auto client = call(lease());
@@ -183,14 +187,7 @@ TEST_F(HedgeTest, TheFirstAnswersAfterAllAndTheSecondIsBrokenOffAndCounted) {
 // A recording has the answer that the client got, once; what was broken off is no part of it.
 TEST_F(HedgeTest, TheAnswerThatLedIsRecordedAndReplayed) {
   cassette = (std::filesystem::temp_directory_path() / ("ez-hedge-" + std::to_string(::getpid()))).string();
-  TestUpstream upstream([&](UpstreamCall& request) {
-    if (request.has("secret-2")) {
-      request.answer(200, kHedgeAnswer);
-      return;
-    }
-    request.wait_for_close();
-    request.cut();
-  });
+  TestUpstream upstream(second_answers);
   start(upstream, 2, 1'000, CassetteMode::kRecord);
   const auto client = call(lease());
   ASSERT_TRUE(client->wait());
