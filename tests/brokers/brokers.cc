@@ -34,6 +34,17 @@ Result<std::unique_ptr<Bus>> open_redis(Variant variant) {
   return queue::redis::open_redis(redis_options(variant));
 }
 
+std::string redis_says(const Value& server, int node, const std::vector<std::string>& words) {
+  Value command;
+  command.set("do", "call");
+  command.set("server", server.int_or("server", 0));
+  command.set("node", node);
+  Value::List list;
+  for (const std::string& word : words) list.emplace_back(word);
+  command.set("words", Value(std::move(list)));
+  return std::string(Servers::get().ask(command).string_or("text", ""));
+}
+
 const Value& rabbitmq_server() { return Servers::get().server("rabbitmq"); }
 
 queue::rabbitmq::RabbitOptions rabbitmq_options(Variant variant) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "queue/bus.h"
 #include "queue/kafka/kafka_bus.h"
@@ -16,6 +18,9 @@ enum class Variant { kPlain, kTls, kCluster, kSentinel, kSasl };
 const Value& redis_server(Variant variant);
 queue::redis::RedisOptions redis_options(Variant variant);
 Result<std::unique_ptr<queue::Bus>> open_redis(Variant variant);
+
+// What a node answers to a command of redis-cli.
+std::string redis_says(const Value& server, int node, const std::vector<std::string>& words);
 
 const Value& rabbitmq_server();
 // Quorum queues without TLS, classic ones with it: so both are tested.

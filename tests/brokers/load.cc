@@ -26,7 +26,7 @@ std::int64_t now_ms() { return system_clock().monotonic_us() / 1000; }
 struct Shared {
   std::mutex mutex;
   LoadResult result;
-  std::unordered_map<std::string, int> accepted;  // by key: the number of the last one
+  std::unordered_map<std::string, int> accepted;  // by key: the number of the last one, and so how many
   std::unordered_map<std::string, int> applied;
   std::unordered_set<std::string> ids;
   std::atomic<int> applied_count{0};
@@ -39,6 +39,8 @@ struct Shared {
   }
 };
 
+std::string key_of(const Message& message) { return message.id.substr(0, message.id.rfind('-')); }
+
 void publish_all(queue::Bus& bus, const LoadOptions& options, int publisher, Shared& shared) {
   const int rounds = options.messages / options.publishers / options.keys;
   for (int round = 1; round <= rounds || (options.until_faults_end && shared.faults); ++round) {
@@ -47,8 +49,9 @@ void publish_all(queue::Bus& bus, const LoadOptions& options, int publisher, Sha
     for (int key = 0; key < options.keys; ++key) {
       Message message;
       message.topic = options.topic;
-      message.key = std::to_string(publisher) + "-" + std::to_string(key);
-      message.id = message.key + "-" + std::to_string(round);
+      const std::string name = std::to_string(publisher) + "-" + std::to_string(key);
+      if (options.keyed) message.key = name;
+      message.id = name + "-" + std::to_string(round);
       message.payload = std::to_string(round) + " " + std::string(options.payload, 'x');
       batch.push_back(std::move(message));
     }
@@ -58,7 +61,7 @@ void publish_all(queue::Bus& bus, const LoadOptions& options, int publisher, Sha
       std::lock_guard lock(shared.mutex);
       for (std::size_t i = 0; i < answers.size(); ++i) {
         if (answers[i].ok()) {
-          shared.accepted[batch[i].key] = round;
+          shared.accepted[key_of(batch[i])] = round;
           ++shared.result.published;
         } else if (answers[i].error().retry() || answers[i].error().code() == Code::OutcomeUnknown) {
           ++shared.result.retried;
@@ -74,20 +77,20 @@ void publish_all(queue::Bus& bus, const LoadOptions& options, int publisher, Sha
   }
 }
 
-void apply(const Delivery& delivery, Shared& shared) {
+void apply(const Delivery& delivery, bool keyed, Shared& shared) {
   std::lock_guard lock(shared.mutex);
   if (!shared.ids.insert(delivery.message.id).second) {
     ++shared.result.repeated;
     return;
   }
   const int number = std::atoi(delivery.message.payload.c_str());
-  int& last = shared.applied[delivery.message.key];
-  if (number != last + 1) {
+  int& last = shared.applied[key_of(delivery.message)];
+  if (keyed && number != last + 1) {
     ++shared.result.out_of_order;
     shared.problem("key " + delivery.message.key + ": " + std::to_string(number) + " after " +
                    std::to_string(last));
   }
-  last = number;
+  last = keyed ? number : last + 1;
   ++shared.result.applied;
   ++shared.applied_count;
 }
@@ -113,7 +116,7 @@ void consume_all(queue::Bus& bus, const LoadOptions& options, Shared& shared) {
     silent = 0;
     std::vector<DeliveryTag> tags;
     for (const Delivery& delivery : *got) {
-      apply(delivery, shared);
+      apply(delivery, options.keyed, shared);
       tags.push_back(delivery.tag);
     }
     // When it fails, the message comes again and is known by its id.

@@ -9,17 +9,6 @@
 namespace ez::test {
 namespace {
 
-std::string redis_says(const Value& server, int node, const std::vector<std::string>& words) {
-  Value command;
-  command.set("do", "call");
-  command.set("server", server.int_or("server", 0));
-  command.set("node", node);
-  Value::List list;
-  for (const std::string& word : words) list.emplace_back(word);
-  command.set("words", Value(std::move(list)));
-  return std::string(Servers::get().ask(command).string_or("text", ""));
-}
-
 bool writes(const Value& server, int node) {
   return redis_says(server, node, {"ROLE"}).starts_with("master");
 }

@@ -133,15 +133,8 @@ TEST(RedisErrors, WhatOthersWriteIntoAStreamIsReadAsFarAsItGoes) {
   message.topic = "errors.foreign";
   message.payload = "ours";
   ASSERT_TRUE(publish_and_wait(**bus, std::move(message)).ok());
-  Value command;
-  command.set("do", "call");
-  command.set("server", test::redis_server(Variant::kPlain).int_or("server", 0));
-  Value words;
-  for (const char* word : {"XADD", "ez:{errors.foreign}:0:2", "*", "data", "theirs", "strange", "field"}) {
-    words.push(word);
-  }
-  command.set("words", words);
-  Servers::get().ask(command);
+  test::redis_says(test::redis_server(Variant::kPlain), 0,
+                   {"XADD", "ez:{errors.foreign}:0:2", "*", "data", "theirs", "strange", "field"});
   std::vector<std::string> payloads;
   for (int i = 0; i < 20 && payloads.size() < 2; ++i) {
     auto got = take_and_wait(**consumer, 10, milliseconds(1'000));

@@ -378,7 +378,11 @@ void GroupReader::loop() {
     Status status;
     if (sources) {
       status = session_->set_sources(*sources);
-      if (status.ok()) former_.clear();
+      if (status.ok()) {
+        former_.clear();
+        serves_ = true;
+        pause_ms_ = 0;
+      }
     }
     if (status.ok() && work) {
       status = settle_some(calls);
@@ -389,6 +393,7 @@ void GroupReader::loop() {
     }
     std::unique_ptr<ReadSession> ended;  // its end may take a while: not under the lock
     std::lock_guard lock(mutex_);
+    if (serves_) failing_ = false;
     for (const ReadSession::LostLane lost : session_->take_lost()) {
       sequencer_.forget_lane(lost.source, lost.lane);
     }
@@ -409,14 +414,10 @@ void GroupReader::connect(Calls& calls) {
   if (opened.ok()) {
     session_ = std::move(*opened);
     sources_changed_ = true;
-    failing_ = false;
-    pause_ms_ = 0;
+    serves_ = false;
     return;
   }
-  last_error_ = opened.error();
-  failing_ = true;
-  pause_ms_ = std::clamp<std::int64_t>(pause_ms_ * 2, 20, kMaxPauseMs);
-  next_try_ms_ = now_ms() + pause_ms_;
+  not_now(opened.error());
   if (last_error_.retry()) return;
   for (auto& [id, state] : consumers_) {
     if (!state.take) continue;
@@ -425,13 +426,26 @@ void GroupReader::connect(Calls& calls) {
   }
 }
 
+void GroupReader::not_now(const Error& error) {
+  last_error_ = error;
+  failing_ = true;
+  pause_ms_ = std::clamp<std::int64_t>(pause_ms_ * 2, 20, kMaxPauseMs);
+  next_try_ms_ = now_ms() + pause_ms_;
+}
+
 std::unique_ptr<ReadSession> GroupReader::broken(const Error& error, Calls& calls) {
   EZ_LOG(kDebug, "queue", "a connection of a group broke", {"group", group_.group},
          {"error", error.to_string()});
-  last_error_ = error;
-  next_try_ms_ = 0;
-  if (former_.size() >= kFormerMost) former_.erase(former_.begin());
-  former_.push_back(member_);
+  if (serves_) {
+    last_error_ = error;
+    next_try_ms_ = 0;
+    if (former_.size() >= kFormerMost) former_.erase(former_.begin());
+    former_.push_back(member_);
+  } else {
+    // It never came to fetch anything: nothing is to be given back for it, and the next would fare no better
+    // at once.
+    not_now(error);
+  }
   // The broker gives it to somebody else now, perhaps to us again.
   sequencer_.forget_all();
   for (Settling& settling : settling_) answer(settling, stale(), calls);

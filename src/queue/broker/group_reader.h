@@ -96,6 +96,7 @@ class GroupReader {
   Status settle_some(Calls& calls);
   Status fetch(std::size_t want);
   void connect(Calls& calls);
+  void not_now(const Error& error);  // the next try comes after a pause
   [[nodiscard]] std::unique_ptr<ReadSession> broken(const Error& error, Calls& calls);  // what is left of it
   void fail_late(std::int64_t now_ms, Calls& calls);
   [[nodiscard]] std::optional<std::uint32_t> source_of(const std::string& topic) const;
@@ -110,6 +111,7 @@ class GroupReader {
   std::unique_ptr<ReadSession> session_;
   std::int64_t next_try_ms_ = 0;
   std::int64_t pause_ms_ = 0;
+  bool serves_ = false;  // the session has had its sources
   std::string member_;
   std::vector<std::string> former_;  // members whose connections broke; bounded
 
@@ -123,7 +125,8 @@ class GroupReader {
   std::size_t ahead_ = 0;  // fetched beyond what is asked for, because takes follow each other
   std::deque<Settling> settling_;
   Error last_error_{Code::QueueUnreachable, "there is no connection yet"};
-  bool failing_ = false;  // the last try to connect failed; before the first one nothing is known to be wrong
+  bool failing_ =
+      false;  // the last try did not come to serve; before the first one nothing is known to be wrong
   bool dropped_ = false;
   bool stop_ = false;
   bool asleep_ = false;

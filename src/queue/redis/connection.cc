@@ -100,6 +100,10 @@ Result<std::unique_ptr<Connection>> Connection::open(const broker::BrokerOptions
   if (pong->text != "PONG") {
     return Error(Code::QueueProtocol, connection->where() + ": what answers there is not Redis");
   }
+  connection->append({"MULTI"});
+  EZ_ASSIGN(const Reply began, connection->call({"EXEC"}));
+  EZ_ASSIGN(const Reply ended, connection->receive());
+  connection->transactions_ = !began.is_error() && !ended.is_error();
   return connection;
 }
 

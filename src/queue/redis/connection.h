@@ -54,6 +54,8 @@ class Connection {
   [[nodiscard]] Result<bool> receive_ready(Reply& reply);
   [[nodiscard]] int descriptor() const { return stream_->descriptor(); }
   [[nodiscard]] const std::string& where() const { return where_; }
+  // Whether the user may use MULTI and EXEC here.
+  [[nodiscard]] bool transactions() const { return transactions_; }
 
  private:
   struct Reader;
@@ -67,6 +69,7 @@ class Connection {
   std::unique_ptr<Reader> reader_;
   std::string out_;
   std::vector<char> buffer_;
+  bool transactions_ = false;
 };
 
 }  // namespace ez::queue::redis

@@ -17,38 +17,48 @@ bool read_id(std::string_view text, broker::Place& place) {
          read_number(text.substr(dash + 1), place.b);
 }
 
+std::string_view number_text(std::int64_t value, std::vector<std::string>& numbers) {
+  numbers.push_back(std::to_string(value));
+  return numbers.back();
+}
+
+constexpr std::string_view kDigits[] = {"0", "1", "2", "3", "4", "5"};
+
 }  // namespace
 
-void append_message(const Message& message, std::int64_t published_ms, std::vector<std::string>& numbers,
-                    Words& words) {
-  const auto number = [&](std::int64_t value) -> std::string_view {
-    numbers.push_back(std::to_string(value));
-    return numbers.back();
-  };
-  static constexpr std::string_view kDigits[] = {"0", "1", "2", "3", "4", "5"};
-  const std::string_view priority = kDigits[static_cast<std::size_t>(message.priority)];
-  words.push_back(message.id);
-  words.push_back(message.key.empty() ? priority : kDigits[broker::kKeyedLane]);
-  words.push_back(message.delay_ms > 0 ? number(message.delay_ms) : "0");
-  words.push_back(number(static_cast<std::int64_t>(message.payload.size())));
-  const std::size_t count = words.size();
-  words.emplace_back();
+void append_fields(const Message& message, std::int64_t published_ms, std::vector<std::string>& numbers,
+                   Words& words) {
   const auto field = [&](std::string_view name, std::string_view value) {
     words.push_back(name);
     words.push_back(value);
   };
   field("id", message.id);
   field("data", message.payload);
-  field("published", number(published_ms));
-  field("priority", priority);
+  field("published", number_text(published_ms, numbers));
+  field("priority", kDigits[static_cast<std::size_t>(message.priority)]);
   if (!message.key.empty()) field("key", message.key);
-  if (message.ttl_ms > 0) field("ttl", number(message.ttl_ms));
-  if (message.delay_ms > 0) field("delay", words[count - 2]);
+  if (message.ttl_ms > 0) field("ttl", number_text(message.ttl_ms, numbers));
+  if (message.delay_ms > 0) field("delay", number_text(message.delay_ms, numbers));
   for (const auto& [name, value] : message.headers) {
     numbers.push_back("h:" + name);
     field(numbers.back(), value);
   }
-  words[count] = number(static_cast<std::int64_t>(words.size() - count - 1));
+}
+
+std::string_view lane_of(const Message& message) {
+  return kDigits[message.key.empty() ? static_cast<std::size_t>(message.priority) : broker::kKeyedLane];
+}
+
+void append_message(const Message& message, std::int64_t published_ms, std::vector<std::string>& numbers,
+                    Words& words) {
+  words.push_back(message.id);
+  words.push_back(lane_of(message));
+  words.push_back(message.delay_ms > 0 ? number_text(message.delay_ms, numbers) : "0");
+  words.push_back(number_text(static_cast<std::int64_t>(message.payload.size()), numbers));
+  const std::size_t count = words.size();
+  words.emplace_back();
+  append_fields(message, published_ms, numbers, words);
+  words[count] = number_text(static_cast<std::int64_t>(words.size() - count - 1), numbers);
 }
 
 std::optional<broker::Entry> read_entry(Reply& reply, const std::string& topic, std::uint32_t source) {
@@ -87,6 +97,17 @@ std::optional<broker::Entry> read_entry(Reply& reply, const std::string& topic, 
   // Somebody else wrote into our stream without an id: its place is as good as one.
   if (message.id.empty()) message.id = entry_id(entry.place);
   return entry;
+}
+
+std::optional<broker::Entry> read_entry_of(int lane, Reply& one, const std::string& topic,
+                                           std::uint32_t source) {
+  if (one.list.size() != 2) return std::nullopt;
+  Reply whole;  // as the scripts give it
+  whole.list.resize(4);
+  whole.list[0].number = lane;
+  whole.list[1] = std::move(one.list[0]);
+  whole.list[3] = std::move(one.list[1]);
+  return read_entry(whole, topic, source);
 }
 
 std::string entry_id(const broker::Place& place) {

@@ -12,14 +12,26 @@
 
 namespace ez::queue::redis {
 
-// Appends id, lane, delay, bytes, count of words, words: what the publish script wants. Numbers are kept in
-// `numbers`, which has to stay where it is (reserve 6 for each message).
+// Appends the names and values of the fields. Numbers and names of headers are kept in `numbers`, which has
+// to stay where it is (reserve kNumbers for each message).
+inline constexpr std::size_t kNumbers = 8 + kMaxHeaders;
+void append_fields(const Message& message, std::int64_t published_ms, std::vector<std::string>& numbers,
+                   Words& words);
+
+// Which of the streams of a queue it goes into.
+[[nodiscard]] std::string_view lane_of(const Message& message);
+
+// Appends id, lane, delay, bytes, count of words, words: what the publish script wants; `numbers` as above.
 void append_message(const Message& message, std::int64_t published_ms, std::vector<std::string>& numbers,
                     Words& words);
 
 // {lane, id, given back, {fields}} → an entry of that source; nothing when it is not one of ours.
 [[nodiscard]] std::optional<broker::Entry> read_entry(Reply& reply, const std::string& topic,
                                                       std::uint32_t source);
+
+// The same of {id, {fields}}, as the stream commands give it, from a stream of that lane.
+[[nodiscard]] std::optional<broker::Entry> read_entry_of(int lane, Reply& one, const std::string& topic,
+                                                         std::uint32_t source);
 
 // The id of a stream entry as text.
 [[nodiscard]] std::string entry_id(const broker::Place& place);

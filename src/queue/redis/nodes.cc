@@ -1,24 +1,10 @@
 #include "queue/redis/nodes.h"
 
-#include <charconv>
-
 namespace ez::queue::redis {
 namespace {
 
 constexpr int kRedirections = 5;
 constexpr std::uint16_t kSlots = 16'384;
-
-// "MOVED 3999 127.0.0.1:6381" → slot and address.
-bool read_redirection(const std::string& text, std::string_view kind, std::uint16_t& slot,
-                      std::string& address) {
-  if (text.rfind(std::string(kind) + " ", 0) != 0) return false;
-  const std::size_t from = kind.size() + 1;
-  const std::size_t blank = text.find(' ', from);
-  if (blank == std::string::npos) return false;
-  const auto read = std::from_chars(text.data() + from, text.data() + blank, slot);
-  address = text.substr(blank + 1);
-  return read.ec == std::errc() && slot < kSlots;
-}
 
 }  // namespace
 
@@ -122,25 +108,14 @@ Result<Connection*> Nodes::of(std::string_view tag) {
   return last;
 }
 
+bool Nodes::moved(const Reply& refusal) { return refusal.is_error() && refusal.text.rfind("MOVED ", 0) == 0; }
+
 Result<Reply> Nodes::redirect(std::string_view tag, Reply refusal, const Words& words) {
-  for (int i = 0; i < kRedirections && refusal.is_error() && options_.mode == Mode::kCluster; ++i) {
-    std::uint16_t slot = 0;
-    std::string address;
-    if (read_redirection(refusal.text, "MOVED", slot, address)) {
-      // Other slots have probably moved too.
-      EZ_TRY(read_slots());
-      EZ_ASSIGN(Connection* const connection, of(tag));
-      EZ_ASSIGN(refusal, connection->call(words));
-    } else if (read_redirection(refusal.text, "ASK", slot, address)) {
-      EZ_ASSIGN(Connection* const connection, connect(address));
-      connection->append({"ASKING"});
-      connection->append(words);
-      EZ_TRY(connection->flush());
-      EZ_ASSIGN(const Reply ignored, connection->receive());
-      EZ_ASSIGN(refusal, connection->receive());
-    } else {
-      break;
-    }
+  for (int i = 0; i < kRedirections && moved(refusal); ++i) {
+    // Other slots have probably moved too.
+    EZ_TRY(read_slots());
+    EZ_ASSIGN(Connection* const connection, of(tag));
+    EZ_ASSIGN(refusal, connection->call(words));
   }
   return refusal;
 }

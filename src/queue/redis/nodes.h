@@ -1,6 +1,7 @@
 // Nodes: the connections of one session to the server that is responsible for a topic. Standalone: the first
-// address that answers. Sentinel: the primary that the Sentinels name. Cluster: by hash slot, following MOVED
-// and ASK.
+// address that answers. Sentinel: the primary that the Sentinels name. Cluster: by hash slot, following
+// MOVED. ASK is not followed: while a slot moves, the keys of a topic are at two servers, and a script would
+// see half of them; it is refused (retry) until all have moved.
 //
 // Threads: one at a time. An error of Nodes ends the session that uses it.
 #pragma once
@@ -24,11 +25,14 @@ class Nodes {
 
   // Where commands for this tag go; connects when there is no connection yet.
   [[nodiscard]] Result<Connection*> of(std::string_view tag);
-  // A server's refusal of a command for this tag: when it names another server, asks that one. Everything
-  // else is given back as it is.
+  // A server's refusal of a command for this tag: when it says that the slot has moved, asks of(tag) as it is
+  // then. Everything else is given back as it is. No reply may be under way.
   [[nodiscard]] Result<Reply> redirect(std::string_view tag, Reply refusal, const Words& words);
+  [[nodiscard]] static bool moved(const Reply& refusal);
   // One command and its reply; refusals are errors.
   [[nodiscard]] Result<Reply> ask(std::string_view tag, const Words& words);
+  // What another one has learned of who serves what; asks nobody.
+  void learn(const Nodes& other) { slots_ = other.slots_; }
 
  private:
   [[nodiscard]] Result<Connection*> connect(const std::string& address);

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <deque>
+#include <map>
 
 #include "queue/redis/entry.h"
 #include "queue/redis/nodes.h"
@@ -13,12 +15,18 @@ using broker::Outgoing;
 // One call of the script: a server does nothing else meanwhile, so it must stay short.
 constexpr std::size_t kChunkMessages = 250;
 constexpr std::size_t kChunkBytes = 1U << 20;
+// Fewer messages are not worth a transaction.
+constexpr std::size_t kOpenFrom = 16;
+// After a refusal the topic's next chunks go through the script: what refused one will refuse them too.
+constexpr int kRestChunks = 16;
+constexpr std::size_t kRestingTopics = 1'000;
 
 class RedisPublish final : public broker::PublishSession {
  public:
   explicit RedisPublish(const RedisOptions& options)
       : options_(options),
         nodes_(options_),
+        again_(options_),
         window_(std::to_string(options.duplicate_ids)),
         limit_(std::to_string(options.max_messages)),
         replicas_(std::to_string(options.wait_replicas)),
@@ -36,6 +44,8 @@ class RedisPublish final : public broker::PublishSession {
   struct Chunk {
     std::string topic;
     std::string base;
+    bool plain = false;                // no keys, no delays: their order is nobody's promise
+    bool open = false;                 // sent past Lua (scripts.h)
     std::vector<std::size_t> members;  // of the batch
     std::size_t bytes = 0;
     Connection* connection = nullptr;
@@ -44,73 +54,184 @@ class RedisPublish final : public broker::PublishSession {
     std::vector<Outgoing> batch;
     std::deque<Chunk> chunks;
   };
+  [[nodiscard]] static std::deque<Chunk> chunks_of(const RedisOptions& options,
+                                                   const std::vector<Outgoing>& batch);
+  [[nodiscard]] bool may_open(const Sent& sent, const Chunk& chunk);
+  void append_open(const Sent& sent, const Chunk& chunk) const;
+  // What the publish script would answer; nil: it has to be asked.
+  [[nodiscard]] Result<Reply> receive_open(const Chunk& chunk);
   void words_of(const Sent& sent, const Chunk& chunk, std::vector<std::string>& numbers, Words& words) const;
   [[nodiscard]] Result<Reply> answer_of(const Sent& sent, const Chunk& chunk);
+  // By the script, over a connection where no other reply is under way.
+  [[nodiscard]] Result<Reply> ask_again(const Sent& sent, const Chunk& chunk);
+  void append_wait(Connection& connection) const;
+  [[nodiscard]] Status receive_wait(Connection& connection) const;
 
   const RedisOptions options_;
   Nodes nodes_;
+  Nodes again_;
   const std::string window_;
   const std::string limit_;
   const std::string replicas_;
   const std::string replicas_wait_;
   std::deque<Sent> sent_;
+  std::map<std::string, int> resting_;  // topic → for how many more chunks
 };
 
 void RedisPublish::words_of(const Sent& sent, const Chunk& chunk, std::vector<std::string>& numbers,
                             Words& words) const {
-  numbers.reserve(chunk.members.size() * (8 + kMaxHeaders));
+  numbers.reserve(chunk.members.size() * kNumbers);
   words = {"EVAL", kPublishScript, "1", chunk.base, window_, limit_};
   for (const std::size_t member : chunk.members) {
     append_message(*sent.batch[member].message, sent.batch[member].published_ms, numbers, words);
   }
 }
 
-Status RedisPublish::send(const std::vector<Outgoing>& batch) {
-  sent_.push_back({batch, {}});
-  Sent& sent = sent_.back();
+std::deque<RedisPublish::Chunk> RedisPublish::chunks_of(const RedisOptions& options,
+                                                        const std::vector<Outgoing>& batch) {
+  std::deque<Chunk> out;
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const Message& message = *batch[i].message;
+    const bool plain = message.key.empty() && message.delay_ms == 0;
     Chunk* chunk = nullptr;
     // The last chunk of the topic, so that messages of a topic keep their order.
-    for (auto one = sent.chunks.rbegin(); one != sent.chunks.rend() && chunk == nullptr; ++one) {
-      if (one->topic == message.topic) chunk = &*one;
+    for (auto one = out.rbegin(); one != out.rend() && chunk == nullptr; ++one) {
+      if (one->topic == message.topic && one->plain == plain) chunk = &*one;
     }
     const bool full = chunk != nullptr && (chunk->members.size() >= kChunkMessages ||
                                            chunk->bytes + message.payload.size() > kChunkBytes);
     if (chunk == nullptr || full) {
-      sent.chunks.push_back({message.topic, base_of(options_, message.topic), {}, 0, nullptr});
-      chunk = &sent.chunks.back();
+      chunk = &out.emplace_back();
+      chunk->topic = message.topic;
+      chunk->base = base_of(options, message.topic);
+      chunk->plain = plain;
     }
     chunk->members.push_back(i);
     chunk->bytes += message.payload.size();
   }
+  return out;
+}
+
+bool RedisPublish::may_open(const Sent& sent, const Chunk& chunk) {
+  if (!chunk.plain || chunk.members.size() < kOpenFrom || !chunk.connection->transactions()) return false;
+  if (const auto rests = resting_.find(chunk.topic); rests != resting_.end()) {
+    if (--rests->second == 0) resting_.erase(rests);
+    return false;
+  }
+  std::vector<std::string_view> ids;
+  ids.reserve(chunk.members.size());
+  for (const std::size_t member : chunk.members) ids.push_back(sent.batch[member].message->id);
+  std::sort(ids.begin(), ids.end());
+  return std::adjacent_find(ids.begin(), ids.end()) == ids.end();
+}
+
+void RedisPublish::append_open(const Sent& sent, const Chunk& chunk) const {
+  std::string lanes;
+  for (const std::size_t member : chunk.members) {
+    const std::string_view lane = lane_of(*sent.batch[member].message);
+    if (lanes.find(lane) == std::string::npos) lanes += lane;
+  }
+  const std::string bytes = std::to_string(chunk.bytes);
+  Words words{"EVAL", kOpenScript, "1", chunk.base, window_, limit_, bytes, lanes};
+  for (const std::size_t member : chunk.members) words.push_back(sent.batch[member].message->id);
+  chunk.connection->append({"MULTI"});
+  chunk.connection->append(words);
+  std::vector<std::string> numbers;
+  numbers.reserve(kNumbers);
+  for (const std::size_t member : chunk.members) {
+    const Message& message = *sent.batch[member].message;
+    const std::string stream = chunk.base + "open:" + std::string(lane_of(message));
+    numbers.clear();
+    words = {"XADD", stream, "NOMKSTREAM", "*"};
+    append_fields(message, sent.batch[member].published_ms, numbers, words);
+    chunk.connection->append(words);
+  }
+  chunk.connection->append({"EVAL", kCloseScript, "1", chunk.base, lanes});
+  chunk.connection->append({"EXEC"});
+}
+
+Result<Reply> RedisPublish::receive_open(const Chunk& chunk) {
+  const std::size_t commands = chunk.members.size() + 2;
+  // MULTI's and those that say QUEUED; a refusal among them is in EXEC's answer too.
+  for (std::size_t i = 0; i <= commands; ++i) {
+    EZ_ASSIGN(const Reply ignored, chunk.connection->receive());
+  }
+  EZ_ASSIGN(const Reply done, chunk.connection->receive());
+  Reply out;
+  std::size_t written = 0;
+  for (std::size_t i = 1; i + 1 < commands; ++i) {
+    if (done.at(i).kind == Reply::Kind::kText) ++written;
+  }
+  if (written == 0) {
+    if (resting_.size() >= kRestingTopics) resting_.clear();
+    resting_[chunk.topic] = kRestChunks;
+    return out;
+  }
+  if (written != chunk.members.size() || done.list.back().is_error()) {
+    return Error(Code::QueueProtocol, chunk.connection->where() + ": a transaction was done in part");
+  }
+  out.kind = Reply::Kind::kText;
+  out.text.assign(written, '1');
+  return out;
+}
+
+void RedisPublish::append_wait(Connection& connection) const {
+  if (options_.wait_replicas > 0) connection.append({"WAIT", replicas_, replicas_wait_});
+}
+
+Status RedisPublish::receive_wait(Connection& connection) const {
+  if (options_.wait_replicas == 0) return {};
+  EZ_ASSIGN(const Reply have, connection.receive());
+  if (have.number >= options_.wait_replicas) return {};
+  // It may be lost with the primary: not accepted yet. Sent again it is recognised, and waits again.
+  return Error(Code::QueueUnreachable,
+               connection.where() + ": only " + std::to_string(have.number) + " replicas have the messages");
+}
+
+Status RedisPublish::send(const std::vector<Outgoing>& batch) {
+  sent_.push_back({batch, chunks_of(options_, batch)});
+  Sent& sent = sent_.back();
   for (Chunk& chunk : sent.chunks) {
     EZ_ASSIGN(chunk.connection, nodes_.of(chunk.topic));
-    std::vector<std::string> numbers;
-    Words words;
-    words_of(sent, chunk, numbers, words);
-    chunk.connection->append(words);
-    if (options_.wait_replicas > 0) chunk.connection->append({"WAIT", replicas_, replicas_wait_});
+    chunk.open = may_open(sent, chunk);
+    if (chunk.open) {
+      append_open(sent, chunk);
+    } else {
+      std::vector<std::string> numbers;
+      Words words;
+      words_of(sent, chunk, numbers, words);
+      chunk.connection->append(words);
+    }
+    append_wait(*chunk.connection);
     EZ_TRY(chunk.connection->flush());
   }
   return {};
 }
 
 Result<Reply> RedisPublish::answer_of(const Sent& sent, const Chunk& chunk) {
-  EZ_ASSIGN(Reply reply, chunk.connection->receive());
-  if (options_.wait_replicas > 0) {
-    EZ_ASSIGN(const Reply have, chunk.connection->receive());
-    // It may be lost with the primary: not accepted yet. Sent again it is recognised, and waits again.
-    if (have.number < options_.wait_replicas) {
-      return Error(Code::QueueUnreachable, chunk.connection->where() + ": only " +
-                                               std::to_string(have.number) + " replicas have the messages");
-    }
-  }
-  if (!reply.is_error()) return reply;
+  EZ_ASSIGN(Reply reply, chunk.open ? receive_open(chunk) : chunk.connection->receive());
+  const Status replicas = receive_wait(*chunk.connection);
+  if (Nodes::moved(reply) || (chunk.open && reply.kind == Reply::Kind::kNil)) return ask_again(sent, chunk);
+  EZ_TRY(replicas);
+  return reply;
+}
+
+Result<Reply> RedisPublish::ask_again(const Sent& sent, const Chunk& chunk) {
   std::vector<std::string> numbers;
   Words words;
   words_of(sent, chunk, numbers, words);
-  return nodes_.redirect(chunk.topic, std::move(reply), words);
+  EZ_ASSIGN(Connection * by, again_.of(chunk.topic));
+  EZ_ASSIGN(Reply reply, by->call(words));
+  if (Nodes::moved(reply)) {
+    EZ_ASSIGN(reply, again_.redirect(chunk.topic, std::move(reply), words));
+    EZ_ASSIGN(by, again_.of(chunk.topic));
+    nodes_.learn(again_);
+  }
+  if (reply.is_error()) return reply;
+  append_wait(*by);
+  EZ_TRY(by->flush());
+  EZ_TRY(receive_wait(*by));
+  return reply;
 }
 
 Result<std::vector<Result<Receipt>>> RedisPublish::receive() {

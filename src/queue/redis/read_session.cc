@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/clock.h"
@@ -14,6 +15,9 @@ namespace ez::queue::redis {
 namespace {
 
 using broker::TopicQueue;
+
+// Fewer messages are not worth a transaction.
+constexpr std::size_t kOpenFrom = 16;
 
 std::int64_t now_ms() { return system_clock().monotonic_us() / 1000; }
 
@@ -42,8 +46,21 @@ class RedisRead final : public broker::ReadSession {
     bool known = false;        // the server knows this member
     std::int64_t beat_ms = 0;  // when it has to hear of us
     std::int64_t due_ms = -1;  // when a delayed message is due; -1: none is known
+    int lane = -1;             // all that the last fetch wanted came from that one; -1: it did not
   };
   [[nodiscard]] Status fetch_one(std::uint32_t number, std::size_t want, Fetched& out);
+  // The fetch script, and messages of the source's lane past Lua (scripts.h). False: ask it the other way.
+  struct Answer {
+    Reply script;
+    Reply direct;
+    bool opened = false;
+  };
+  [[nodiscard]] Result<bool> fetch_open(const Source& source, const std::string& want, Answer& out);
+  [[nodiscard]] Words fetch_words(const Source& source, std::string_view want, std::string_view lane) const {
+    return {
+        "EVAL", kFetchScript, "1", source.base, source.queue, member_, want, alive_, source.known ? "1" : "0",
+        lane};
+  }
   [[nodiscard]] Status hear();  // what the channels say
   void heat(std::uint32_t number) { hot_.insert(number); }
 
@@ -91,14 +108,51 @@ Status RedisRead::set_sources(const std::vector<TopicQueue>& sources) {
   return {};
 }
 
+Result<bool> RedisRead::fetch_open(const Source& source, const std::string& want, Answer& out) {
+  EZ_ASSIGN(Connection* const connection, nodes_.of(source.topic));
+  if (!connection->transactions()) return false;
+  const std::string lane = std::to_string(source.lane);
+  const std::string stream = source.base + source.queue + ":" + lane;
+  const std::string open = source.base + "open:" + lane;
+  connection->append({"MULTI"});
+  connection->append(fetch_words(source, want, lane));
+  connection->append({"XREADGROUP", "GROUP", "g", member_, "COUNT", want, "STREAMS", open, ">"});
+  connection->append({"RENAME", open, stream});
+  connection->append({"EXEC"});
+  EZ_TRY(connection->flush());
+  for (int i = 0; i < 4; ++i) {
+    // A refusal among them is in EXEC's answer too.
+    EZ_ASSIGN(const Reply ignored, connection->receive());
+  }
+  EZ_ASSIGN(Reply done, connection->receive());
+  if (done.list.size() != 3) return false;
+  if (done.list[0].is_error()) return answer_error(connection->where(), done.list[0].text);
+  out.script = std::move(done.list[0]);
+  // Without a stream of that name it was refused.
+  out.opened = !done.list[1].is_error();
+  if (out.opened && !done.list[1].list.empty() && done.list[1].list[0].list.size() == 2) {
+    out.direct = std::move(done.list[1].list[0].list[1]);
+  }
+  return true;
+}
+
 Status RedisRead::fetch_one(std::uint32_t number, std::size_t want, Fetched& out) {
   Source& source = sources_[number];
   const std::string count = std::to_string(want);
-  EZ_ASSIGN(Reply reply, nodes_.ask(source.topic, {"EVAL", kFetchScript, "1", source.base, source.queue,
-                                                   member_, count, alive_, source.known ? "1" : "0"}));
+  const int lane = want >= kOpenFrom ? source.lane : -1;
+  Answer answer;
+  bool answered = false;
+  if (lane >= 0) {
+    EZ_ASSIGN(answered, fetch_open(source, count, answer));
+  }
+  if (!answered) {
+    EZ_ASSIGN(answer.script, nodes_.ask(source.topic, fetch_words(source, count, "")));
+  }
+  Reply& reply = answer.script;
   const std::string status = reply.at(0).text;
   source.beat_ms = now_ms() + options_.alive_ms / 4;
   source.due_ms = -1;
+  if (want > 0) source.lane = -1;
   if (status == "GONE") {
     out.gone.push_back(number);
     source.known = false;
@@ -114,16 +168,27 @@ Status RedisRead::fetch_one(std::uint32_t number, std::size_t want, Fetched& out
   if (status != "OK") return Error(Code::QueueProtocol, "the fetch script answered something else");
   source.known = true;
   if (reply.at(1).number >= 0) source.due_ms = now_ms() + reply.at(1).number;
+  std::size_t of_lane[broker::kLanes] = {};
   std::size_t got = 0;
+  const auto take = [&](std::optional<broker::Entry> entry) {
+    if (!entry || entry->place.lane >= broker::kLanes) return false;
+    ++of_lane[entry->place.lane];
+    ++got;
+    out.entries.push_back(std::move(*entry));
+    return true;
+  };
+  bool read = true;
   if (reply.list.size() > 2) {
-    for (Reply& one : reply.list[2].list) {
-      auto entry = read_entry(one, source.topic, number);
-      if (!entry) return Error(Code::QueueProtocol, "the fetch script answered something else");
-      out.entries.push_back(std::move(*entry));
-      ++got;
-    }
+    for (Reply& one : reply.list[2].list) read = read && take(read_entry(one, source.topic, number));
   }
-  if (want > 0 && got < want) hot_.erase(number);
+  for (Reply& one : answer.direct.list) read = read && take(read_entry_of(lane, one, source.topic, number));
+  if (!read) return Error(Code::QueueProtocol, "the fetch script answered something else");
+  if (want == 0) return {};
+  for (int one = 0; one < broker::kKeyedLane; ++one) {
+    if (of_lane[one] >= want) source.lane = one;
+  }
+  // A lane that was not opened has not been looked at.
+  if (got < want && (!answered || answer.opened)) hot_.erase(number);
   return {};
 }
 
@@ -154,6 +219,7 @@ Result<std::vector<bool>> RedisRead::settle(const std::vector<Settled>& done) {
     Words words;
     Connection* connection = nullptr;
     std::string topic;
+    Reply reply;
   };
   static constexpr std::string_view kDigits[] = {"0", "1", "2", "3", "4", "5"};
   std::vector<Asked> asked;
@@ -179,8 +245,12 @@ Result<std::vector<bool>> RedisRead::settle(const std::vector<Settled>& done) {
     one.connection->append(one.words);
     EZ_TRY(one.connection->flush());
   }
-  for (const Asked& one : asked) {
-    EZ_ASSIGN(Reply reply, one.connection->receive());
+  // Redirections ask over the same connections: only when no reply is under way any more.
+  for (Asked& one : asked) {
+    EZ_ASSIGN(one.reply, one.connection->receive());
+  }
+  for (Asked& one : asked) {
+    Reply& reply = one.reply;
     if (reply.is_error()) {
       EZ_ASSIGN(reply, nodes_.redirect(one.topic, std::move(reply), one.words));
     }

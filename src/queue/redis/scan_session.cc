@@ -128,15 +128,9 @@ Status RedisScan::look_lane(const TopicQueue& queue, int lane, bool removing, co
     std::vector<std::string> gone;
     std::size_t bytes = 0;
     for (Reply& one : reply.list) {
-      if (one.list.size() != 2) return Error(Code::QueueProtocol, "an entry of a stream cannot be read");
-      const std::string place = one.list[0].text;
+      const std::string place = one.at(0).text;
       from = "(" + place;
-      Reply whole;  // as the scripts give it
-      whole.list.resize(4);
-      whole.list[0].number = lane;
-      whole.list[1].text = place;
-      whole.list[3] = std::move(one.list[1]);
-      auto entry = read_entry(whole, queue.topic, 0);
+      auto entry = read_entry_of(lane, one, queue.topic, 0);
       if (!entry) return Error(Code::QueueProtocol, "an entry of a stream cannot be read");
       Lying shown = lying_of(std::move(*entry), 0);
       const std::size_t size = shown.message.payload.size();

@@ -47,10 +47,42 @@ redis.call('PUBLISH', base .. 'wake', '1')
 return table.concat(out)
 )lua";
 
+const std::string_view kOpenScript = R"lua(
+local base, lanes = KEYS[1], ARGV[4]
+local queues = redis.call('SMEMBERS', base .. 'queues')
+if #queues ~= 1 then return 0 end
+local queue, waiting = base .. queues[1] .. ':', 0
+for lane = 0, 5 do waiting = waiting + redis.call('XLEN', queue .. lane) end
+if waiting >= tonumber(ARGV[2]) then return 0 end
+local ids, before = base .. 'ids', base .. 'ids-before'
+for _, window in ipairs({ids, before}) do
+  for _, known in ipairs(redis.call('SMISMEMBER', window, unpack(ARGV, 5))) do
+    if known == 1 then return 0 end
+  end
+end
+for lane in string.gmatch(lanes, '%d') do redis.call('RENAME', queue .. lane, base .. 'open:' .. lane) end
+redis.call('SADD', ids, unpack(ARGV, 5))
+if redis.call('SCARD', ids) > tonumber(ARGV[1]) then redis.call('RENAME', ids, before) end
+redis.call('HINCRBY', base .. 'stats', 'published', #ARGV - 4)
+redis.call('HINCRBY', base .. 'stats', 'bytes:' .. queues[1], ARGV[3])
+return 1
+)lua";
+
+const std::string_view kCloseScript = R"lua(
+local base, open = KEYS[1], KEYS[1] .. 'open:'
+for lane in string.gmatch(ARGV[1], '%d') do
+  if redis.call('EXISTS', open .. lane) == 1 then
+    redis.call('RENAME', open .. lane, base .. redis.call('SMEMBERS', base .. 'queues')[1] .. ':' .. lane)
+    redis.call('PUBLISH', base .. 'wake', '1')
+  end
+end
+return 1
+)lua";
+
 const std::string_view kFetchScript = R"lua(
 local base, q, me = KEYS[1], ARGV[1], ARGV[2]
 local want, alive = tonumber(ARGV[3]), tonumber(ARGV[4])
-local queue = base .. q .. ':'
+local queue, open = base .. q .. ':', tonumber(ARGV[6])
 if redis.call('SISMEMBER', base .. 'queues', q) == 0 then return {'GONE', -1, {}} end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -127,9 +159,11 @@ end
 
 local reclaimed = #out
 for lane = 0, 5 do
-  local left = want - #out
-  if lane == 5 then left = want - reclaimed end
-  if left > 0 and (lane < 5 or (owner == me and not keyed_left)) then
+  local left = want - (lane == 5 and reclaimed or #out)
+  local mine = lane < 5 or (owner == me and not keyed_left)
+  if lane == open then
+    if #out == 0 then redis.call('RENAME', queue .. lane, base .. 'open:' .. lane) end
+  elseif left > 0 and mine and (not open or lane < open or lane == 5) then
     local got = redis.call('XREADGROUP', 'GROUP', 'g', me, 'COUNT', left, 'STREAMS', queue .. lane, '>')
     if got then
       for _, e in ipairs(got[1][2]) do out[#out + 1] = {lane, e[1], 0, e[2]} end

@@ -1,0 +1,219 @@
+// Batches that go past Lua (queue/redis/scripts.h): they do what the scripts do, and nothing less.
+#include <gmock/gmock.h>
+
+#include <map>
+#include <set>
+
+#include "brokers.h"
+
+namespace ez::queue {
+namespace {
+
+using std::chrono::milliseconds;
+using test::Variant;
+
+std::unique_ptr<Bus> open_bus() {
+  auto bus = test::open_redis(Variant::kPlain);
+  EXPECT_TRUE(bus.ok());
+  return bus.ok() ? std::move(*bus) : nullptr;
+}
+
+std::unique_ptr<Consumer> reader_of(Bus& bus, const std::string& topic, std::size_t prefetch = 10'000,
+                                    const std::string& group = "readers") {
+  auto made = bus.subscribe({topic, group, prefetch, 30'000}, milliseconds(10'000));
+  EXPECT_TRUE(made.ok());
+  return made.ok() ? std::move(*made) : nullptr;
+}
+
+std::vector<Message> messages(const std::string& topic, int from, int to) {
+  std::vector<Message> out;
+  for (int i = from; i < to; ++i) {
+    Message& message = out.emplace_back();
+    message.topic = topic;
+    message.id = "m-" + std::to_string(i);
+    message.payload = std::string("\0\r\n", 3) + std::to_string(i);
+    message.headers = {{"number", std::to_string(i)}};
+    message.ttl_ms = 3'600'000;
+  }
+  return out;
+}
+
+// Takes and acknowledges so many, and sees that nothing else comes. In the order of their coming.
+std::vector<Delivery> take_all(Consumer& consumer, std::size_t count, std::size_t at_once = 500) {
+  std::vector<Delivery> out;
+  bool more = true;
+  while (more) {
+    auto got = take_and_wait(consumer, at_once, milliseconds(out.size() < count ? 10'000 : 300));
+    EXPECT_TRUE(got.ok());
+    more = got.ok() && !got->empty();
+    if (!more) break;
+    std::vector<DeliveryTag> tags;
+    for (Delivery& delivery : *got) {
+      tags.push_back(delivery.tag);
+      out.push_back(std::move(delivery));
+    }
+    EXPECT_TRUE(ack_and_wait(consumer, std::move(tags)).ok());
+  }
+  EXPECT_EQ(out.size(), count);
+  return out;
+}
+
+// How often the server has run the command.
+int calls_of(const std::string& command) {
+  const std::string all = test::redis_says(test::redis_server(Variant::kPlain), 0, {"INFO", "commandstats"});
+  const std::string name = "cmdstat_" + command + ":calls=";
+  const std::size_t at = all.find(name);
+  return at == std::string::npos ? 0 : std::atoi(all.c_str() + at + name.size());
+}
+
+int duplicates_in(const std::vector<Result<Receipt>>& receipts) {
+  int out = 0;
+  for (const auto& receipt : receipts) {
+    EXPECT_TRUE(receipt.ok()) << receipt.error().to_string();
+    out += receipt.ok() && receipt->duplicate ? 1 : 0;
+  }
+  return out;
+}
+
+TEST(RedisOpen, BatchesGoPastLuaAndComeBackAsTheyWere) {
+  const std::string topic = "open.whole";
+  auto bus = open_bus();
+  auto consumer = reader_of(*bus, topic);
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 0, 1))), 0);
+  take_all(*consumer, 1);
+  // The connections are there now, each with a transaction of its own.
+  const int writes = calls_of("exec");
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 1, 5'001))), 0);
+  const int reads = calls_of("exec");
+  EXPECT_GE(reads - writes, 20) << "5000 messages are twenty batches of 250";
+  const auto got = take_all(*consumer, 5'000);
+  EXPECT_GT(calls_of("exec"), writes + 20) << "and some are read so";
+  std::set<std::string> ids;
+  for (const Delivery& delivery : got) {
+    const Message& message = delivery.message;
+    ids.insert(message.id);
+    const std::string number = message.id.substr(2);
+    ASSERT_EQ(message.payload, std::string("\0\r\n", 3) + number);
+    ASSERT_EQ(message.headers.size(), 1U);
+    EXPECT_EQ(message.headers[0].second, number);
+    EXPECT_EQ(message.ttl_ms, 3'600'000);
+    EXPECT_EQ(delivery.attempt, 1U);
+  }
+  EXPECT_EQ(ids.size(), 5'000U);
+  const std::string keys =
+      test::redis_says(test::redis_server(Variant::kPlain), 0, {"KEYS", "ez:{" + topic + "}:open:*"});
+  EXPECT_EQ(keys, "\n") << "nothing stays open";
+}
+
+TEST(RedisOpen, KnownIdsAreKnown) {
+  const std::string topic = "open.known";
+  auto bus = open_bus();
+  auto consumer = reader_of(*bus, topic);
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 0, 100))), 0);
+  const auto again = publish_and_wait(*bus, messages(topic, 50, 150));
+  EXPECT_EQ(duplicates_in(again), 50);
+  for (std::size_t i = 0; i < again.size(); ++i) EXPECT_EQ(again[i]->duplicate, i < 50) << i;
+  auto twice = messages(topic, 200, 250);
+  for (Message& message : messages(topic, 200, 250)) twice.push_back(std::move(message));
+  EXPECT_EQ(duplicates_in(publish_and_wait(*bus, std::move(twice))), 50);
+  take_all(*consumer, 200);
+}
+
+// The window of ids turns over in the middle of it.
+TEST(RedisOpen, IdsAreForgottenInTheirOrder) {
+  const std::string topic = "open.window";
+  auto options = test::redis_options(Variant::kPlain);
+  options.duplicate_ids = 100;
+  auto bus = redis::open_redis(options);
+  ASSERT_TRUE(bus.ok());
+  auto consumer = reader_of(**bus, topic);
+  for (int i = 0; i < 1'000; i += 50) {
+    EXPECT_EQ(duplicates_in(publish_and_wait(**bus, messages(topic, i, i + 50))), 0);
+    EXPECT_EQ(duplicates_in(publish_and_wait(**bus, messages(topic, std::max(0, i - 50), i + 50))),
+              i > 0 ? 100 : 50);
+  }
+  EXPECT_EQ(duplicates_in(publish_and_wait(**bus, messages(topic, 0, 50))), 0) << "long forgotten";
+  take_all(*consumer, 1'050);
+}
+
+TEST(RedisOpen, EveryGroupGetsABatch) {
+  const std::string topic = "open.groups";
+  auto bus = open_bus();
+  auto one = reader_of(*bus, topic, 10'000, "one");
+  auto two = reader_of(*bus, topic, 10'000, "two");
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 0, 600))), 0);
+  take_all(*one, 600);
+  take_all(*two, 600);
+}
+
+TEST(RedisOpen, AFullTopicRefusesABatch) {
+  const std::string topic = "open.full";
+  auto options = test::redis_options(Variant::kPlain);
+  options.max_messages = 100;
+  auto bus = redis::open_redis(options);
+  ASSERT_TRUE(bus.ok());
+  auto consumer = reader_of(**bus, topic, 10);
+  ASSERT_EQ(duplicates_in(publish_and_wait(**bus, messages(topic, 0, 100))), 0);
+  for (const auto& refused : publish_and_wait(**bus, messages(topic, 100, 150))) {
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code(), Code::QueueFull);
+  }
+  take_all(*consumer, 100);
+  ASSERT_EQ(duplicates_in(publish_and_wait(**bus, messages(topic, 100, 150))), 0)
+      << "refused, so not remembered";
+  take_all(*consumer, 50);
+}
+
+TEST(RedisOpen, UrgentOnesAndThoseWithKeysDoNotWaitForALongLane) {
+  const std::string topic = "open.urgent";
+  auto bus = open_bus();
+  auto consumer = reader_of(*bus, topic, 200);
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 0, 5'000))), 0);
+  std::size_t taken = 0;
+  const auto take = [&] {
+    auto got = take_and_wait(*consumer, 100, milliseconds(10'000));
+    EXPECT_TRUE(got.ok());
+    std::vector<DeliveryTag> tags;
+    for (const Delivery& delivery : *got) tags.push_back(delivery.tag);
+    EXPECT_TRUE(ack_and_wait(*consumer, std::move(tags)).ok());
+    taken += got->size();
+    return std::move(*got);
+  };
+  // So the lane is one that is read past Lua.
+  while (taken < 1'000) take();
+  auto late = messages(topic, 5'000, 5'002);
+  late[0].priority = Priority::kCritical;
+  late[1].key = "k";
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, std::move(late))), 0);
+  const std::size_t before = taken;
+  std::set<std::string> seen;
+  while (seen.size() < 2 && taken < 5'002) {
+    for (const Delivery& delivery : take()) {
+      if (delivery.message.id == "m-5000" || delivery.message.id == "m-5001")
+        seen.insert(delivery.message.id);
+    }
+  }
+  EXPECT_EQ(seen.size(), 2U);
+  EXPECT_LT(taken - before, 1'500U) << "what had been fetched comes before them, not the rest of the lane";
+}
+
+// Without the right to use transactions everything goes through the scripts.
+TEST(RedisOpen, AUserWithoutTransactions) {
+  const std::string topic = "open.without";
+  const Value& server = test::redis_server(Variant::kPlain);
+  ASSERT_THAT(
+      test::redis_says(server, 0,
+                       {"ACL", "SETUSER", "plain", "on", ">plain-secret", "~*", "&*", "+@all", "-multi"}),
+      testing::HasSubstr("OK"));
+  auto options = test::redis_options(Variant::kPlain);
+  options.broker.user = "plain";
+  options.broker.password = "plain-secret";
+  auto bus = redis::open_redis(options);
+  ASSERT_TRUE(bus.ok());
+  auto consumer = reader_of(**bus, topic);
+  ASSERT_EQ(duplicates_in(publish_and_wait(**bus, messages(topic, 0, 1'000))), 0);
+  take_all(*consumer, 1'000);
+}
+
+}  // namespace
+}  // namespace ez::queue
