@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """How near `ez queue bench --backend` comes to what each broker's own tool reaches, on the same server and settings.
 
-    bench/queue_backends.py [redis] [rabbitmq] [kafka] [--messages N] [--rounds N] [--ez PATH] [--native PATH]
+    bench/queue_backends.py [redis] [rabbitmq] [kafka] [--messages N] [--rounds N] [--ez PATH] [--native FOLDER]
 
 Starts the servers of tests/servers, measures the tool and `ez` in turn (`--rounds` times; a machine that is busy hurts
 both), and prints a line of JSON for each broker: the medians, and the median of the ratios of each round. Native tools:
-redis-benchmark (XADD, and XREADGROUP NOACK of 500 at a time, together), bench/queue_native (a loop over librabbitmq),
+redis-benchmark (XADD) beside bench/native_redis (a loop over hiredis that reads, acknowledges and removes all of it: redis-benchmark
+as a reader counts calls, also those that find nothing), bench/native_rabbitmq (a loop over librabbitmq),
 kafka-producer-perf-test and kafka-consumer-perf-test (together).
 """
 import argparse
@@ -52,19 +53,16 @@ class RedisCase:
     def native(self) -> tuple[float, float]:
         self.round += 1
         stream = f"ez:native{self.round}"
-        self.server.call(self.server.ports[0], "XGROUP", "CREATE", stream, "g", "0", "MKSTREAM")
-        base = [program("redis-benchmark"), "-h", self.host, "-p", self.port, "--user", self.user, "-a", self.password,
-                "--csv"]
         count = self.options.messages
-        first, second = together(
-            [*base, "-n", str(count), "-c", "4", "-P", str(BATCH), "XADD", stream, "*", "data", "x" * BYTES],
-            [*base, "-n", str(count // BATCH), "-c", "1", "XREADGROUP", "GROUP", "g", "c", "COUNT", str(BATCH), "NOACK",
-             "STREAMS", stream, ">"])
-        self.server.call(self.server.ports[0], "DEL", stream)
-
-        def rate(text: str) -> float:
-            return float(re.findall(r'^"[^"]*(?:"[^"]*)*?","([0-9.]+)"', text, re.M)[-1])
-        return rate(first), rate(second) * BATCH
+        reader = subprocess.Popen(
+            [str(self.options.native / "native_redis"), self.host, self.port, self.user, self.password, stream, str(count),
+             str(BATCH), "keep"], stdout=subprocess.PIPE, text=True)
+        reader.stdout.readline()  # the stream is there
+        written, = together(
+            [program("redis-benchmark"), "-h", self.host, "-p", self.port, "--user", self.user, "-a", self.password, "--csv",
+             "-n", str(count), "-c", str(self.options.connections), "-P", str(BATCH), "XADD", stream, "*", "data", "x" * BYTES])
+        read = reader.communicate()[0]
+        return float(re.findall(r'^"[^"]*(?:"[^"]*)*?","([0-9.]+)"', written, re.M)[-1]), float(read)
 
 
 class RabbitCase:
@@ -77,7 +75,7 @@ class RabbitCase:
         self.url = f"amqp://{self.user}:{self.password}@{self.host}:{self.port}"
 
     def native(self) -> tuple[float, float]:
-        output, = together([self.options.native, self.host, self.port, self.user, self.password, "/", "quorum",
+        output, = together([str(self.options.native / "native_rabbitmq"), self.host, self.port, self.user, self.password, "/", "quorum",
                             str(self.options.messages), str(BYTES), str(BATCH * WINDOW)])
         found = json.loads(output)
         return found["in_per_s"], found["out_per_s"]
@@ -143,8 +141,9 @@ def main() -> int:
     parser.add_argument("brokers", nargs="*", choices=[*CASES, []], help="all without any")
     parser.add_argument("--messages", type=int, default=300_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=4, help="of redis-benchmark, each with 500 commands under way")
     parser.add_argument("--ez", default=str(ROOT / "build/release/bin/ez"))
-    parser.add_argument("--native", default=str(ROOT / "build/release/bench/queue_native"))
+    parser.add_argument("--native", type=Path, default=ROOT / "build/release/bench", help="where the loops are")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ez-bench-") as folder:
         certificates = Certificates(Path(folder))

@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <memory>
 
@@ -106,6 +108,17 @@ Status remove_tree(const std::string& folder) {
   } while (moved != before);
   if (::rmdir(folder.c_str()) != 0 && errno != ENOENT) return io_error("removal of " + folder);
   return {};
+}
+
+TemporaryFolder::TemporaryFolder(std::string_view purpose) {
+  std::error_code none;
+  const std::string parent = std::filesystem::temp_directory_path(none).string();
+  std::string name = (none ? "/tmp" : parent) + "/ez-" + std::string(purpose) + "-XXXXXX";
+  if (::mkdtemp(name.data()) != nullptr) path_ = std::move(name);
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  if (!path_.empty()) (void)remove_tree(path_);
 }
 
 Result<std::vector<std::string>> nested_git(const std::string& folder) {

@@ -30,6 +30,19 @@ struct TreeSize {
 // fine. IO_FAILED.
 [[nodiscard]] Status remove_tree(const std::string& folder);
 
+// An empty folder in the system's place for temporary ones, of mode 0700; removed with all that is in it.
+class TemporaryFolder {
+ public:
+  explicit TemporaryFolder(std::string_view purpose);  // a part of its name
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  [[nodiscard]] const std::string& path() const { return path_; }  // empty: it could not be made
+
+ private:
+  std::string path_;
+};
+
 // Relative paths of what is named .git (in any case) below the top level, outermost only. IO_FAILED when the
 // tree is deeper than kMaxTreeDepth.
 [[nodiscard]] Result<std::vector<std::string>> nested_git(const std::string& folder);

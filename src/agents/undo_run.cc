@@ -1,9 +1,6 @@
 #include "agents/undo_run.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <string_view>
 
@@ -29,24 +26,6 @@ std::vector<std::string> parts_of(const std::string& text, char separator) {
 Error refused(const std::string& what, const std::string& hint = "") {
   return hint.empty() ? Error(Code::RollbackRefused, what) : Error(Code::RollbackRefused, what, hint);
 }
-
-// An empty folder with no index: git then believes no attributes but its own.
-class EmptyPlace {
- public:
-  EmptyPlace() {
-    char name[] = "/tmp/ez-undo-XXXXXX";
-    if (const char* made = ::mkdtemp(name)) path_ = made;
-  }
-  ~EmptyPlace() {
-    if (!path_.empty()) (void)remove_tree(path_);
-  }
-  EmptyPlace(const EmptyPlace&) = delete;
-  EmptyPlace& operator=(const EmptyPlace&) = delete;
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 class Undoing {
  public:
@@ -282,7 +261,7 @@ class Undoing {
 
   const UndoRequest& request_;
   const Git& git_;
-  EmptyPlace place_;
+  TemporaryFolder place_{"undo"};  // without an index: git then believes no attributes but its own
   std::vector<RunMerge> merges_;
   std::map<std::string, std::string> undone_;  // merge → the commit that undid it
   UndoResult result_;

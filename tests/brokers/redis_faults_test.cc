@@ -23,13 +23,20 @@ redis::RedisOptions quick(redis::RedisOptions options) {
   return options;
 }
 
-TEST(RedisFaults, ABadNetworkLosesNothing) {
+// Messages with keys go through scripts, those without in transactions of their own: both are hurt.
+LoadOptions some_load(const std::string& topic, bool keyed) {
+  LoadOptions out = test::load(topic);
+  out.keyed = keyed;
+  return out;
+}
+
+void expect_that_a_bad_network_loses_nothing(const std::string& topic, bool keyed) {
   auto options = quick(test::redis_options(Variant::kTls));
   const auto gate = Servers::get().gate(options.broker.addresses.front());
   options.broker.addresses = {gate.address};
   auto bus = redis::open_redis(options);
   ASSERT_TRUE(bus.ok());
-  const LoadOptions wanted = test::load("faults.network");
+  const LoadOptions wanted = some_load(topic, keyed);
   const int step = wanted.messages / 10;
   const LoadResult result = test::run_load(**bus, **bus, wanted, [&](const std::function<int()>& applied) {
     Servers& servers = Servers::get();
@@ -53,12 +60,20 @@ TEST(RedisFaults, ABadNetworkLosesNothing) {
   test::expect_whole(result, wanted);
 }
 
-TEST(RedisFaults, AServerThatDiesAndHangsLosesNothing) {
+TEST(RedisFaults, ABadNetworkLosesNothing) {
+  expect_that_a_bad_network_loses_nothing("faults.network", true);
+}
+
+TEST(RedisFaults, ABadNetworkLosesNoPlainMessage) {
+  expect_that_a_bad_network_loses_nothing("faults.network.plain", false);
+}
+
+void expect_that_a_dying_server_loses_nothing(const std::string& topic, bool keyed) {
   const Value& server = test::redis_server(Variant::kPlain);
   auto options = quick(test::redis_options(Variant::kPlain));
   auto publisher = redis::open_redis(options);
   auto consumer = redis::open_redis(options);
-  const LoadOptions wanted = test::load("faults.server");
+  const LoadOptions wanted = some_load(topic, keyed);
   const int step = wanted.messages / 6;
   const LoadResult result =
       test::run_load(**publisher, **consumer, wanted, [&](const std::function<int()>& applied) {
@@ -74,6 +89,14 @@ TEST(RedisFaults, AServerThatDiesAndHangsLosesNothing) {
         servers.resume(server);
       });
   test::expect_whole(result, wanted);
+}
+
+TEST(RedisFaults, AServerThatDiesAndHangsLosesNothing) {
+  expect_that_a_dying_server_loses_nothing("faults.server", true);
+}
+
+TEST(RedisFaults, AServerThatDiesAndHangsLosesNoPlainMessage) {
+  expect_that_a_dying_server_loses_nothing("faults.server.plain", false);
 }
 
 TEST(RedisFaults, WorkGoesOnWithinFiveSecondsOfTheEnd) {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "brokers.h"
+#include "queue/redis/connection.h"
 
 namespace ez::queue {
 namespace {
@@ -85,9 +86,9 @@ TEST(RedisOpen, BatchesGoPastLuaAndComeBackAsTheyWere) {
   const int writes = calls_of("exec");
   ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 1, 5'001))), 0);
   const int reads = calls_of("exec");
-  EXPECT_GE(reads - writes, 20) << "5000 messages are twenty batches of 250";
+  EXPECT_GE(reads - writes, 10) << "5000 messages are ten batches of 500";
   const auto got = take_all(*consumer, 5'000);
-  EXPECT_GT(calls_of("exec"), writes + 20) << "and some are read so";
+  EXPECT_GT(calls_of("exec"), reads) << "and some are read so";
   std::set<std::string> ids;
   for (const Delivery& delivery : got) {
     const Message& message = delivery.message;
@@ -195,6 +196,33 @@ TEST(RedisOpen, UrgentOnesAndThoseWithKeysDoNotWaitForALongLane) {
   }
   EXPECT_EQ(seen.size(), 2U);
   EXPECT_LT(taken - before, 1'500U) << "what had been fetched comes before them, not the rest of the lane";
+}
+
+// A program of somebody's own that blocks on the stream: it is there under its name whenever anybody looks.
+TEST(RedisOpen, WhoeverBlocksOnTheStreamIsWoken) {
+  const std::string topic = "open.blocking";
+  const auto options = test::redis_options(Variant::kPlain);
+  auto bus = open_bus();
+  auto consumer = reader_of(*bus, topic);
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 0, 1))), 0);  // makes the topic
+  const std::string stream = "ez:{" + topic + "}:0:2";
+  auto address = broker::parse_address(options.broker.addresses.front());
+  ASSERT_TRUE(address.ok());
+  auto other = redis::Connection::open(options.broker, *address);
+  ASSERT_TRUE(other.ok());
+  ASSERT_TRUE((*other)->ask({"XGROUP", "CREATE", stream, "mine", "$"}).ok());
+  int got = 0;
+  for (int from = 1; from < 2'001; from += 100) {
+    (*other)->append({"XREADGROUP", "GROUP", "mine", "me", "BLOCK", "4000", "STREAMS", stream, ">"});
+    ASSERT_TRUE((*other)->flush().ok());
+    ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, from, from + 100))), 0);
+    auto answer = (*other)->receive();
+    ASSERT_TRUE(answer.ok()) << answer.error().to_string();
+    ASSERT_FALSE(answer->is_error()) << answer->text;
+    got += static_cast<int>(answer->at(0).at(1).list.size());
+  }
+  EXPECT_EQ(got, 2'000);
+  take_all(*consumer, 2'001);
 }
 
 // Without the right to use transactions everything goes through the scripts.

@@ -1,12 +1,14 @@
-"""Tasks at a topic, for consumers that speak the broker: plain clients of a real Redis and a real RabbitMQ, kill -9 of the server while
+"""Tasks at a topic, for consumers that speak the broker: plain clients of a real Redis, RabbitMQ and Kafka, kill -9 of the server while
 tasks are out, the consumer of the guide as it is written, and the same without any broker. What needs a broker is skipped, with the reason,
 where it cannot be had."""
 import json
 import os
+import queue
 import re
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import rabbitmq  # noqa: E402
 from amqp import Amqp  # noqa: E402
 from certificates import Certificates  # noqa: E402
 from harness import EZ, ROOT, Sandbox, Server, ez, wait_until  # noqa: E402
+from kafka import Kafka  # noqa: E402
 from processes import Unavailable  # noqa: E402
 from redis import PASSWORD, USER, Redis  # noqa: E402
 
@@ -75,6 +78,54 @@ class AtRabbit:
 
     def answer(self, reply: dict, number: str):
         self.link.publish("ez.x", "jobs.render.done!2", number, json.dumps(reply).encode())
+
+
+class AtKafka:
+    """Kafka's own console consumer and console producer. Kafka knows no ids: the consumer drops those that it has seen."""
+
+    def __init__(self, server: Kafka):
+        where = ["--bootstrap-server", f"127.0.0.1:{server.port}"]
+        self.consumer = self.tool(
+            server, "consumer.ConsoleConsumer", *where, "--topic", "ez.jobs.render", "--group", "renderers", "--from-beginning",
+            "--formatter-property", "print.headers=true", "--command-property", "metadata.max.age.ms=500",
+            stdout=subprocess.PIPE)
+        self.producer = self.tool(
+            server, "ConsoleProducer", *where, "--topic", "ez.jobs.render.done", "--reader-property", "parse.headers=true",
+            "--command-property", "linger.ms=0", stdin=subprocess.PIPE)
+        self.came: queue.Queue[str] = queue.Queue()
+        self.known: set[str] = set()
+        self.reading = threading.Thread(target=self._read)
+        self.reading.start()
+
+    @staticmethod
+    def tool(server: Kafka, name: str, *words: str, **streams) -> subprocess.Popen:
+        return subprocess.Popen([*server.base, f"org.apache.kafka.tools.{name}", *words], text=True,
+                                stderr=subprocess.DEVNULL, cwd=server.folder, **streams)
+
+    def _read(self):
+        for line in self.consumer.stdout:
+            self.came.put(line)
+
+    def take(self) -> list[dict]:
+        out = []
+        while not self.came.empty():
+            headers, payload = self.came.get().split("\t", 1)
+            name = dict(header.split(":", 1) for header in headers.split(","))["ez-id"]
+            if name not in self.known:
+                self.known.add(name)
+                out.append(json.loads(payload))
+        return out
+
+    def answer(self, reply: dict, number: str):
+        self.producer.stdin.write(f"ez-id:{number}\t{json.dumps(reply)}\n")
+        self.producer.stdin.flush()
+
+    def close(self):
+        for process in (self.consumer, self.producer):
+            process.kill()
+            process.wait()
+        self.reading.join()
+        self.consumer.stdout.close()
 
 
 class Dispatching(unittest.TestCase):
@@ -253,6 +304,23 @@ class AtTheRabbit(Dispatching):
             return clients[-1]
         self.many_runs_with_kills(
             f"amqp://{rabbitmq.USER}:{rabbitmq.PASSWORD}@127.0.0.1:{server.port}?request_timeout_ms=10000", make_client)
+
+
+class AtTheKafka(Dispatching):
+    def test_kill_9_while_tasks_are_out(self):
+        folder = tempfile.TemporaryDirectory(prefix="ez-e2e-dispatch-")
+        self.addCleanup(folder.cleanup)
+        try:
+            server = Kafka(Certificates(Path(folder.name) / "tls")).start()
+        except Unavailable as reason:
+            self.skipTest(f"Kafka cannot be had here: {reason}")
+        self.addCleanup(server.stop)
+
+        def make_client() -> AtKafka:
+            client = AtKafka(server)
+            self.addCleanup(client.close)
+            return client
+        self.many_runs_with_kills(f"kafka://127.0.0.1:{server.port}?request_timeout_ms=10000", make_client)
 
 
 class WithoutABroker(Dispatching):

@@ -1,7 +1,6 @@
 // bench workspace: how long an attempt waits for its workspace, a command for its sandbox, a run for a merge.
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <optional>
@@ -17,8 +16,6 @@
 namespace ez::cli {
 namespace {
 
-namespace fs = std::filesystem;
-
 struct WorkspacePlan {
   std::int64_t files = 0, workers = 0, rounds = 0;
 };
@@ -26,24 +23,6 @@ struct WorkspacePlan {
 struct WorkspaceTimes {
   // The first workspaces of a repository are checked out, later ones are put back to their commit.
   std::vector<double> fresh, ready, sandbox, commit, removal, merge;  // milliseconds
-};
-
-// A folder below the temporary one that goes away.
-class BenchFolder {
- public:
-  BenchFolder() : path_((fs::temp_directory_path() / "ez-bench-XXXXXX").string()) {
-    if (::mkdtemp(path_.data()) == nullptr) path_.clear();
-  }
-  ~BenchFolder() {
-    if (!path_.empty()) [[maybe_unused]]
-      const Status best_effort = agents::remove_tree(path_);
-  }
-  BenchFolder(const BenchFolder&) = delete;
-  BenchFolder& operator=(const BenchFolder&) = delete;
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
 };
 
 Status make_repository(const std::string& path, std::int64_t files) {
@@ -141,7 +120,7 @@ Result<int> run_bench_workspace(Session& session, const Arguments& arguments) {
   EZ_ASSIGN(plan.files, arguments.number("files", 10'000, 1, 1'000'000));
   EZ_ASSIGN(plan.workers, arguments.number("workers", 1, 1, 64));
   EZ_ASSIGN(plan.rounds, arguments.number("rounds", 50, 1, 10'000));
-  const BenchFolder folder;
+  const agents::TemporaryFolder folder("bench");
   if (folder.path().empty()) return Error(Code::IoFailed, "no temporary folder can be made");
   WorkspaceBench bench(folder.path(), plan);
   EZ_TRY(bench.run());

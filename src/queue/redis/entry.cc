@@ -22,9 +22,15 @@ std::string_view number_text(std::int64_t value, std::vector<std::string>& numbe
   return numbers.back();
 }
 
+constexpr std::int64_t kNear = 1'000;  // ms
 constexpr std::string_view kDigits[] = {"0", "1", "2", "3", "4", "5"};
 
 }  // namespace
+
+std::int64_t published_field(const Message& message, std::int64_t published_ms, std::int64_t now_ms) {
+  const bool matters = message.ttl_ms > 0 || message.delay_ms > 0 || now_ms - published_ms > kNear;
+  return matters ? published_ms : 0;
+}
 
 void append_fields(const Message& message, std::int64_t published_ms, std::vector<std::string>& numbers,
                    Words& words) {
@@ -34,9 +40,11 @@ void append_fields(const Message& message, std::int64_t published_ms, std::vecto
   };
   field("id", message.id);
   field("data", message.payload);
-  field("published", number_text(published_ms, numbers));
-  field("priority", kDigits[static_cast<std::size_t>(message.priority)]);
-  if (!message.key.empty()) field("key", message.key);
+  if (published_ms > 0) field("published", number_text(published_ms, numbers));
+  if (!message.key.empty()) {
+    field("priority", kDigits[static_cast<std::size_t>(message.priority)]);
+    field("key", message.key);
+  }
   if (message.ttl_ms > 0) field("ttl", number_text(message.ttl_ms, numbers));
   if (message.delay_ms > 0) field("delay", number_text(message.delay_ms, numbers));
   for (const auto& [name, value] : message.headers) {
@@ -71,7 +79,8 @@ std::optional<broker::Entry> read_entry(Reply& reply, const std::string& topic, 
   Message& message = entry.message;
   message.topic = topic;
   std::vector<Reply>& fields = reply.list[3].list;
-  unsigned priority = 2;
+  entry.published_ms = static_cast<std::int64_t>(entry.place.a);
+  unsigned priority = entry.place.lane < broker::kKeyedLane ? entry.place.lane : 2;
   for (std::size_t i = 0; i + 1 < fields.size(); i += 2) {
     const std::string& name = fields[i].text;
     std::string& value = fields[i + 1].text;

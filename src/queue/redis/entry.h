@@ -1,6 +1,7 @@
 // A message as the fields of a stream's entry, plain enough for consumers that speak Redis themselves:
-//   id, data, published (ms since 1970), priority (0 to 4), and when they are set: key, ttl and delay (ms);
-//   h:NAME for each header.
+//   id, data; published (ms since 1970), when the entry's own id does not say it well enough; priority (0 to
+//   4), when the stream does not say it; and when they are set: key, ttl and delay (ms); h:NAME for each
+//   header.
 #pragma once
 
 #include <optional>
@@ -12,8 +13,13 @@
 
 namespace ez::queue::redis {
 
-// Appends the names and values of the fields. Numbers and names of headers are kept in `numbers`, which has
-// to stay where it is (reserve kNumbers for each message).
+// When the entry is written at once and nothing depends on the very moment, its id says when it was
+// published: 0.
+[[nodiscard]] std::int64_t published_field(const Message& message, std::int64_t published_ms,
+                                           std::int64_t now_ms);
+
+// Appends the names and values of the fields; published_ms as above. Numbers and names of headers are kept in
+// `numbers`, which has to stay where it is (reserve kNumbers for each message).
 inline constexpr std::size_t kNumbers = 8 + kMaxHeaders;
 void append_fields(const Message& message, std::int64_t published_ms, std::vector<std::string>& numbers,
                    Words& words);

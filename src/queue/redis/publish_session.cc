@@ -2,6 +2,7 @@
 #include <deque>
 #include <map>
 
+#include "base/clock.h"
 #include "queue/redis/entry.h"
 #include "queue/redis/nodes.h"
 #include "queue/redis/scripts.h"
@@ -12,8 +13,9 @@ namespace {
 
 using broker::Outgoing;
 
-// One call of the script: a server does nothing else meanwhile, so it must stay short.
-constexpr std::size_t kChunkMessages = 250;
+// One call of the script, one transaction: a server does nothing else meanwhile, so they must stay short.
+constexpr std::size_t kScriptMessages = 250;
+constexpr std::size_t kPlainMessages = 500;
 constexpr std::size_t kChunkBytes = 1U << 20;
 // Fewer messages are not worth a transaction.
 constexpr std::size_t kOpenFrom = 16;
@@ -52,6 +54,7 @@ class RedisPublish final : public broker::PublishSession {
   };
   struct Sent {
     std::vector<Outgoing> batch;
+    std::int64_t now_ms = 0;  // wall
     std::deque<Chunk> chunks;
   };
   [[nodiscard]] static std::deque<Chunk> chunks_of(const RedisOptions& options,
@@ -83,7 +86,9 @@ void RedisPublish::words_of(const Sent& sent, const Chunk& chunk, std::vector<st
   numbers.reserve(chunk.members.size() * kNumbers);
   words = {"EVAL", kPublishScript, "1", chunk.base, window_, limit_};
   for (const std::size_t member : chunk.members) {
-    append_message(*sent.batch[member].message, sent.batch[member].published_ms, numbers, words);
+    const Message& message = *sent.batch[member].message;
+    append_message(message, published_field(message, sent.batch[member].published_ms, sent.now_ms), numbers,
+                   words);
   }
 }
 
@@ -98,8 +103,9 @@ std::deque<RedisPublish::Chunk> RedisPublish::chunks_of(const RedisOptions& opti
     for (auto one = out.rbegin(); one != out.rend() && chunk == nullptr; ++one) {
       if (one->topic == message.topic && one->plain == plain) chunk = &*one;
     }
-    const bool full = chunk != nullptr && (chunk->members.size() >= kChunkMessages ||
-                                           chunk->bytes + message.payload.size() > kChunkBytes);
+    const std::size_t most = plain ? kPlainMessages : kScriptMessages;
+    const bool full = chunk != nullptr &&
+                      (chunk->members.size() >= most || chunk->bytes + message.payload.size() > kChunkBytes);
     if (chunk == nullptr || full) {
       chunk = &out.emplace_back();
       chunk->topic = message.topic;
@@ -143,7 +149,8 @@ void RedisPublish::append_open(const Sent& sent, const Chunk& chunk) const {
     const std::string stream = chunk.base + "open:" + std::string(lane_of(message));
     numbers.clear();
     words = {"XADD", stream, "NOMKSTREAM", "*"};
-    append_fields(message, sent.batch[member].published_ms, numbers, words);
+    append_fields(message, published_field(message, sent.batch[member].published_ms, sent.now_ms), numbers,
+                  words);
     chunk.connection->append(words);
   }
   chunk.connection->append({"EVAL", kCloseScript, "1", chunk.base, lanes});
@@ -189,7 +196,7 @@ Status RedisPublish::receive_wait(Connection& connection) const {
 }
 
 Status RedisPublish::send(const std::vector<Outgoing>& batch) {
-  sent_.push_back({batch, chunks_of(options_, batch)});
+  sent_.push_back({batch, system_clock().now_ms(), chunks_of(options_, batch)});
   Sent& sent = sent_.back();
   for (Chunk& chunk : sent.chunks) {
     EZ_ASSIGN(chunk.connection, nodes_.of(chunk.topic));

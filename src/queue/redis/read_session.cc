@@ -46,7 +46,7 @@ class RedisRead final : public broker::ReadSession {
     bool known = false;        // the server knows this member
     std::int64_t beat_ms = 0;  // when it has to hear of us
     std::int64_t due_ms = -1;  // when a delayed message is due; -1: none is known
-    int lane = -1;             // all that the last fetch wanted came from that one; -1: it did not
+    int lane = -1;  // the last fetch found many, all but those with keys in that one; -1: it did not
   };
   [[nodiscard]] Status fetch_one(std::uint32_t number, std::size_t want, Fetched& out);
   // The fetch script, and messages of the source's lane past Lua (scripts.h). False: ask it the other way.
@@ -184,11 +184,12 @@ Status RedisRead::fetch_one(std::uint32_t number, std::size_t want, Fetched& out
   for (Reply& one : answer.direct.list) read = read && take(read_entry_of(lane, one, source.topic, number));
   if (!read) return Error(Code::QueueProtocol, "the fetch script answered something else");
   if (want == 0) return {};
-  for (int one = 0; one < broker::kKeyedLane; ++one) {
-    if (of_lane[one] >= want) source.lane = one;
+  // Without an open stream the lane has not been looked at.
+  const bool all_seen = !answered || (answer.opened && reply.at(3).number == 0);
+  for (int one = 0; all_seen && one < broker::kKeyedLane; ++one) {
+    if (of_lane[one] >= kOpenFrom && of_lane[one] + of_lane[broker::kKeyedLane] == got) source.lane = one;
   }
-  // A lane that was not opened has not been looked at.
-  if (got < want && (!answered || answer.opened)) hot_.erase(number);
+  if (got < want && all_seen) hot_.erase(number);
   return {};
 }
 

@@ -71,6 +71,31 @@ TEST(RedisTest, AMessageComesBackFromItsFields) {
   EXPECT_EQ(entry_id(entry->place), "77-3");
 }
 
+TEST(RedisTest, WhatTheStreamSaysIsNotWritten) {
+  Message message;
+  message.id = "id-1";
+  message.payload = "data";
+  message.priority = Priority::kHigh;
+  EXPECT_EQ(published_field(message, 5'000, 5'900), 0);
+  EXPECT_EQ(published_field(message, 5'000, 6'100), 5'000)
+      << "it has waited here: its id would say too late a time";
+  message.ttl_ms = 1;
+  EXPECT_EQ(published_field(message, 5'000, 5'000), 5'000) << "its end counts from that very moment";
+  message.ttl_ms = 0;
+  std::vector<std::string> numbers;
+  Words words;
+  append_fields(message, 0, numbers, words);
+  EXPECT_EQ(words, (Words{"id", "id-1", "data", "data"}));
+  Reply reply = list({text("5000-1"), list({text("id"), text("id-1"), text("data"), text("data")})});
+  const auto entry = read_entry_of(1, reply, "t", 0);
+  ASSERT_TRUE(entry.has_value());
+  EXPECT_EQ(entry->published_ms, 5'000);
+  EXPECT_EQ(entry->message.priority, Priority::kHigh);
+  EXPECT_EQ(entry->place.lane, 1);
+  Reply few = list({text("5000-1")});
+  EXPECT_FALSE(read_entry_of(1, few, "t", 0).has_value());
+}
+
 TEST(RedisTest, StrangeEntriesAreReadAsFarAsTheyGo) {
   Reply good = list(
       {number(0), text("1-1"), number(0),

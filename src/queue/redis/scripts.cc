@@ -157,13 +157,16 @@ if want > 0 and redis.call('HLEN', members) > 1 then
   end
 end
 
-local reclaimed = #out
+local reclaimed, less_urgent = #out, 0
 for lane = 0, 5 do
   local left = want - (lane == 5 and reclaimed or #out)
   local mine = lane < 5 or (owner == me and not keyed_left)
   if lane == open then
     if #out == 0 then redis.call('RENAME', queue .. lane, base .. 'open:' .. lane) end
-  elseif left > 0 and mine and (not open or lane < open or lane == 5) then
+  elseif open and lane > open and lane < 5 then
+    local there = redis.call('XLEN', queue .. lane)
+    if there > 0 and there > redis.call('XPENDING', queue .. lane, 'g')[1] then less_urgent = 1 end
+  elseif left > 0 and mine then
     local got = redis.call('XREADGROUP', 'GROUP', 'g', me, 'COUNT', left, 'STREAMS', queue .. lane, '>')
     if got then
       for _, e in ipairs(got[1][2]) do out[#out + 1] = {lane, e[1], 0, e[2]} end
@@ -173,7 +176,7 @@ end
 local next_due = -1
 local first = redis.call('ZRANGE', delay, 0, 0, 'WITHSCORES')
 if #first == 2 then next_due = math.max(0, tonumber(first[2]) - now) end
-return {'OK', next_due, out}
+return {'OK', next_due, out, less_urgent}
 )lua";
 
 const std::string_view kSettleScript = R"lua(

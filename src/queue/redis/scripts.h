@@ -33,8 +33,9 @@ extern const std::string_view kOpenScript;
 // lanes → closes what kOpenScript opened.
 extern const std::string_view kCloseScript;
 // queue, member, want, alive (ms), known (1: it has fetched before), a lane below 5 or nothing → status (OK,
-// LOST, GONE), ms until the next delayed message (-1: none), list of {lane, id, given back, {fields}}. With a
-// lane: when nothing goes before its messages, it is not read but left as open:LANE.
+// LOST, GONE), ms until the next delayed message (-1: none), list of {lane, id, given back, {fields}}, 1 when
+// less urgent ones wait that were not looked for. With a lane: when nothing goes before its messages, it is
+// not read but left as open:LANE; less urgent ones are not read at all.
 extern const std::string_view kFetchScript;
 // queue, member, bytes, then lane, id … → 1, or 0 when the member has lost what it fetched.
 extern const std::string_view kSettleScript;
