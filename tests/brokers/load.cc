@@ -41,20 +41,63 @@ struct Shared {
 
 std::string key_of(const Message& message) { return message.id.substr(0, message.id.rfind('-')); }
 
-void publish_all(queue::Bus& bus, const LoadOptions& options, int publisher, Shared& shared) {
+std::vector<Message> batch_of(const LoadOptions& options, int publisher, int round) {
+  std::vector<Message> batch;
+  for (int key = 0; key < options.keys; ++key) {
+    Message message;
+    message.topic = options.topic;
+    const std::string name = std::to_string(publisher) + "-" + std::to_string(key);
+    if (options.keyed) message.key = name;
+    message.id = name + "-" + std::to_string(round);
+    message.payload = std::to_string(round) + " " + std::string(options.payload, 'x');
+    batch.push_back(std::move(message));
+  }
+  return batch;
+}
+
+bool goes_on(const LoadOptions& options, int round, const Shared& shared) {
   const int rounds = options.messages / options.publishers / options.keys;
-  for (int round = 1; round <= rounds || (options.until_faults_end && shared.faults); ++round) {
+  return round <= rounds || (options.until_faults_end && shared.faults);
+}
+
+// Several batches under way.
+void publish_ahead(queue::Bus& bus, const LoadOptions& options, int publisher, Shared& shared) {
+  std::mutex mutex;
+  std::condition_variable done;
+  int open = 0;
+  for (int round = 1; goes_on(options, round, shared) && now_ms() < shared.end_ms; ++round) {
+    std::vector<Message> batch = batch_of(options, publisher, round);
+    std::unique_lock lock(mutex);
+    done.wait(lock, [&] { return open < options.ahead; });
+    ++open;
+    lock.unlock();
+    bus.publish(std::move(batch), [&, round](const std::vector<Result<queue::Receipt>>& answers) {
+      {
+        std::lock_guard shared_lock(shared.mutex);
+        for (int key = 0; key < options.keys; ++key) {
+          const auto& answer = answers[static_cast<std::size_t>(key)];
+          if (answer.ok()) {
+            shared.accepted[std::to_string(publisher) + "-" + std::to_string(key)] = round;
+            ++shared.result.published;
+          } else {
+            ++shared.result.refused;
+            shared.problem(answer.error().to_string());
+          }
+        }
+      }
+      std::lock_guard own(mutex);
+      --open;
+      done.notify_all();
+    });
+  }
+  std::unique_lock lock(mutex);
+  done.wait(lock, [&] { return open == 0; });
+}
+
+void publish_all(queue::Bus& bus, const LoadOptions& options, int publisher, Shared& shared) {
+  for (int round = 1; goes_on(options, round, shared); ++round) {
     if (options.pace_ms > 0) last(options.pace_ms);
-    std::vector<Message> batch;
-    for (int key = 0; key < options.keys; ++key) {
-      Message message;
-      message.topic = options.topic;
-      const std::string name = std::to_string(publisher) + "-" + std::to_string(key);
-      if (options.keyed) message.key = name;
-      message.id = name + "-" + std::to_string(round);
-      message.payload = std::to_string(round) + " " + std::string(options.payload, 'x');
-      batch.push_back(std::move(message));
-    }
+    std::vector<Message> batch = batch_of(options, publisher, round);
     while (!batch.empty() && now_ms() < shared.end_ms) {
       const auto answers = queue::publish_and_wait(bus, batch);
       std::vector<Message> again;
@@ -134,7 +177,8 @@ LoadResult run_load(queue::Bus& publisher, queue::Bus& consumer, const LoadOptio
   std::thread reader([&] { consume_all(consumer, options, shared); });
   std::vector<std::thread> writers;
   for (int i = 0; i < options.publishers; ++i) {
-    writers.emplace_back([&, i] { publish_all(publisher, options, i, shared); });
+    writers.emplace_back(
+        [&, i] { (options.ahead > 1 ? publish_ahead : publish_all)(publisher, options, i, shared); });
   }
   fault([&] { return shared.applied_count.load(); });
   shared.faults = false;

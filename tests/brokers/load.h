@@ -18,8 +18,11 @@ struct LoadOptions {
   std::string topic;
   int messages = 50'000;
   int publishers = 2;
-  int keys = 100;                      // of each publisher; one message of each goes into one batch
-  bool keyed = true;                   // false: messages without keys, whose order nobody promises
+  int keys = 100;     // of each publisher; one message of each goes into one batch
+  bool keyed = true;  // false: messages without keys, whose order nobody promises
+  // Batches of a publisher that are under way at a time. With more than one nothing is published again, and
+  // all that fails is refused: the order of keys holds by itself.
+  int ahead = 1;
   std::size_t payload = 256;           // bytes
   std::int64_t patience_ms = 900'000;  // ends a broken test
   // As long as faults go on there is more, beyond `messages`; a batch each so many milliseconds.

@@ -69,7 +69,7 @@ class Mover {
   int moved_ = 0;
 };
 
-void expect_moves_lose_nothing(const std::string& topic, bool keyed) {
+void expect_moves_lose_nothing(const std::string& topic, bool keyed, int ahead = 1) {
   auto options = redis_options(Variant::kCluster);
   options.broker.publish_timeout_ms = 30'000;
   auto publisher = queue::redis::open_redis(options);
@@ -77,6 +77,7 @@ void expect_moves_lose_nothing(const std::string& topic, bool keyed) {
   ASSERT_TRUE(publisher.ok() && consumer.ok());
   LoadOptions wanted = load(topic);
   wanted.keyed = keyed;
+  wanted.ahead = ahead;
   wanted.messages = 20'000;
   wanted.until_faults_end = true;
   wanted.pace_ms = 20;
@@ -103,6 +104,8 @@ void expect_moves_lose_nothing(const std::string& topic, bool keyed) {
 TEST(RedisMoves, ATopicOfMessagesWithKeysMovesToAnotherNode) {
   expect_moves_lose_nothing("moves.keyed", true);
 }
+// None may overtake another when the first hears that the slot has moved.
+TEST(RedisMoves, BatchesThatAreUnderWayKeepTheirOrder) { expect_moves_lose_nothing("moves.ahead", true, 30); }
 TEST(RedisMoves, ATopicOfPlainMessagesMovesToAnotherNode) { expect_moves_lose_nothing("moves.plain", false); }
 
 }  // namespace

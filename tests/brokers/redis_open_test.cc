@@ -26,7 +26,7 @@ std::unique_ptr<Consumer> reader_of(Bus& bus, const std::string& topic, std::siz
   return made.ok() ? std::move(*made) : nullptr;
 }
 
-std::vector<Message> messages(const std::string& topic, int from, int to) {
+std::vector<Message> messages(const std::string& topic, int from, int to, bool priorities = false) {
   std::vector<Message> out;
   for (int i = from; i < to; ++i) {
     Message& message = out.emplace_back();
@@ -35,6 +35,7 @@ std::vector<Message> messages(const std::string& topic, int from, int to) {
     message.payload = std::string("\0\r\n", 3) + std::to_string(i);
     message.headers = {{"number", std::to_string(i)}};
     message.ttl_ms = 3'600'000;
+    if (priorities) message.priority = static_cast<Priority>(i % kPriorities);
   }
   return out;
 }
@@ -76,6 +77,12 @@ int duplicates_in(const std::vector<Result<Receipt>>& receipts) {
   return out;
 }
 
+void expect_nothing_open(const std::string& topic) {
+  const std::string keys =
+      test::redis_says(test::redis_server(Variant::kPlain), 0, {"KEYS", "ez:{" + topic + "}:open:*"});
+  EXPECT_EQ(keys, "\n") << "nothing stays open";
+}
+
 TEST(RedisOpen, BatchesGoPastLuaAndComeBackAsTheyWere) {
   const std::string topic = "open.whole";
   auto bus = open_bus();
@@ -101,9 +108,7 @@ TEST(RedisOpen, BatchesGoPastLuaAndComeBackAsTheyWere) {
     EXPECT_EQ(delivery.attempt, 1U);
   }
   EXPECT_EQ(ids.size(), 5'000U);
-  const std::string keys =
-      test::redis_says(test::redis_server(Variant::kPlain), 0, {"KEYS", "ez:{" + topic + "}:open:*"});
-  EXPECT_EQ(keys, "\n") << "nothing stays open";
+  expect_nothing_open(topic);
 }
 
 TEST(RedisOpen, KnownIdsAreKnown) {
@@ -196,6 +201,65 @@ TEST(RedisOpen, UrgentOnesAndThoseWithKeysDoNotWaitForALongLane) {
   }
   EXPECT_EQ(seen.size(), 2U);
   EXPECT_LT(taken - before, 1'500U) << "what had been fetched comes before them, not the rest of the lane";
+}
+
+TEST(RedisOpen, ABatchOfAllPriorities) {
+  const std::string topic = "open.priorities";
+  auto bus = open_bus();
+  auto consumer = reader_of(*bus, topic);
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 0, 1'000, true))), 0);
+  for (const Delivery& delivery : take_all(*consumer, 1'000)) {
+    const int number = std::atoi(delivery.message.id.c_str() + 2);
+    EXPECT_EQ(static_cast<int>(delivery.message.priority), number % static_cast<int>(kPriorities))
+        << delivery.message.id;
+  }
+  expect_nothing_open(topic);
+}
+
+// Its batches are written, but nobody can be woken: an error for the publisher, and whole streams for all
+// others.
+TEST(RedisOpen, AUserWithoutTheChannel) {
+  const std::string topic = "open.mute";
+  const Value& server = test::redis_server(Variant::kPlain);
+  ASSERT_THAT(
+      test::redis_says(server, 0,
+                       {"ACL", "SETUSER", "mute", "on", ">mute-secret", "~*", "resetchannels", "+@all"}),
+      testing::HasSubstr("OK"));
+  auto bus = open_bus();
+  auto consumer = reader_of(*bus, topic);
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 0, 50, true))), 0);
+  auto options = test::redis_options(Variant::kPlain);
+  options.broker.user = "mute";
+  options.broker.password = "mute-secret";
+  auto mute = redis::open_redis(options);
+  ASSERT_TRUE(mute.ok());
+  for (const auto& refused : publish_and_wait(**mute, messages(topic, 50, 100, true))) {
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code(), Code::QueueRefused) << refused.error().to_string();
+  }
+  expect_nothing_open(topic);
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 100, 150, true))), 0);
+  take_all(*consumer, 150);
+}
+
+// A stream that stayed under the other name (transactions were forbidden in the middle of one) is found
+// again.
+TEST(RedisOpen, AStreamThatStayedOpenIsFoundAgain) {
+  const std::string topic = "open.stayed";
+  const Value& server = test::redis_server(Variant::kPlain);
+  {
+    auto bus = open_bus();
+    auto consumer = reader_of(*bus, topic, 1);
+    ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 0, 50))), 0);
+  }
+  const std::string base = "ez:{" + topic + "}:";
+  ASSERT_THAT(test::redis_says(server, 0, {"RENAME", base + "0:2", base + "open:2"}),
+              testing::HasSubstr("OK"));
+  auto bus = open_bus();
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 50, 100))), 0);
+  expect_nothing_open(topic);
+  auto consumer = reader_of(*bus, topic);
+  take_all(*consumer, 100);
 }
 
 // A program of somebody's own that blocks on the stream: it is there under its name whenever anybody looks.

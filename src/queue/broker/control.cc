@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{200};  // how late the topics of other handles are noticed
 constexpr std::int64_t kAliveUs = 5'000'000;
+// After a time without the broker the signs of life of all others have ended too, and they need some time to
+// renew them.
+constexpr std::int64_t kJudgeUs = 30'000'000;
 constexpr std::int64_t kMaxPauseMs = 500;
 
 std::int64_t now_us() { return system_clock().monotonic_us(); }
@@ -139,7 +142,9 @@ void Control::tick() {
     std::vector<GroupName> known = with_registry([](const Registry& registry) { return registry.groups(); });
     std::erase_if(known, [](const GroupName& group) { return !is_broadcast(group); });
     if (mine.empty() && known.empty()) return {};
-    EZ_ASSIGN(const std::vector<GroupName> gone, session.keep_alive(mine, known));
+    EZ_ASSIGN(std::vector<GroupName> gone, session.keep_alive(mine, known));
+    if (alive_since_us_ == 0) alive_since_us_ = now_us();
+    if (now_us() - alive_since_us_ < kJudgeUs) gone.clear();
     for (const GroupName& group : gone) {
       auto dropped = drop_group(session, group);
       if (!dropped.ok()) return dropped.error();
@@ -150,6 +155,7 @@ void Control::tick() {
     pause_ms_ = 0;
     return;
   }
+  alive_since_us_ = 0;
   pause_ms_ = std::clamp<std::int64_t>(pause_ms_ * 2, 100, kMaxPauseMs);
   next_try_us_ = now_us() + pause_ms_ * 1000;
   EZ_LOG(kDebug, "queue", "the broker cannot be reached", {"error", status.error().to_string()});

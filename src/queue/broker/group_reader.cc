@@ -380,8 +380,7 @@ void GroupReader::loop() {
       status = session_->set_sources(*sources);
       if (status.ok()) {
         former_.clear();
-        serves_ = true;
-        pause_ms_ = 0;
+        has_sources_ = true;
       }
     }
     if (status.ok() && work) {
@@ -393,7 +392,12 @@ void GroupReader::loop() {
     }
     std::unique_ptr<ReadSession> ended;  // its end may take a while: not under the lock
     std::lock_guard lock(mutex_);
-    if (serves_) failing_ = false;
+    // Something went well after the sources were set.
+    if (status.ok() && has_sources_ && !sources) {
+      serves_ = true;
+      failing_ = false;
+      pause_ms_ = 0;
+    }
     for (const ReadSession::LostLane lost : session_->take_lost()) {
       sequencer_.forget_lane(lost.source, lost.lane);
     }
@@ -414,6 +418,7 @@ void GroupReader::connect(Calls& calls) {
   if (opened.ok()) {
     session_ = std::move(*opened);
     sources_changed_ = true;
+    has_sources_ = false;
     serves_ = false;
     return;
   }
@@ -436,14 +441,15 @@ void GroupReader::not_now(const Error& error) {
 std::unique_ptr<ReadSession> GroupReader::broken(const Error& error, Calls& calls) {
   EZ_LOG(kDebug, "queue", "a connection of a group broke", {"group", group_.group},
          {"error", error.to_string()});
+  if (has_sources_) {
+    if (former_.size() >= kFormerMost) former_.erase(former_.begin());
+    former_.push_back(member_);
+  }
   if (serves_) {
     last_error_ = error;
     next_try_ms_ = 0;
-    if (former_.size() >= kFormerMost) former_.erase(former_.begin());
-    former_.push_back(member_);
   } else {
-    // It never came to fetch anything: nothing is to be given back for it, and the next would fare no better
-    // at once.
+    // The next one would fare no better at once.
     not_now(error);
   }
   // The broker gives it to somebody else now, perhaps to us again.

@@ -111,7 +111,8 @@ class GroupReader {
   std::unique_ptr<ReadSession> session_;
   std::int64_t next_try_ms_ = 0;
   std::int64_t pause_ms_ = 0;
-  bool serves_ = false;  // the session has had its sources
+  bool has_sources_ = false;  // the session may have fetched something
+  bool serves_ = false;       // and has done something well
   std::string member_;
   std::vector<std::string> former_;  // members whose connections broke; bounded
 

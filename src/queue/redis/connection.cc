@@ -58,6 +58,10 @@ Error answer_error(const std::string& where, const std::string& text) {
   for (const char* refused : {"WRONGPASS", "NOAUTH", "NOPERM", "ERR invalid password", "ERR AUTH"}) {
     if (begins(text, refused)) return Error(Code::QueueRefused, where + ": " + text);
   }
+  // Of a command inside of a script.
+  if (text.find("The user executing the script can't") != std::string::npos) {
+    return Error(Code::QueueRefused, where + ": " + text);
+  }
   if (text.find("OOM ") != std::string::npos || begins(text, "MISCONF")) {
     return Error(Code::QueueFull, where + ": " + text);
   }

@@ -54,7 +54,7 @@ class Connection {
   [[nodiscard]] Result<bool> receive_ready(Reply& reply);
   [[nodiscard]] int descriptor() const { return stream_->descriptor(); }
   [[nodiscard]] const std::string& where() const { return where_; }
-  // Whether the user may use MULTI and EXEC here.
+  // Whether the user could use MULTI and EXEC when this connection was opened.
   [[nodiscard]] bool transactions() const { return transactions_; }
 
  private:

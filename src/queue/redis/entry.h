@@ -13,8 +13,8 @@
 
 namespace ez::queue::redis {
 
-// When the entry is written at once and nothing depends on the very moment, its id says when it was
-// published: 0.
+// 0 when it is sent at once and nothing depends on the very moment: then the entry's id, which has the time
+// of Redis' clock when Redis took it, says it well enough. now_ms: of the clock that published_ms is of.
 [[nodiscard]] std::int64_t published_field(const Message& message, std::int64_t published_ms,
                                            std::int64_t now_ms);
 

@@ -6,6 +6,8 @@ namespace {
 constexpr int kRedirections = 5;
 constexpr std::uint16_t kSlots = 16'384;
 
+bool moved(const Reply& refusal) { return refusal.is_error() && refusal.text.rfind("MOVED ", 0) == 0; }
+
 }  // namespace
 
 std::uint16_t slot_of(std::string_view tag) {
@@ -108,7 +110,12 @@ Result<Connection*> Nodes::of(std::string_view tag) {
   return last;
 }
 
-bool Nodes::moved(const Reply& refusal) { return refusal.is_error() && refusal.text.rfind("MOVED ", 0) == 0; }
+Result<Connection*> Nodes::beside(const Nodes& other, const Connection* connection) {
+  for (const auto& [address, one] : other.connections_) {
+    if (one.get() == connection) return connect(address);
+  }
+  return Error(Code::QueueUnreachable, "the connection is gone");
+}
 
 Result<Reply> Nodes::redirect(std::string_view tag, Reply refusal, const Words& words) {
   for (int i = 0; i < kRedirections && moved(refusal); ++i) {

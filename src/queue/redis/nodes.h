@@ -28,11 +28,10 @@ class Nodes {
   // A server's refusal of a command for this tag: when it says that the slot has moved, asks of(tag) as it is
   // then. Everything else is given back as it is. No reply may be under way.
   [[nodiscard]] Result<Reply> redirect(std::string_view tag, Reply refusal, const Words& words);
-  [[nodiscard]] static bool moved(const Reply& refusal);
   // One command and its reply; refusals are errors.
   [[nodiscard]] Result<Reply> ask(std::string_view tag, const Words& words);
-  // What another one has learned of who serves what; asks nobody.
-  void learn(const Nodes& other) { slots_ = other.slots_; }
+  // A connection of this one to the server that a connection of another one has.
+  [[nodiscard]] Result<Connection*> beside(const Nodes& other, const Connection* connection);
 
  private:
   [[nodiscard]] Result<Connection*> connect(const std::string& address);

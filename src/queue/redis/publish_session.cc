@@ -62,7 +62,9 @@ class RedisPublish final : public broker::PublishSession {
   [[nodiscard]] bool may_open(const Sent& sent, const Chunk& chunk);
   void append_open(const Sent& sent, const Chunk& chunk) const;
   // What the publish script would answer; nil: it has to be asked.
-  [[nodiscard]] Result<Reply> receive_open(const Chunk& chunk);
+  [[nodiscard]] Result<Reply> receive_open(const Sent& sent, const Chunk& chunk);
+  // Ids that were remembered for messages that were not written (a right was taken away in between).
+  [[nodiscard]] Status forget(const Chunk& chunk, const std::vector<std::string_view>& ids);
   void words_of(const Sent& sent, const Chunk& chunk, std::vector<std::string>& numbers, Words& words) const;
   [[nodiscard]] Result<Reply> answer_of(const Sent& sent, const Chunk& chunk);
   // By the script, over a connection where no other reply is under way.
@@ -157,29 +159,49 @@ void RedisPublish::append_open(const Sent& sent, const Chunk& chunk) const {
   chunk.connection->append({"EXEC"});
 }
 
-Result<Reply> RedisPublish::receive_open(const Chunk& chunk) {
+Result<Reply> RedisPublish::receive_open(const Sent& sent, const Chunk& chunk) {
   const std::size_t commands = chunk.members.size() + 2;
-  // MULTI's and those that say QUEUED; a refusal among them is in EXEC's answer too.
-  for (std::size_t i = 0; i <= commands; ++i) {
+  EZ_ASSIGN(const Reply began, chunk.connection->receive());
+  // Those that say QUEUED; a refusal among them is in EXEC's answer too.
+  for (std::size_t i = 0; i < commands; ++i) {
     EZ_ASSIGN(const Reply ignored, chunk.connection->receive());
   }
   EZ_ASSIGN(const Reply done, chunk.connection->receive());
-  Reply out;
-  std::size_t written = 0;
-  for (std::size_t i = 1; i + 1 < commands; ++i) {
-    if (done.at(i).kind == Reply::Kind::kText) ++written;
+  // The right was taken away: a new connection knows.
+  if (began.is_error()) {
+    return Error(Code::QueueUnreachable,
+                 chunk.connection->where() + ": no transactions any more: " + began.text);
   }
-  if (written == 0) {
+  Reply out;
+  if (done.at(0).kind != Reply::Kind::kNumber || done.at(0).number != 1) {
     if (resting_.size() >= kRestingTopics) resting_.clear();
     resting_[chunk.topic] = kRestChunks;
     return out;
   }
-  if (written != chunk.members.size() || done.list.back().is_error()) {
-    return Error(Code::QueueProtocol, chunk.connection->where() + ": a transaction was done in part");
-  }
+  std::vector<std::string_view> missing;
   out.kind = Reply::Kind::kText;
-  out.text.assign(written, '1');
+  for (std::size_t i = 0; i < chunk.members.size(); ++i) {
+    const Reply& written = done.at(i + 1);
+    if (written.kind == Reply::Kind::kText) continue;
+    missing.push_back(sent.batch[chunk.members[i]].message->id);
+    out = written;
+  }
+  if (done.at(commands - 1).is_error()) out = done.at(commands - 1);
+  if (!missing.empty()) EZ_TRY(forget(chunk, missing));
+  if (out.kind == Reply::Kind::kText) out.text.assign(chunk.members.size(), '1');
   return out;
+}
+
+Status RedisPublish::forget(const Chunk& chunk, const std::vector<std::string_view>& ids) {
+  EZ_ASSIGN(Connection* const by, again_.beside(nodes_, chunk.connection));
+  for (const char* window : {"ids", "ids-before"}) {
+    const std::string key = chunk.base + window;
+    Words words{"SREM", key};
+    words.insert(words.end(), ids.begin(), ids.end());
+    auto done = by->ask(words);
+    if (!done.ok()) return done.error();
+  }
+  return {};
 }
 
 void RedisPublish::append_wait(Connection& connection) const {
@@ -216,9 +238,9 @@ Status RedisPublish::send(const std::vector<Outgoing>& batch) {
 }
 
 Result<Reply> RedisPublish::answer_of(const Sent& sent, const Chunk& chunk) {
-  EZ_ASSIGN(Reply reply, chunk.open ? receive_open(chunk) : chunk.connection->receive());
+  EZ_ASSIGN(Reply reply, chunk.open ? receive_open(sent, chunk) : chunk.connection->receive());
   const Status replicas = receive_wait(*chunk.connection);
-  if (Nodes::moved(reply) || (chunk.open && reply.kind == Reply::Kind::kNil)) return ask_again(sent, chunk);
+  if (chunk.open && reply.kind == Reply::Kind::kNil) return ask_again(sent, chunk);
   EZ_TRY(replicas);
   return reply;
 }
@@ -227,13 +249,8 @@ Result<Reply> RedisPublish::ask_again(const Sent& sent, const Chunk& chunk) {
   std::vector<std::string> numbers;
   Words words;
   words_of(sent, chunk, numbers, words);
-  EZ_ASSIGN(Connection * by, again_.of(chunk.topic));
+  EZ_ASSIGN(Connection* const by, again_.beside(nodes_, chunk.connection));
   EZ_ASSIGN(Reply reply, by->call(words));
-  if (Nodes::moved(reply)) {
-    EZ_ASSIGN(reply, again_.redirect(chunk.topic, std::move(reply), words));
-    EZ_ASSIGN(by, again_.of(chunk.topic));
-    nodes_.learn(again_);
-  }
   if (reply.is_error()) return reply;
   append_wait(*by);
   EZ_TRY(by->flush());
@@ -252,7 +269,8 @@ Result<std::vector<Result<Receipt>>> RedisPublish::receive() {
       if (reply.text.find("FULL ") != std::string::npos) {
         error = Error(Code::QueueFull, "the topic " + chunk.topic + " is full: " + reply.text);
       }
-      // Another connection may be better: all of it again.
+      // Another connection may be better: all of it again, in its order. Also when the slot has moved: what
+      // is under way to the old server is refused there.
       if (error.code() == Code::QueueUnreachable) return error;
       for (const std::size_t member : chunk.members) out[member] = error;
       continue;

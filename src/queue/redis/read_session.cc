@@ -117,19 +117,24 @@ Result<bool> RedisRead::fetch_open(const Source& source, const std::string& want
   connection->append({"MULTI"});
   connection->append(fetch_words(source, want, lane));
   connection->append({"XREADGROUP", "GROUP", "g", member_, "COUNT", want, "STREAMS", open, ">"});
-  connection->append({"RENAME", open, stream});
+  connection->append({"RENAMENX", open, stream});
   connection->append({"EXEC"});
   EZ_TRY(connection->flush());
-  for (int i = 0; i < 4; ++i) {
+  EZ_ASSIGN(const Reply began, connection->receive());
+  for (int i = 0; i < 3; ++i) {
     // A refusal among them is in EXEC's answer too.
     EZ_ASSIGN(const Reply ignored, connection->receive());
   }
   EZ_ASSIGN(Reply done, connection->receive());
+  // The right was taken away: a new connection knows, and what was fetched is given back to it.
+  if (began.is_error()) {
+    return Error(Code::QueueUnreachable, connection->where() + ": no transactions any more: " + began.text);
+  }
   if (done.list.size() != 3) return false;
   if (done.list[0].is_error()) return answer_error(connection->where(), done.list[0].text);
   out.script = std::move(done.list[0]);
-  // Without a stream of that name it was refused.
-  out.opened = !done.list[1].is_error();
+  out.opened = out.script.at(4).number == 1;
+  if (out.opened && done.list[1].is_error()) return answer_error(connection->where(), done.list[1].text);
   if (out.opened && !done.list[1].list.empty() && done.list[1].list[0].list.size() == 2) {
     out.direct = std::move(done.list[1].list[0].list[1]);
   }

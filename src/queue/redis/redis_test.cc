@@ -114,6 +114,9 @@ TEST(RedisTest, StrangeEntriesAreReadAsFarAsTheyGo) {
 TEST(RedisTest, RefusalsHaveTheirMeaning) {
   EXPECT_EQ(answer_error("h", "WRONGPASS invalid username-password pair").code(), Code::QueueRefused);
   EXPECT_EQ(answer_error("h", "NOPERM no permissions").code(), Code::QueueRefused);
+  EXPECT_EQ(
+      answer_error("h", "ERR The user executing the script can't publish to the channel mentioned").code(),
+      Code::QueueRefused);
   EXPECT_EQ(answer_error("h", "OOM command not allowed").code(), Code::QueueFull);
   EXPECT_EQ(answer_error("h", "LOADING Redis is loading the dataset").code(), Code::QueueUnreachable);
   EXPECT_EQ(answer_error("h", "READONLY You can't write against a read only replica.").code(),

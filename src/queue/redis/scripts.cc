@@ -60,6 +60,9 @@ for _, window in ipairs({ids, before}) do
     if known == 1 then return 0 end
   end
 end
+for lane in string.gmatch(lanes, '%d') do
+  if redis.call('EXISTS', queue .. lane) == 0 or redis.call('EXISTS', base .. 'open:' .. lane) == 1 then return 0 end
+end
 for lane in string.gmatch(lanes, '%d') do redis.call('RENAME', queue .. lane, base .. 'open:' .. lane) end
 redis.call('SADD', ids, unpack(ARGV, 5))
 if redis.call('SCARD', ids) > tonumber(ARGV[1]) then redis.call('RENAME', ids, before) end
@@ -69,14 +72,16 @@ return 1
 )lua";
 
 const std::string_view kCloseScript = R"lua(
-local base, open = KEYS[1], KEYS[1] .. 'open:'
-for lane in string.gmatch(ARGV[1], '%d') do
-  if redis.call('EXISTS', open .. lane) == 1 then
-    redis.call('RENAME', open .. lane, base .. redis.call('SMEMBERS', base .. 'queues')[1] .. ':' .. lane)
-    redis.call('PUBLISH', base .. 'wake', '1')
+local base, q = KEYS[1], redis.call('SMEMBERS', KEYS[1] .. 'queues')[1]
+local closed = 0
+for lane in string.gmatch(q and ARGV[1] or '', '%d') do
+  local open = base .. 'open:' .. lane
+  if redis.call('EXISTS', open) == 1 then
+    closed = closed + redis.call('RENAMENX', open, base .. q .. ':' .. lane)
   end
 end
-return 1
+if closed > 0 then redis.call('PUBLISH', base .. 'wake', '1') end
+return closed
 )lua";
 
 const std::string_view kFetchScript = R"lua(
@@ -157,12 +162,14 @@ if want > 0 and redis.call('HLEN', members) > 1 then
   end
 end
 
-local reclaimed, less_urgent = #out, 0
+local reclaimed, less_urgent, opened = #out, 0, 0
 for lane = 0, 5 do
   local left = want - (lane == 5 and reclaimed or #out)
   local mine = lane < 5 or (owner == me and not keyed_left)
   if lane == open then
-    if #out == 0 then redis.call('RENAME', queue .. lane, base .. 'open:' .. lane) end
+    if #out == 0 and redis.call('EXISTS', queue .. lane) == 1 then
+      opened = redis.call('RENAMENX', queue .. lane, base .. 'open:' .. lane)
+    end
   elseif open and lane > open and lane < 5 then
     local there = redis.call('XLEN', queue .. lane)
     if there > 0 and there > redis.call('XPENDING', queue .. lane, 'g')[1] then less_urgent = 1 end
@@ -176,7 +183,7 @@ end
 local next_due = -1
 local first = redis.call('ZRANGE', delay, 0, 0, 'WITHSCORES')
 if #first == 2 then next_due = math.max(0, tonumber(first[2]) - now) end
-return {'OK', next_due, out, less_urgent}
+return {'OK', next_due, out, less_urgent, opened}
 )lua";
 
 const std::string_view kSettleScript = R"lua(
@@ -224,8 +231,10 @@ const std::string_view kMakeScript = R"lua(
 local base, q = KEYS[1], ARGV[1]
 redis.call('SADD', base .. 'queues', q)
 for lane = 0, 5 do
-  local key = base .. q .. ':' .. lane
-  if redis.call('EXISTS', key) == 0 then redis.call('XGROUP', 'CREATE', key, 'g', '0', 'MKSTREAM') end
+  local key, open = base .. q .. ':' .. lane, base .. 'open:' .. lane
+  -- Left behind by a transaction that was none (docs/adr/0065).
+  if redis.call('EXISTS', key) == 0 and redis.call('EXISTS', open) == 1 then redis.call('RENAME', open, key) end
+  redis.pcall('XGROUP', 'CREATE', key, 'g', '0', 'MKSTREAM')  -- BUSYGROUP when it is there
 end
 return 1
 )lua";

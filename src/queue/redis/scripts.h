@@ -15,7 +15,8 @@
 // Payloads that pass through Lua cost the server two thirds of its time. So batches of plain messages go past
 // it, in a transaction: a script looks at the rules and, when they allow it, renames the stream to open:LANE;
 // XADD or XREADGROUP on open:LANE follow, which do nothing when there is no such stream; then it is renamed
-// back. Nobody sees it in between, and a server that dies in between forgets all of it.
+// back. Nobody sees it in between, and a server that dies in between forgets all of it. That is so as long as
+// MULTI is accepted: whoever sends such a transaction has tried it before, on the same connection.
 #pragma once
 
 #include <string_view>
@@ -30,12 +31,12 @@ extern const std::string_view kPublishScript;
 // open:LANE is there for each lane, the ids are remembered; 0: the publish script has to look (an id is
 // known, the topic is full, it has not exactly one queue).
 extern const std::string_view kOpenScript;
-// lanes → closes what kOpenScript opened.
+// lanes → how many were closed.
 extern const std::string_view kCloseScript;
 // queue, member, want, alive (ms), known (1: it has fetched before), a lane below 5 or nothing → status (OK,
 // LOST, GONE), ms until the next delayed message (-1: none), list of {lane, id, given back, {fields}}, 1 when
-// less urgent ones wait that were not looked for. With a lane: when nothing goes before its messages, it is
-// not read but left as open:LANE; less urgent ones are not read at all.
+// less urgent ones wait that were not looked for, 1 when the lane is open. With a lane: when nothing goes
+// before its messages, it is not read but left as open:LANE; less urgent ones are not read at all.
 extern const std::string_view kFetchScript;
 // queue, member, bytes, then lane, id … → 1, or 0 when the member has lost what it fetched.
 extern const std::string_view kSettleScript;
