@@ -41,6 +41,7 @@ class RedisPublish final : public broker::PublishSession {
   }
   Status send(const std::vector<Outgoing>& batch) override;
   Result<std::vector<Result<Receipt>>> receive() override;
+  std::size_t max_batches() const override { return 4; }
 
  private:
   struct Chunk {
