@@ -61,7 +61,8 @@ for _, window in ipairs({ids, before}) do
   end
 end
 for lane in string.gmatch(lanes, '%d') do
-  if redis.call('EXISTS', queue .. lane) == 0 or redis.call('EXISTS', base .. 'open:' .. lane) == 1 then return 0 end
+  if redis.call('EXISTS', queue .. lane) == 0 then return 0 end
+  if redis.call('EXISTS', base .. 'open:' .. lane) == 1 then return 0 end
 end
 for lane in string.gmatch(lanes, '%d') do redis.call('RENAME', queue .. lane, base .. 'open:' .. lane) end
 redis.call('SADD', ids, unpack(ARGV, 5))
@@ -233,7 +234,9 @@ redis.call('SADD', base .. 'queues', q)
 for lane = 0, 5 do
   local key, open = base .. q .. ':' .. lane, base .. 'open:' .. lane
   -- Left behind by a transaction that was none (docs/adr/0065).
-  if redis.call('EXISTS', key) == 0 and redis.call('EXISTS', open) == 1 then redis.call('RENAME', open, key) end
+  if redis.call('EXISTS', key) == 0 and redis.call('EXISTS', open) == 1 then
+    redis.call('RENAME', open, key)
+  end
   redis.pcall('XGROUP', 'CREATE', key, 'g', '0', 'MKSTREAM')  -- BUSYGROUP when it is there
 end
 return 1
