@@ -28,6 +28,22 @@ Error unreachable(const std::string& where, const std::string& why) {
   return Error(Code::QueueUnreachable, where + ": " + why);
 }
 
+// What comes in is not what was sent (or the peer says so of what we sent): another try may fare better,
+// which no wrong certificate does.
+bool garbled() {
+  switch (ERR_GET_REASON(::ERR_peek_last_error())) {
+    case SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC:
+    case SSL_R_SSLV3_ALERT_BAD_RECORD_MAC:
+    case SSL_R_TLSV1_ALERT_DECODE_ERROR:
+    case SSL_R_TLSV1_ALERT_DECRYPT_ERROR:
+    case SSL_R_DIGEST_CHECK_FAILED:
+    case SSL_R_BAD_SIGNATURE:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string last_tls_error() {
   const unsigned long number = ERR_get_error();
   if (number == 0) return "the connection was closed during the handshake";
@@ -181,6 +197,7 @@ Status Stream::Impl::shake_hands(const BrokerOptions& options, const std::string
                    where + ": the certificate was refused: " + ::X509_verify_cert_error_string(verdict));
     }
     if (::SSL_get_error(session.get(), done) == SSL_ERROR_SYSCALL) return broke();
+    if (garbled()) return unreachable(where, "the TLS handshake was garbled on its way");
     const std::string why = last_tls_error();
     if (why == "wrong version number" || why == "packet length too long" || why == "http request") {
       return Error(Code::QueueProtocol, where + ": what answers there does not speak TLS");
