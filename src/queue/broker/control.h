@@ -74,8 +74,8 @@ class Control {
   std::int64_t next_try_us_ = 0;
   std::int64_t pause_ms_ = 0;
   std::int64_t next_alive_us_ = 0;
-  std::int64_t alive_since_us_ =
-      0;  // since then the broker has answered each time; 0: it did not the last time
+  // Since then the broker has answered each time; 0: it did not the last time.
+  std::int64_t alive_since_us_ = 0;
 
   mutable std::mutex registry_mutex_;
   Registry registry_;

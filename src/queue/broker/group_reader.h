@@ -126,8 +126,8 @@ class GroupReader {
   std::size_t ahead_ = 0;  // fetched beyond what is asked for, because takes follow each other
   std::deque<Settling> settling_;
   Error last_error_{Code::QueueUnreachable, "there is no connection yet"};
-  bool failing_ =
-      false;  // the last try did not come to serve; before the first one nothing is known to be wrong
+  // The last try did not come to serve; before the first one nothing is known to be wrong.
+  bool failing_ = false;
   bool dropped_ = false;
   bool stop_ = false;
   bool asleep_ = false;
