@@ -66,6 +66,7 @@ void publish_ahead(queue::Bus& bus, const LoadOptions& options, int publisher, S
   std::condition_variable done;
   int open = 0;
   for (int round = 1; goes_on(options, round, shared) && now_ms() < shared.end_ms; ++round) {
+    if (options.pace_ms > 0) last(options.pace_ms);
     std::vector<Message> batch = batch_of(options, publisher, round);
     std::unique_lock lock(mutex);
     done.wait(lock, [&] { return open < options.ahead; });

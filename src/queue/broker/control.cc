@@ -14,6 +14,9 @@ constexpr std::int64_t kAliveUs = 5'000'000;
 // After a time without the broker the signs of life of all others have ended too, and they need some time to
 // renew them.
 constexpr std::int64_t kJudgeUs = 30'000'000;
+constexpr std::int64_t kGapMs = 15'000;
+// Jobs that follow each other without end must not keep the signs of life from being given.
+constexpr std::int64_t kOverdueUs = 10'000'000;
 constexpr std::int64_t kMaxPauseMs = 500;
 
 std::int64_t now_us() { return system_clock().monotonic_us(); }
@@ -89,15 +92,14 @@ void Control::loop() {
   name_thread("queue-control");
   std::unique_lock lock(mutex_);
   while (!stop_) {
-    if (jobs_.empty()) {
-      ready_.wait_for(lock, kTick, [&] { return stop_ || !jobs_.empty(); });
-      if (stop_) break;
-      if (jobs_.empty()) {
-        lock.unlock();
-        tick();
-        lock.lock();
-        continue;
-      }
+    if (jobs_.empty()) ready_.wait_for(lock, kTick, [&] { return stop_ || !jobs_.empty(); });
+    if (stop_) break;
+    if (jobs_.empty() || now_us() >= overdue_us_) {
+      lock.unlock();
+      tick();
+      overdue_us_ = now_us() + kOverdueUs;
+      lock.lock();
+      continue;
     }
     Job job = std::move(jobs_.front());
     jobs_.pop_front();
@@ -143,7 +145,9 @@ void Control::tick() {
     std::erase_if(known, [](const GroupName& group) { return !is_broadcast(group); });
     if (mine.empty() && known.empty()) return {};
     EZ_ASSIGN(std::vector<GroupName> gone, session.keep_alive(mine, known));
-    if (alive_since_us_ == 0) alive_since_us_ = now_us();
+    const std::int64_t wall_ms = system_clock().now_ms();  // goes on while the machine sleeps
+    if (wall_ms - last_alive_ms_ > kGapMs) alive_since_us_ = now_us();
+    last_alive_ms_ = wall_ms;
     if (now_us() - alive_since_us_ < kJudgeUs) gone.clear();
     for (const GroupName& group : gone) {
       auto dropped = drop_group(session, group);
@@ -155,7 +159,7 @@ void Control::tick() {
     pause_ms_ = 0;
     return;
   }
-  alive_since_us_ = 0;
+  last_alive_ms_ = 0;
   pause_ms_ = std::clamp<std::int64_t>(pause_ms_ * 2, 100, kMaxPauseMs);
   next_try_us_ = now_us() + pause_ms_ * 1000;
   EZ_LOG(kDebug, "queue", "the broker cannot be reached", {"error", status.error().to_string()});

@@ -74,8 +74,10 @@ class Control {
   std::int64_t next_try_us_ = 0;
   std::int64_t pause_ms_ = 0;
   std::int64_t next_alive_us_ = 0;
-  // Since then the broker has answered each time; 0: it did not the last time.
+  std::int64_t overdue_us_ = 0;
+  // Since then the broker has heard of us without a gap; the last time, by the wall (0: it did not answer).
   std::int64_t alive_since_us_ = 0;
+  std::int64_t last_alive_ms_ = 0;
 
   mutable std::mutex registry_mutex_;
   Registry registry_;

@@ -376,6 +376,7 @@ void GroupReader::loop() {
       continue;
     }
     Status status;
+    bool used = false;
     if (sources) {
       status = session_->set_sources(*sources);
       if (status.ok()) {
@@ -386,14 +387,17 @@ void GroupReader::loop() {
     if (status.ok() && work) {
       status = settle_some(calls);
       run(calls);
-      if (status.ok() && want > 0 && session_->hot()) status = fetch(want);
+      if (status.ok() && want > 0 && session_->hot()) {
+        status = fetch(want);
+        used = true;
+      }
     } else if (status.ok() && sleep > 0) {
+      used = true;
       status = session_->wait(wake_.descriptor(), std::chrono::milliseconds(sleep));
     }
     std::unique_ptr<ReadSession> ended;  // its end may take a while: not under the lock
     std::lock_guard lock(mutex_);
-    // Something went well after the sources were set.
-    if (status.ok() && has_sources_ && !sources) {
+    if (status.ok() && has_sources_ && used) {
       serves_ = true;
       failing_ = false;
       pause_ms_ = 0;
@@ -422,7 +426,9 @@ void GroupReader::connect(Calls& calls) {
     serves_ = false;
     return;
   }
-  not_now(opened.error());
+  last_error_ = opened.error();
+  failing_ = true;
+  pause();
   if (last_error_.retry()) return;
   for (auto& [id, state] : consumers_) {
     if (!state.take) continue;
@@ -431,9 +437,7 @@ void GroupReader::connect(Calls& calls) {
   }
 }
 
-void GroupReader::not_now(const Error& error) {
-  last_error_ = error;
-  failing_ = true;
+void GroupReader::pause() {
   pause_ms_ = std::clamp<std::int64_t>(pause_ms_ * 2, 20, kMaxPauseMs);
   next_try_ms_ = now_ms() + pause_ms_;
 }
@@ -445,13 +449,11 @@ std::unique_ptr<ReadSession> GroupReader::broken(const Error& error, Calls& call
     if (former_.size() >= kFormerMost) former_.erase(former_.begin());
     former_.push_back(member_);
   }
-  if (serves_) {
-    last_error_ = error;
-    next_try_ms_ = 0;
-  } else {
-    // The next one would fare no better at once.
-    not_now(error);
-  }
+  last_error_ = error;
+  next_try_ms_ = 0;
+  // The next one would fare no better at once. Queues that are not there yet are no failure to tell of.
+  if (!serves_) pause();
+  if (!serves_ && error.retry()) failing_ = true;
   // The broker gives it to somebody else now, perhaps to us again.
   sequencer_.forget_all();
   for (Settling& settling : settling_) answer(settling, stale(), calls);

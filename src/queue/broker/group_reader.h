@@ -96,7 +96,7 @@ class GroupReader {
   Status settle_some(Calls& calls);
   Status fetch(std::size_t want);
   void connect(Calls& calls);
-  void not_now(const Error& error);  // the next try comes after a pause
+  void pause();                                                                         // before the next try
   [[nodiscard]] std::unique_ptr<ReadSession> broken(const Error& error, Calls& calls);  // what is left of it
   void fail_late(std::int64_t now_ms, Calls& calls);
   [[nodiscard]] std::optional<std::uint32_t> source_of(const std::string& topic) const;

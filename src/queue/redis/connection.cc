@@ -66,7 +66,7 @@ Error answer_error(const std::string& where, const std::string& text) {
     return Error(Code::QueueFull, where + ": " + text);
   }
   for (const char* passing : {"READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "NOSCRIPT",
-                              "BUSY ", "NOREPLICAS", "UNBLOCKED", "NOTOPIC", "MOVED", "ASK"}) {
+                              "BUSY ", "NOREPLICAS", "UNBLOCKED", "NOTOPIC", "OUTOFTURN", "MOVED", "ASK"}) {
     if (text.find(passing) != std::string::npos) return Error(Code::QueueUnreachable, where + ": " + text);
   }
   return Error(Code::QueueProtocol, where + ": Redis refused a command: " + text,

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "base/clock.h"
+#include "base/random.h"
 #include "queue/redis/entry.h"
 #include "queue/redis/nodes.h"
 #include "queue/redis/scripts.h"
@@ -33,7 +34,8 @@ class RedisPublish final : public broker::PublishSession {
         limit_(std::to_string(options.max_messages)),
         replicas_(std::to_string(options.wait_replicas)),
         // An answer has to come before the connection is given up.
-        replicas_wait_(std::to_string(options.broker.request_timeout_ms / 2)) {}
+        replicas_wait_(std::to_string(options.broker.request_timeout_ms / 2)),
+        token_(std::to_string(system_random().next())) {}
 
   [[nodiscard]] Status open() {
     auto first = nodes_.of("");
@@ -49,6 +51,7 @@ class RedisPublish final : public broker::PublishSession {
     std::string base;
     bool plain = false;                // no keys, no delays: their order is nobody's promise
     bool open = false;                 // sent past Lua (scripts.h)
+    std::int64_t turn = 0;             // its number when it is not plain
     std::vector<std::size_t> members;  // of the batch
     std::size_t bytes = 0;
     Connection* connection = nullptr;
@@ -80,14 +83,17 @@ class RedisPublish final : public broker::PublishSession {
   const std::string limit_;
   const std::string replicas_;
   const std::string replicas_wait_;
+  const std::string token_;
+  std::map<std::string, std::int64_t> turns_;  // topic → number of the last batch that has to keep its order
   std::deque<Sent> sent_;
   std::map<std::string, int> resting_;  // topic → for how many more chunks
 };
 
 void RedisPublish::words_of(const Sent& sent, const Chunk& chunk, std::vector<std::string>& numbers,
                             Words& words) const {
-  numbers.reserve(chunk.members.size() * kNumbers);
-  words = {"EVAL", kPublishScript, "1", chunk.base, window_, limit_};
+  numbers.reserve(chunk.members.size() * kNumbers + 1);
+  numbers.push_back(std::to_string(chunk.turn));
+  words = {"EVAL", kPublishScript, "1", chunk.base, window_, limit_, token_, numbers.back()};
   for (const std::size_t member : chunk.members) {
     const Message& message = *sent.batch[member].message;
     append_message(message, published_field(message, sent.batch[member].published_ms, sent.now_ms), numbers,
@@ -224,6 +230,7 @@ Status RedisPublish::send(const std::vector<Outgoing>& batch) {
   for (Chunk& chunk : sent.chunks) {
     EZ_ASSIGN(chunk.connection, nodes_.of(chunk.topic));
     chunk.open = may_open(sent, chunk);
+    if (!chunk.plain) chunk.turn = ++turns_[chunk.topic];
     if (chunk.open) {
       append_open(sent, chunk);
     } else {

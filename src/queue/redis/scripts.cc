@@ -7,6 +7,10 @@ namespace ez::queue::redis {
 const std::string_view kPublishScript = R"lua(
 local base = KEYS[1]
 local window, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+local turns, turn = base .. 'turn:' .. ARGV[3], tonumber(ARGV[4])
+if turn > 0 and tonumber(redis.call('GET', turns) or '0') ~= turn - 1 then
+  return redis.error_reply('OUTOFTURN a batch before this one was refused')
+end
 local queues = redis.call('SMEMBERS', base .. 'queues')
 if #queues == 0 then return redis.error_reply('NOTOPIC the topic has no queue') end
 for _, q in ipairs(queues) do
@@ -18,7 +22,7 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local ids, before = base .. 'ids', base .. 'ids-before'
 local out, count, bytes = {}, 0, 0
-local i = 3
+local i = 5
 while i <= #ARGV do
   local id, lane, delay, size = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
   local from, to = i + 5, i + 4 + tonumber(ARGV[i + 4])
@@ -35,11 +39,16 @@ while i <= #ARGV do
       redis.call('ZADD', base .. 'delay', now + delay, seq)
     else
       for _, q in ipairs(queues) do
-        redis.call('XADD', base .. q .. ':' .. lane, '*', unpack(ARGV, from, to))
+        local added = redis.pcall('XADD', base .. q .. ':' .. lane, '*', unpack(ARGV, from, to))
+        if type(added) == 'table' and added.err then
+          redis.call('SREM', ids, id)
+          return redis.error_reply(added.err)
+        end
       end
     end
   end
 end
+if turn > 0 then redis.call('SET', turns, turn, 'EX', 300) end
 if redis.call('SCARD', ids) > window then redis.call('RENAME', ids, before) end
 redis.call('HINCRBY', base .. 'stats', 'published', count)
 for _, q in ipairs(queues) do redis.call('HINCRBY', base .. 'stats', 'bytes:' .. q, bytes) end
@@ -47,7 +56,17 @@ redis.call('PUBLISH', base .. 'wake', '1')
 return table.concat(out)
 )lua";
 
-const std::string_view kOpenScript = R"lua(
+// What a transaction that was none has left behind (docs/adr/0065). A stream that was made meanwhile stays,
+// and the other is kept aside.
+#define EZ_PUT_BACK                                                                        \
+  "local function put_back(queue, lane)\n"                                                 \
+  "  local open = KEYS[1] .. 'open:' .. lane\n"                                            \
+  "  if redis.call('EXISTS', open) == 0 then return end\n"                                 \
+  "  local kept = redis.call('EXISTS', queue .. lane) == 1\n"                              \
+  "  redis.call('RENAME', open, kept and KEYS[1] .. 'stayed:' .. lane or queue .. lane)\n" \
+  "end\n"
+
+const std::string_view kOpenScript = EZ_PUT_BACK R"lua(
 local base, lanes = KEYS[1], ARGV[4]
 local queues = redis.call('SMEMBERS', base .. 'queues')
 if #queues ~= 1 then return 0 end
@@ -61,8 +80,8 @@ for _, window in ipairs({ids, before}) do
   end
 end
 for lane in string.gmatch(lanes, '%d') do
+  put_back(queue, lane)
   if redis.call('EXISTS', queue .. lane) == 0 then return 0 end
-  if redis.call('EXISTS', base .. 'open:' .. lane) == 1 then return 0 end
 end
 for lane in string.gmatch(lanes, '%d') do redis.call('RENAME', queue .. lane, base .. 'open:' .. lane) end
 redis.call('SADD', ids, unpack(ARGV, 5))
@@ -85,10 +104,11 @@ if closed > 0 then redis.call('PUBLISH', base .. 'wake', '1') end
 return closed
 )lua";
 
-const std::string_view kFetchScript = R"lua(
+const std::string_view kFetchScript = EZ_PUT_BACK R"lua(
 local base, q, me = KEYS[1], ARGV[1], ARGV[2]
 local want, alive = tonumber(ARGV[3]), tonumber(ARGV[4])
 local queue, open = base .. q .. ':', tonumber(ARGV[6])
+if open then put_back(queue, open) end
 if redis.call('SISMEMBER', base .. 'queues', q) == 0 then return {'GONE', -1, {}} end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -228,16 +248,12 @@ redis.call('PUBLISH', base .. 'wake', '1')
 return 1
 )lua";
 
-const std::string_view kMakeScript = R"lua(
+const std::string_view kMakeScript = EZ_PUT_BACK R"lua(
 local base, q = KEYS[1], ARGV[1]
 redis.call('SADD', base .. 'queues', q)
 for lane = 0, 5 do
-  local key, open = base .. q .. ':' .. lane, base .. 'open:' .. lane
-  -- Left behind by a transaction that was none (docs/adr/0065).
-  if redis.call('EXISTS', key) == 0 and redis.call('EXISTS', open) == 1 then
-    redis.call('RENAME', open, key)
-  end
-  redis.pcall('XGROUP', 'CREATE', key, 'g', '0', 'MKSTREAM')  -- BUSYGROUP when it is there
+  put_back(base .. q .. ':', lane)
+  redis.pcall('XGROUP', 'CREATE', base .. q .. ':' .. lane, 'g', '0', 'MKSTREAM')  -- BUSYGROUP when it is there
 end
 return 1
 )lua";
@@ -306,5 +322,7 @@ local function stat(name) return tonumber(redis.call('HGET', base .. 'stats', na
 local delayed = redis.call('ZCARD', base .. 'delay')
 return {length - fetched, fetched, delayed, stat('bytes:' .. q), stat('published')}
 )lua";
+
+#undef EZ_PUT_BACK
 
 }  // namespace ez::queue::redis

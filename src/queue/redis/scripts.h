@@ -10,6 +10,7 @@
 //   ids, ids-before   the ids that are recognised, in two generations
 //   stats             published; bytes:N
 //   seq, wake         last number of a delayed message; a channel, not a key
+//   turn:TOKEN        of a publishing session: the number of its last batch that the publish script took
 //   open:0 … open:4   only inside of a transaction: the stream that its next commands mean
 //
 // Payloads that pass through Lua cost the server two thirds of its time. So batches of plain messages go past
@@ -23,9 +24,10 @@
 
 namespace ez::queue::redis {
 
-// window, limit, then for each message: id, lane, delay (ms), bytes of payload, how many words follow, and
+// window, limit, token and number of the batch among those of its session that have to keep their order (0:
+// it has not), then for each message: id, lane, delay (ms), bytes of payload, how many words follow, and
 // those: names and values of the entry's fields → one character for each message: 1 new, 0 known. Refuses
-// with NOTOPIC, FULL.
+// with NOTOPIC, FULL, OUTOFTURN (a batch before it was refused: it must not overtake that one).
 extern const std::string_view kPublishScript;
 // window, limit, bytes of payload together, lanes (digits below 5), then the ids, all different → 1:
 // open:LANE is there for each lane, the ids are remembered; 0: the publish script has to look (an id is
