@@ -6,6 +6,8 @@
 
 #include "brokers.h"
 #include "queue/redis/connection.h"
+#include "queue/redis/entry.h"
+#include "queue/redis/scripts.h"
 
 namespace ez::queue {
 namespace {
@@ -260,6 +262,62 @@ TEST(RedisOpen, AStreamThatStayedOpenIsFoundAgain) {
   expect_nothing_open(topic);
   auto consumer = reader_of(*bus, topic);
   take_all(*consumer, 100);
+}
+
+// The publish script takes no batch of a session before the one that precedes it, whatever refused that one.
+TEST(RedisOpen, ABatchDoesNotPassTheOneBeforeIt) {
+  const std::string topic = "open.turns";
+  const auto options = test::redis_options(Variant::kPlain);
+  auto bus = open_bus();
+  auto consumer = reader_of(*bus, topic);
+  auto address = broker::parse_address(options.broker.addresses.front());
+  ASSERT_TRUE(address.ok());
+  auto other = redis::Connection::open(options.broker, *address);
+  ASSERT_TRUE(other.ok());
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 0, 1))), 0);  // makes the topic
+  const std::string base = "ez:{" + topic + "}:";
+  const auto publish = [&](const char* turn, int number) {
+    std::vector<std::string> numbers;
+    numbers.reserve(redis::kNumbers);
+    redis::Words words{"EVAL", redis::kPublishScript, "1", base, "1000", "1000", "session", turn};
+    const auto batch = messages(topic, number, number + 1);
+    redis::append_message(batch.front(), 0, numbers, words);
+    auto answer = (*other)->call(words);
+    EXPECT_TRUE(answer.ok());
+    return answer.ok() ? answer->text : "";
+  };
+  EXPECT_EQ(publish("1", 1), "1");
+  EXPECT_THAT(publish("3", 3), testing::HasSubstr("OUTOFTURN"));
+  EXPECT_EQ(publish("2", 2), "1");
+  EXPECT_EQ(publish("3", 3), "1");
+  EXPECT_EQ(publish("0", 4), "1") << "this one has no order to keep";
+  take_all(*consumer, 5);
+}
+
+// What could not be written is not remembered, by the script and past Lua.
+TEST(RedisOpen, AUserWhoMayNotAppend) {
+  const std::string topic = "open.readonly";
+  const Value& server = test::redis_server(Variant::kPlain);
+  ASSERT_THAT(test::redis_says(
+                  server, 0, {"ACL", "SETUSER", "poor", "on", ">poor-secret", "~*", "&*", "+@all", "-xadd"}),
+              testing::HasSubstr("OK"));
+  auto bus = open_bus();
+  auto consumer = reader_of(*bus, topic);
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 0, 1))), 0);  // makes the topic
+  auto options = test::redis_options(Variant::kPlain);
+  options.broker.user = "poor";
+  options.broker.password = "poor-secret";
+  options.broker.publish_timeout_ms = 1'000;
+  auto poor = redis::open_redis(options);
+  ASSERT_TRUE(poor.ok());
+  for (const int to : {2, 101}) {
+    for (const auto& refused : publish_and_wait(**poor, messages(topic, 1, to))) {
+      ASSERT_FALSE(refused.ok());
+      EXPECT_EQ(refused.error().code(), Code::QueueRefused) << refused.error().to_string();
+    }
+  }
+  ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 1, 101))), 0) << "nothing of it was known";
+  take_all(*consumer, 101);
 }
 
 // A program of somebody's own that blocks on the stream: it is there under its name whenever anybody looks.

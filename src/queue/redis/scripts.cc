@@ -253,7 +253,8 @@ local base, q = KEYS[1], ARGV[1]
 redis.call('SADD', base .. 'queues', q)
 for lane = 0, 5 do
   put_back(base .. q .. ':', lane)
-  redis.pcall('XGROUP', 'CREATE', base .. q .. ':' .. lane, 'g', '0', 'MKSTREAM')  -- BUSYGROUP when it is there
+  -- BUSYGROUP when it is there.
+  redis.pcall('XGROUP', 'CREATE', base .. q .. ':' .. lane, 'g', '0', 'MKSTREAM')
 end
 return 1
 )lua";
