@@ -26,7 +26,7 @@ using broker::TopicQueue;
 
 // So long after an assignment the first fetch waits until every partition has said something: otherwise what
 // is less urgent could come first.
-constexpr std::int64_t kGatherUs = 1'000'000;
+constexpr std::int64_t kGatherUs = 3'000'000;
 constexpr std::int64_t kExpectUs = 50'000;
 constexpr int kServeMs = 100;  // how late a rebalance is noticed
 constexpr std::size_t kPiece = 256;
