@@ -48,7 +48,8 @@ class At:
 
     def lane(self, topic: str, lane: int, queue: int = 0) -> list[dict]:
         found = self.call("XRANGE", f"ez:{{{topic}}}:{queue}:{lane}", "-", "+")
-        return [dict(zip(fields[::2], fields[1::2])) for _, fields in found]
+        # The stream is the priority, except that of messages with keys.
+        return [{"priority": str(lane), **dict(zip(fields[::2], fields[1::2]))} for _, fields in found]
 
     def all(self, topic: str) -> list[dict]:
         return [one for lane in range(6) for one in self.lane(topic, lane)]
