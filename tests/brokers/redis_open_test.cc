@@ -276,10 +276,10 @@ TEST(RedisOpen, ABatchDoesNotPassTheOneBeforeIt) {
   ASSERT_TRUE(other.ok());
   ASSERT_EQ(duplicates_in(publish_and_wait(*bus, messages(topic, 0, 1))), 0);  // makes the topic
   const std::string base = "ez:{" + topic + "}:";
-  const auto publish = [&](const char* turn, int number) {
+  const auto publish = [&](const char* turn, int number, const char* limit = "1000") {
     std::vector<std::string> numbers;
     numbers.reserve(redis::kNumbers);
-    redis::Words words{"EVAL", redis::kPublishScript, "1", base, "1000", "1000", "session", turn};
+    redis::Words words{"EVAL", redis::kPublishScript, "1", base, "1000", limit, "session", turn};
     const auto batch = messages(topic, number, number + 1);
     redis::append_message(batch.front(), 0, numbers, words);
     auto answer = (*other)->call(words);
@@ -291,7 +291,9 @@ TEST(RedisOpen, ABatchDoesNotPassTheOneBeforeIt) {
   EXPECT_EQ(publish("2", 2), "1");
   EXPECT_EQ(publish("3", 3), "1");
   EXPECT_EQ(publish("0", 4), "1") << "this one has no order to keep";
-  take_all(*consumer, 5);
+  EXPECT_THAT(publish("4", 5, "1"), testing::HasSubstr("FULL"));
+  EXPECT_EQ(publish("5", 6), "1") << "what a full topic refused is its callers' matter";
+  take_all(*consumer, 6);
 }
 
 // What could not be written is not remembered, by the script and past Lua.

@@ -16,7 +16,11 @@ if #queues == 0 then return redis.error_reply('NOTOPIC the topic has no queue') 
 for _, q in ipairs(queues) do
   local waiting = 0
   for lane = 0, 5 do waiting = waiting + redis.call('XLEN', base .. q .. ':' .. lane) end
-  if waiting >= limit then return redis.error_reply('FULL ' .. waiting .. ' messages wait') end
+  if waiting >= limit then
+    -- Its callers are told, and it is not sent again: nothing waits for it.
+    if turn > 0 then redis.call('SET', turns, turn, 'EX', 300) end
+    return redis.error_reply('FULL ' .. waiting .. ' messages wait')
+  end
 end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
