@@ -188,6 +188,22 @@ TEST_P(BusConformance, CountsSayWhatWaits) {
   }));
 }
 
+TEST_P(BusConformance, WhatTheBrokerHasSentAndNobodyAskedForCounts) {
+  auto consumer = join(topic(), "workers");
+  publish_numbers(topic(), 1);
+  const auto got = take(*consumer, 1);
+  publish_numbers(topic(), 5, 1);
+  EXPECT_TRUE(counts_become(topic(), [](const TopicCounts& now) { return now.ready == 5; }));
+  EXPECT_EQ(counts(topic()).in_flight, 1U);
+  auto removed = purge_and_wait(*bus_, topic());
+  ASSERT_TRUE(removed.ok()) << removed.error().to_string();
+  if (bus_->capabilities().exact_counts) {
+    EXPECT_EQ(*removed, 5U);
+  }
+  ack(*consumer, got);
+  expect_nothing(*consumer);
+}
+
 TEST_P(BusConformance, UnknownTopicsAreSaidToBeUnknown) {
   auto seen = peek_and_wait(*bus_, topic("nowhere"), 3);
   ASSERT_FALSE(seen.ok());

@@ -291,6 +291,8 @@ void BrokerBus::purge(std::string topic, Callback<std::uint64_t> done) {
         EZ_ASSIGN(const std::uint64_t at_broker, session.purge(topic, queues));
         *removed += at_broker;
         for (const auto& reader : readers()) {
+          // What the broker had sent before its queues were purged.
+          if (!session.counts_fetched()) reader->absorb();
           const Held held = reader->held(topic);
           const std::uint64_t here = reader->purge(topic);
           *removed += session.counts_fetched() ? 0 : here;

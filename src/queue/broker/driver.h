@@ -71,6 +71,8 @@ class ReadSession {
   [[nodiscard]] virtual std::vector<LostLane> take_lost() { return {}; }
   // A moment for what the broker is just sending by itself: the next fetch() waits for it.
   virtual void expect_more() {}
+  // The broker has sent something that nobody has asked for: fetch(0) gives it.
+  [[nodiscard]] virtual bool pushed() const { return false; }
   // fetch() may have something though wait() has not said so.
   [[nodiscard]] virtual bool hot() const = 0;
 };

@@ -394,6 +394,8 @@ void GroupReader::loop() {
     } else if (status.ok() && sleep > 0) {
       used = true;
       status = session_->wait(wake_.descriptor(), std::chrono::milliseconds(sleep));
+      // Counts, looks and purges know what the sequencer holds.
+      if (status.ok() && session_->pushed()) status = fetch(0);
     }
     std::unique_ptr<ReadSession> ended;  // its end may take a while: not under the lock
     std::lock_guard lock(mutex_);

@@ -42,6 +42,7 @@ class RabbitRead final : public broker::ReadSession {
   Result<std::vector<bool>> settle(const std::vector<Settled>& done) override;
   Status wait(int wake_fd, std::chrono::milliseconds time) override;
   void leave() override { link_.reset(); }  // the broker gives everything back when the connection ends
+  bool pushed() const override { return !early_.empty(); }
   bool hot() const override;
   void expect_more() override { settled_us_ = now_us() + kExpectUs; }
 
