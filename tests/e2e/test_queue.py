@@ -138,6 +138,7 @@ class QueueTest(unittest.TestCase):
         letters = self.server.call("GET", "/v1/dead-letters?group=trigger-orders")["items"]
         self.assertEqual({letter["message"]["id"] for letter in letters}, {"m3", "m4"})
         self.assertTrue(any("INPUT_INVALID" in letter["reason"] for letter in letters), letters)
+        self.assertRegex(self.cli("trigger", "list"), r"orders +orders\.\* +ship +1 +0 +1 +2 +(INPUT_INVALID|inputs\.order)")
 
         # Redelivered after it had started its run, as when the server dies before the acknowledgement.
         self.cli("trigger", "pause", "orders")

@@ -17,7 +17,7 @@ Result<int> list(Session& session, const Arguments& arguments) {
     return kExitOk;
   }
   std::vector<std::vector<std::string>> rows{
-      {"TRIGGER", "TOPIC", "WORKFLOW", "STARTED", "REPEATED", "SKIPPED", "FAILED", "STATE"}};
+      {"TRIGGER", "TOPIC", "WORKFLOW", "STARTED", "REPEATED", "SKIPPED", "FAILED", "STATE", "LAST ERROR"}};
   for (const Value& trigger : triggers) {
     std::vector<std::string> row;
     for (const char* key : {"name", "topic", "workflow"})
@@ -26,6 +26,9 @@ Result<int> list(Session& session, const Arguments& arguments) {
       row.push_back(std::to_string(trigger.int_or(key, 0)));
     }
     row.emplace_back(trigger.bool_or("paused", false) ? "paused" : "");
+    // Its code or place; `ez trigger show` has all of it.
+    const std::string_view error = trigger.string_or("last_error", "");
+    row.push_back(printable(error.substr(0, error.find(':'))));
     rows.push_back(std::move(row));
   }
   session.out << (triggers.empty() ? std::string("No triggers.\n") : table_text(rows));
