@@ -10,11 +10,6 @@ namespace ez::queue::broker {
 namespace {
 
 constexpr std::chrono::milliseconds kTick{200};  // how late the topics of other handles are noticed
-constexpr std::int64_t kAliveUs = 5'000'000;
-// After a time without the broker the signs of life of all others have ended too, and they need some time to
-// renew them.
-constexpr std::int64_t kJudgeUs = 30'000'000;
-constexpr std::int64_t kGapMs = 15'000;
 // Jobs that follow each other without end must not keep the signs of life from being given.
 constexpr std::int64_t kOverdueUs = 10'000'000;
 constexpr std::int64_t kMaxPauseMs = 500;
@@ -139,16 +134,13 @@ void Control::tick() {
   }
   const Status status = attempt([&](ControlSession& session) -> Status {
     EZ_TRY(sync(session));
-    if (now_us() < next_alive_us_) return {};
-    next_alive_us_ = now_us() + kAliveUs;
+    if (!hearing_.due(now_us())) return {};
+    hearing_.begin(now_us());
     std::vector<GroupName> known = with_registry([](const Registry& registry) { return registry.groups(); });
     std::erase_if(known, [](const GroupName& group) { return !is_broadcast(group); });
     if (mine.empty() && known.empty()) return {};
     EZ_ASSIGN(std::vector<GroupName> gone, session.keep_alive(mine, known));
-    const std::int64_t wall_ms = system_clock().now_ms();  // goes on while the machine sleeps
-    if (wall_ms - last_alive_ms_ > kGapMs) alive_since_us_ = now_us();
-    last_alive_ms_ = wall_ms;
-    if (now_us() - alive_since_us_ < kJudgeUs) gone.clear();
+    if (!hearing_.heard(now_us(), system_clock().now_ms())) gone.clear();
     for (const GroupName& group : gone) {
       auto dropped = drop_group(session, group);
       if (!dropped.ok()) return dropped.error();
@@ -159,7 +151,7 @@ void Control::tick() {
     pause_ms_ = 0;
     return;
   }
-  last_alive_ms_ = 0;
+  hearing_.lost();
   pause_ms_ = std::clamp<std::int64_t>(pause_ms_ * 2, 100, kMaxPauseMs);
   next_try_us_ = now_us() + pause_ms_ * 1000;
   EZ_LOG(kDebug, "queue", "the broker cannot be reached", {"error", status.error().to_string()});

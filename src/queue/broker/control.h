@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "queue/broker/driver.h"
+#include "queue/broker/hearing.h"
 
 namespace ez::queue::broker {
 
@@ -73,11 +74,8 @@ class Control {
   std::unique_ptr<ControlSession> session_;  // of the thread
   std::int64_t next_try_us_ = 0;
   std::int64_t pause_ms_ = 0;
-  std::int64_t next_alive_us_ = 0;
   std::int64_t overdue_us_ = 0;
-  // Since then the broker has heard of us without a gap; the last time, by the wall (0: it did not answer).
-  std::int64_t alive_since_us_ = 0;
-  std::int64_t last_alive_ms_ = 0;
+  Hearing hearing_;  // of the thread
 
   mutable std::mutex registry_mutex_;
   Registry registry_;
