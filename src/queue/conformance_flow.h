@@ -193,8 +193,8 @@ TEST_P(BusConformance, WhatTheBrokerHasSentAndNobodyAskedForCounts) {
   publish_numbers(topic(), 1);
   const auto got = take(*consumer, 1);
   publish_numbers(topic(), 5, 1);
-  EXPECT_TRUE(counts_become(topic(), [](const TopicCounts& now) { return now.ready == 5; }));
-  EXPECT_EQ(counts(topic()).in_flight, 1U);
+  EXPECT_TRUE(
+      counts_become(topic(), [](const TopicCounts& now) { return now.ready == 5 && now.in_flight == 1; }));
   auto removed = purge_and_wait(*bus_, topic());
   ASSERT_TRUE(removed.ok()) << removed.error().to_string();
   if (bus_->capabilities().exact_counts) {

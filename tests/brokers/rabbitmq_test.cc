@@ -7,7 +7,9 @@
 #include "base/random.h"
 #include "brokers.h"
 #include "load.h"
+#include "queue/broker/registry.h"
 #include "queue/rabbitmq/link.h"
+#include "queue/rabbitmq/registry_log.h"
 
 namespace ez::queue {
 namespace {
@@ -123,6 +125,30 @@ TEST(RabbitMqStrangers, MessagesWithoutAnIdAreNotTakenForOneAnother) {
   }
   EXPECT_EQ(ids.size(), 2U);
   EXPECT_FALSE(ids.contains(""));
+}
+
+// Somebody has told of a topic and died before its queues were made.
+TEST(RabbitMqReaders, MakeTheQueuesWhoseMakerHasDied) {
+  const auto options = test::rabbitmq_options(Variant::kPlain);
+  const std::string topic = "orphans." + std::to_string(system_random().next() % 1'000'000'000);
+  auto bus = rabbitmq::open_rabbitmq(options);
+  ASSERT_TRUE(bus.ok());
+  auto consumer = (*bus)->subscribe({topic + ".#", "readers", 10, 30'000}, milliseconds(10'000));
+  ASSERT_TRUE(consumer.ok()) << consumer.error().to_string();
+  ASSERT_TRUE(rabbitmq::RegistryLog::append(options, broker::topic_event(topic + ".new")).ok());
+  auto link = rabbitmq::Link::open(options, 20);
+  ASSERT_TRUE(link.ok()) << link.error().to_string();
+  std::vector<Delivery> got;
+  const std::int64_t end = system_clock().monotonic_us() + 30'000'000;
+  while (got.empty() && system_clock().monotonic_us() < end) {
+    // Dropped by RabbitMQ as long as there is no queue.
+    ASSERT_TRUE((*link)->publish_text(options.broker.prefix + ".x", topic + ".new!2", "m", "hello").ok());
+    auto some = take_and_wait(**consumer, 1, milliseconds(200));
+    ASSERT_TRUE(some.ok()) << some.error().to_string();
+    got = std::move(*some);
+  }
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got.front().message.payload, "hello");
 }
 
 TEST(RabbitMqFaults, ABadNetworkLosesNothing) {

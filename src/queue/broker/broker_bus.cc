@@ -66,6 +66,8 @@ class BrokerBus final : public Bus, public Inventory {
     return out;
   }
   void registry_changed();
+  // What the registry says of its group.
+  void tell(GroupReader& reader) const;
   [[nodiscard]] Status keep_rules(ControlSession& session, const std::optional<GroupName>& group) {
     std::optional<std::string> rules;
     std::vector<std::string> topics;
@@ -145,7 +147,6 @@ Result<std::unique_ptr<Consumer>> BrokerBus::subscribe(SubscribeOptions options,
     group.group = text.data();
     control_->own_broadcast(group);
   }
-  std::vector<TopicQueue> queues;
   const Status made = control_->run(
       [&](ControlSession& session) -> Status {
         if (broadcast) {
@@ -157,7 +158,6 @@ Result<std::unique_ptr<Consumer>> BrokerBus::subscribe(SubscribeOptions options,
         if (options.make_topic && !is_wild(group.pattern)) {
           EZ_TRY(control_->make_topics(session, {group.pattern}));
         }
-        queues = control_->with_registry([&](const Registry& registry) { return registry.queues_of(group); });
         return {};
       },
       wait);
@@ -170,7 +170,8 @@ Result<std::unique_ptr<Consumer>> BrokerBus::subscribe(SubscribeOptions options,
   // One whose group was dropped lives on with its consumers, for nobody else.
   if (!reader || reader->dropped()) {
     reader = std::make_shared<GroupReader>(*driver_, group, options_);
-    reader->set_queues(queues);
+    // As of now: a change since the job went by without this reader.
+    tell(*reader);
   }
   const ConsumerId id = reader->add_consumer(options);
   return std::unique_ptr<Consumer>(std::make_unique<BrokerConsumer>(*this, reader, id));
@@ -196,18 +197,17 @@ void BrokerBus::closed(const GroupName& group) {
       patience(), [](const Status&) {});
 }
 
+void BrokerBus::tell(GroupReader& reader) const {
+  const GroupName& group = reader.group();
+  std::optional<std::vector<TopicQueue>> queues;
+  control_->with_registry([&](const Registry& registry) {
+    if (registry.has_group(group)) queues = registry.queues_of(group);
+  });
+  queues ? reader.set_queues(*queues) : reader.mark_dropped();
+}
+
 void BrokerBus::registry_changed() {
-  for (const auto& reader : readers()) {
-    const GroupName& group = reader->group();
-    const bool there =
-        control_->with_registry([&](const Registry& registry) { return registry.has_group(group); });
-    if (!there) {
-      reader->mark_dropped();
-      continue;
-    }
-    reader->set_queues(
-        control_->with_registry([&](const Registry& registry) { return registry.queues_of(group); }));
-  }
+  for (const auto& reader : readers()) tell(*reader);
 }
 
 void BrokerBus::set_reader_rules(std::vector<ReaderRule> rules) {

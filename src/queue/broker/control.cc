@@ -233,6 +233,10 @@ Result<bool> Control::drop_group(ControlSession& session, const GroupName& group
   for (const TopicQueue& queue : queues) EZ_TRY(session.drop_queue(queue, group));
   EZ_TRY(session.append_registry(drop_event(group)));
   EZ_TRY(sync(session));
+  // A reader that had not heard of it yet may have made them again. Queue 0 may be another group's by now.
+  for (const TopicQueue& queue : queues) {
+    if (queue.queue != 0) EZ_TRY(session.drop_queue(queue, group));
+  }
   // A topic that nobody reads any more keeps its messages again.
   for (const TopicQueue& queue : queues) EZ_TRY(make_topics(session, {queue.topic}));
   return true;

@@ -69,9 +69,9 @@ class ReadSession {
     std::uint8_t lane = 0;
   };
   [[nodiscard]] virtual std::vector<LostLane> take_lost() { return {}; }
-  // A moment for what the broker is just sending by itself: the next fetch() waits for it.
-  virtual void expect_more() {}
-  // The broker has sent something that nobody has asked for: fetch(0) gives it.
+  // For brokers that send by themselves (true): the next fetch() waits a moment for what is on its way.
+  [[nodiscard]] virtual bool expect_more() { return false; }
+  // Something has come that nobody has asked for, messages or their loss: fetch(0) gives it.
   [[nodiscard]] virtual bool pushed() const { return false; }
   // fetch() may have something though wait() has not said so.
   [[nodiscard]] virtual bool hot() const = 0;

@@ -349,8 +349,8 @@ void GroupReader::loop() {
       want = stop_ ? 0 : wanted();
       absorb = session_ && absorbing_ && !stop_;
       if (absorb) {
-        session_->expect_more();
-        if (sequencer_.held() < kMaxHeld) want = kFetchMost;
+        // Of the others nothing is taken that no consumer here has room for.
+        if (session_->expect_more() && sequencer_.held() < kMaxHeld) want = kFetchMost;
       }
       if (session_ && sources_changed_) {
         sources = sources_;
@@ -404,9 +404,7 @@ void GroupReader::loop() {
       failing_ = false;
       pause_ms_ = 0;
     }
-    for (const ReadSession::LostLane lost : session_->take_lost()) {
-      sequencer_.forget_lane(lost.source, lost.lane);
-    }
+    forget_lost();
     if (!status.ok()) ended = broken(status.error(), calls);
     if (absorb) {
       absorbing_ = false;
@@ -498,7 +496,15 @@ Status GroupReader::settle_some(Calls& calls) {
     const bool known = sequencer_.settled(batch[i].handle);
     answer(batch[i], (*settled)[i] && known ? Status{} : Status(stale()), calls);
   }
+  // Before what is fetched from the same lanes next.
+  forget_lost();
   return {};
+}
+
+void GroupReader::forget_lost() {
+  for (const ReadSession::LostLane lost : session_->take_lost()) {
+    sequencer_.forget_lane(lost.source, lost.lane);
+  }
 }
 
 Status GroupReader::fetch(std::size_t want) {
@@ -508,6 +514,7 @@ Status GroupReader::fetch(std::size_t want) {
   for (const std::uint32_t source : fetched->lost) sequencer_.forget(source);
   for (const std::uint32_t source : fetched->lost_keys) sequencer_.forget_lane(source, kKeyedLane);
   for (const std::uint32_t source : fetched->gone) sequencer_.forget(source);
+  forget_lost();
   for (Entry& entry : fetched->entries) {
     const bool there = entry.place.source < sources_.size() && !sources_[entry.place.source].topic.empty();
     if (there) sequencer_.add(std::move(entry));

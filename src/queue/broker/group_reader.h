@@ -95,6 +95,7 @@ class GroupReader {
   void answer(Settling& settling, Status status, Calls& calls);
   Status settle_some(Calls& calls);
   Status fetch(std::size_t want);
+  void forget_lost();  // under mutex_
   void connect(Calls& calls);
   void pause();                                                                         // before the next try
   [[nodiscard]] std::unique_ptr<ReadSession> broken(const Error& error, Calls& calls);  // what is left of it

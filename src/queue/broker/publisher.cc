@@ -167,9 +167,7 @@ void Publisher::fail_waiting(const Error& error, bool all) {
       waiting_.pop_front();
     }
   }
-  for (Pending& pending : failed) {
-    answer(pending, pending.sent ? Error(Code::OutcomeUnknown, error.message()) : error);
-  }
+  for (Pending& pending : failed) refuse(pending, error);
 }
 
 bool Publisher::send_next() {
@@ -194,7 +192,7 @@ bool Publisher::send_next() {
       }
       fail_waiting(made.error(), false);
     } else {
-      for (Pending& pending : batch) answer(pending, made.error());
+      for (Pending& pending : batch) refuse(pending, made.error());
     }
     return false;
   }
@@ -244,8 +242,13 @@ void Publisher::receive_next() {
     } else if (result.error().code() == Code::TopicNotFound) {
       topics_.erase(batch[i].message.topic);
     }
-    answer(batch[i], std::move(result));
+    result.ok() ? answer(batch[i], std::move(result)) : refuse(batch[i], result.error());
   }
+}
+
+// What was sent before, over a connection that broke, may have arrived then.
+void Publisher::refuse(Pending& pending, const Error& error) {
+  answer(pending, pending.sent ? Error(Code::OutcomeUnknown, error.message()) : error);
 }
 
 void Publisher::broken(const Error& error) {

@@ -53,6 +53,7 @@ class Publisher {
   void fail_waiting(const Error& error, bool all);
   Status make_topics(const Batch& batch);
   void answer(Pending& pending, Result<Receipt> result);
+  void refuse(Pending& pending, const Error& error);
   static std::size_t weight(const Message& message);
 
   Driver& driver_;

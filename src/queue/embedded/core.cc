@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 
 #include "base/check.h"
 #include "base/thread_name.h"
@@ -308,7 +309,12 @@ void Core::tend() {
 
 void Core::log_expired() {
   for (auto& [topic, sequences] : lines_.take_expired()) {
-    for (const std::uint64_t out : out_of(topic)) sequences.erase(out);
+    // What a group still has out may still be done. It is looked at again: others may have given it up.
+    std::set<std::uint64_t> held;
+    for (const std::uint64_t out : out_of(topic)) {
+      if (sequences.erase(out) > 0) held.insert(out);
+    }
+    lines_.expire_later(topic, held);
     if (sequences.empty()) continue;
     RecordWriter writer(clock_.now_ms());
     writer.expire(topic, std::vector<std::uint64_t>(sequences.begin(), sequences.end()));

@@ -56,7 +56,10 @@ class KafkaRead final : public broker::ReadSession, private Told {
     client_.reset();
   }
   std::vector<LostLane> take_lost() override { return std::exchange(lost_, {}); }
-  void expect_more() override { expect_until_us_ = read_now_us() + kExpectUs; }
+  bool expect_more() override {
+    expect_until_us_ = read_now_us() + kExpectUs;
+    return true;
+  }
   bool hot() const override;
 
  private:

@@ -131,7 +131,7 @@ class ManagerWorld {
  public:
   explicit ManagerWorld(ManagerConfig config) : config_(std::move(config)) {
     config_.check_every_ms = 50;
-    config_.check_timeout_ms = 100;
+    config_.check_timeout_ms = 2'000;  // a check is synced to a disk that others use too
     for (const BackendConfig& backend : config_.backends) {
       networks_[backend.name] = std::make_unique<Network>();
       empty(backend.name);

@@ -53,7 +53,6 @@ class RabbitControl final : public broker::ControlSession {
   std::unique_ptr<Link> writer_;  // for what has to be confirmed
   std::unique_ptr<RegistryLog> registry_;
   std::uint64_t written_ = 0;
-  std::set<std::string> made_;
   std::map<std::string, std::set<std::int64_t>> delays_;  // by topic
   std::map<GroupName, int> missed_;
   std::string health_;
@@ -98,14 +97,10 @@ Result<std::vector<std::string>> RabbitControl::read_registry() {
 }
 
 Status RabbitControl::make_queue(const TopicQueue& queue, const std::optional<GroupName>& reader) {
-  if (made_.contains(names_.lane(queue, 0))) return {};
-  EZ_TRY(declare_lanes(*link_, options_, queue, reader && is_broadcast(*reader)));
-  made_.insert(names_.lane(queue, 0));
-  return {};
+  return declare_lanes(*link_, options_, queue, reader && is_broadcast(*reader));
 }
 
 Status RabbitControl::drop_queue(const TopicQueue& queue, const GroupName&) {
-  made_.erase(names_.lane(queue, 0));
   for (int lane = 0; lane < kLanes; ++lane) EZ_TRY(link_->delete_queue(names_.lane(queue, lane)));
   return {};
 }

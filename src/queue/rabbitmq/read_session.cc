@@ -44,9 +44,13 @@ class RabbitRead final : public broker::ReadSession {
   void leave() override { link_.reset(); }  // the broker gives everything back when the connection ends
   bool pushed() const override { return !early_.empty(); }
   bool hot() const override;
-  void expect_more() override { settled_us_ = now_us() + kExpectUs; }
+  bool expect_more() override {
+    expecting_ = true;
+    return true;
+  }
 
  private:
+  [[nodiscard]] Status leave_source(std::uint32_t number);
   void put(Event event, Fetched& out);
 
   const RabbitOptions options_;
@@ -55,26 +59,47 @@ class RabbitRead final : public broker::ReadSession {
   std::unique_ptr<Link> link_;
   std::vector<TopicQueue> sources_;
   const std::uint64_t number_ = system_random().next();  // of this connection
-  std::set<std::uint64_t> open_;                         // tags that are delivered and not settled
-  std::int64_t settled_us_ = 0;   // until then the lanes begin to deliver
+  // Tags that are delivered and not settled, and of which source.
+  std::map<std::uint64_t, std::uint32_t> open_;
+  std::vector<std::uint64_t> unwanted_;  // tags of sources that are gone; given back by the next fetch
+  std::int64_t settled_us_ = 0;          // until then the lanes begin to deliver
   std::int64_t heard_us_ = 0;
+  bool expecting_ = false;
   std::vector<Event> early_;  // came while nobody asked; bounded by the prefetch
 };
 
 Status RabbitRead::set_sources(const std::vector<TopicQueue>& sources) {
   for (std::uint32_t i = 0; i < sources.size(); ++i) {
     if (i < sources_.size()) {
-      if (!sources[i].topic.empty() || sources_[i].topic.empty()) continue;
-      sources_[i].topic.clear();
+      if (sources[i].topic.empty() && !sources_[i].topic.empty()) EZ_TRY(leave_source(i));
       continue;
     }
     sources_.push_back(sources[i]);
     if (sources[i].topic.empty()) continue;
+    // It may hear of a topic before its queues are made, or their maker may have died.
+    EZ_TRY(declare_lanes(*link_, options_, sources[i], broadcast_));
     for (int lane = 0; lane < kLanes; ++lane) {
       EZ_TRY(
           link_->consume(names_.lane(sources[i], lane), std::to_string(i) + "." + std::to_string(lane), {}));
     }
     settled_us_ = now_us() + kSettleUs;
+  }
+  return {};
+}
+
+// Its queue may live on, for others: what was sent from it is theirs.
+Status RabbitRead::leave_source(std::uint32_t number) {
+  sources_[number].topic.clear();
+  for (int lane = 0; lane < kLanes; ++lane) {
+    EZ_TRY(link_->cancel(std::to_string(number) + "." + std::to_string(lane)));
+  }
+  for (auto one = open_.begin(); one != open_.end();) {
+    if (one->second != number) {
+      ++one;
+      continue;
+    }
+    EZ_TRY(link_->give_back(one->first, false));
+    one = open_.erase(one);
   }
   return {};
 }
@@ -92,7 +117,11 @@ void RabbitRead::put(Event event, Fetched& out) {
     if (std::ranges::find(out.gone, source) == out.gone.end()) out.gone.push_back(source);
     return;
   }
-  open_.insert(event.tag);
+  if (sources_[source].topic.empty()) {
+    unwanted_.push_back(event.tag);
+    return;
+  }
+  open_.emplace(event.tag, source);
   broker::Entry entry = read_message(std::move(event.content), sources_[source].topic);
   // Tags begin again with each connection, and an id that was seen before is dropped as a repetition.
   if (entry.message.id.empty()) {
@@ -106,7 +135,13 @@ Result<broker::ReadSession::Fetched> RabbitRead::fetch(std::size_t want) {
   Fetched out;
   for (Event& event : early_) put(std::move(event), out);
   early_.clear();
-  while (out.entries.size() < want) {
+  if (std::exchange(expecting_, false)) {
+    // What was sent before the answer comes before it.
+    EZ_TRY(link_->prefetch(options_.prefetch));
+    settled_us_ = std::max(settled_us_, now_us() + kExpectUs);
+  }
+  // Until the lanes have begun, the most urgent message may not be the first one.
+  while (out.entries.size() < want || now_us() < settled_us_) {
     const std::int64_t now = now_us();
     const std::int64_t patience =
         std::max(settled_us_ - now, link_->buffered() || out.entries.empty() ? 0 : kQuietUs);
@@ -114,6 +149,7 @@ Result<broker::ReadSession::Fetched> RabbitRead::fetch(std::size_t want) {
     if (event.kind == Event::Kind::kNone && now_us() >= settled_us_) break;
     put(std::move(event), out);
   }
+  for (const std::uint64_t tag : std::exchange(unwanted_, {})) EZ_TRY(link_->give_back(tag, false));
   heard_us_ = now_us();
   return out;
 }
@@ -124,8 +160,8 @@ Result<std::vector<bool>> RabbitRead::settle(const std::vector<Settled>& done) {
   // One acknowledgement for all up to the first tag that stays open.
   std::uint64_t up_to = 0;
   auto open = open_.begin();
-  while (open != open_.end() && tags.contains(*open)) {
-    up_to = *open;
+  while (open != open_.end() && tags.contains(open->first)) {
+    up_to = open->first;
     open = open_.erase(open);
   }
   if (up_to > 0) EZ_TRY(link_->ack(up_to, true));

@@ -37,6 +37,7 @@ class RedisRead final : public broker::ReadSession {
   Status wait(int wake_fd, std::chrono::milliseconds time) override;
   void leave() override;
   bool hot() const override { return !hot_.empty(); }
+  bool pushed() const override { return !lost_.empty(); }
 
  private:
   struct Source {
@@ -74,6 +75,7 @@ class RedisRead final : public broker::ReadSession {
   std::map<std::string, std::uint32_t> by_channel_;
   std::set<std::uint32_t> hot_;
   std::vector<std::uint32_t> lost_;
+  std::set<std::string> left_;  // base and queue
   Connection* ear_ = nullptr;
 };
 
@@ -88,13 +90,25 @@ Status RedisRead::open() {
 Status RedisRead::set_sources(const std::vector<TopicQueue>& sources) {
   for (std::uint32_t i = 0; i < sources.size(); ++i) {
     if (i < sources_.size()) {
-      if (sources[i].topic.empty()) sources_[i].topic.clear();
+      Source& gone = sources_[i];
+      if (!sources[i].topic.empty() || gone.topic.empty()) continue;
+      // Its queue may live on, for others: what was fetched from it is theirs.
+      if (gone.known) {
+        auto left = nodes_.ask(gone.topic, {"EVAL", kLeaveScript, "1", gone.base, gone.queue, member_});
+        if (!left.ok()) return left.error();
+        left_.insert(gone.base + gone.queue);
+      }
+      gone.topic.clear();
       continue;
     }
     sources_.push_back({sources[i].topic, base_of(options_, sources[i].topic),
                         std::to_string(sources[i].queue), false, 0, -1});
     if (sources[i].topic.empty()) continue;
     const Source& source = sources_.back();
+    // Who has left a queue is not heard there any more: a new session is somebody else.
+    if (left_.contains(source.base + source.queue)) {
+      return Error(Code::QueueUnreachable, "the topic " + source.topic + " has come back");
+    }
     for (const std::string& member : former_) {
       auto left = nodes_.ask(source.topic, {"EVAL", kLeaveScript, "1", source.base, source.queue, member});
       if (!left.ok()) return left.error();

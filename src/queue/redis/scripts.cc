@@ -13,10 +13,20 @@ if turn > 0 and tonumber(redis.call('GET', turns) or '0') ~= turn - 1 then
 end
 local queues = redis.call('SMEMBERS', base .. 'queues')
 if #queues == 0 then return redis.error_reply('NOTOPIC the topic has no queue') end
+local ids, before = base .. 'ids', base .. 'ids-before'
+-- A batch that made the topic full, and comes again because its answer was lost, is no new one.
+local function known()
+  local i = 5
+  while i <= #ARGV do
+    if redis.call('SISMEMBER', ids, ARGV[i]) + redis.call('SISMEMBER', before, ARGV[i]) == 0 then return false end
+    i = i + 5 + tonumber(ARGV[i + 4])
+  end
+  return true
+end
 for _, q in ipairs(queues) do
   local waiting = 0
   for lane = 0, 5 do waiting = waiting + redis.call('XLEN', base .. q .. ':' .. lane) end
-  if waiting >= limit then
+  if waiting >= limit and not known() then
     -- Its callers are told, and it is not sent again: nothing waits for it.
     if turn > 0 then redis.call('SET', turns, turn, 'EX', 300) end
     return redis.error_reply('FULL ' .. waiting .. ' messages wait')
@@ -24,7 +34,6 @@ for _, q in ipairs(queues) do
 end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local ids, before = base .. 'ids', base .. 'ids-before'
 local out, count, bytes = {}, 0, 0
 local i = 5
 while i <= #ARGV do
