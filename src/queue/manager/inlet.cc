@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdint>
 
 #include "base/clock.h"
 #include "base/thread_name.h"
@@ -17,7 +16,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds kTakeWait{1'000};
 constexpr std::size_t kTakeBytes = 8U << 20;
 constexpr milliseconds kSubscribeWait{1'000};
-constexpr std::int64_t kDroppedForEver = INT64_MAX;
 constexpr std::int64_t kPumpPauseUs = 300'000;  // after a failure
 constexpr std::int64_t kBackpressurePauseUs = 50'000;
 constexpr milliseconds kLostAfter{2'000};  // the broker is silent, and so long ago it took the message
@@ -172,6 +170,11 @@ void Inlet::serve(const Key& key, Pump& pump) {
 }
 
 void Inlet::subscribe(const Key& key, Pump& pump) {
+  // A group that was dropped here is not made again, although its consumers are still open.
+  if (key.broadcast == 0 && !log_.has_subscription(key.pattern, key.group)) {
+    pump.next_try_us = inlet_now_us() + kPumpPauseUs;
+    return;
+  }
   // Others can publish into a topic that somebody here names before ez has published there.
   const bool make_topic = key.broadcast == 0;
   auto made =
@@ -221,8 +224,7 @@ void Inlet::handle(Event event) {
                        !log_.has_subscription(key.pattern, key.group);
   if (!dropped) set_trouble(error.to_string());
   close(key, pump);
-  // A group that was dropped here is not made again, although its consumers are still open.
-  pump.next_try_us = dropped ? kDroppedForEver : inlet_now_us() + kPumpPauseUs;
+  pump.next_try_us = inlet_now_us() + kPumpPauseUs;
 }
 
 void Inlet::sort_out(const Key& key, Pump& pump, std::vector<Delivery> deliveries) {

@@ -50,7 +50,7 @@ Result<std::unique_ptr<Manager>> Manager::start(EmbeddedBus& log, ManagerConfig 
 }
 
 ManagerCore::ManagerCore(EmbeddedBus& log, ManagerConfig config)
-    : log_(log), config_(with_rest(std::move(config))) {}
+    : log_(log), config_(with_rest(std::move(config))), farewells_(log) {}
 
 // Relays and inlets use brokers and the log, so they end first; what a broker still has to say about copies
 // comes back while it is being closed.
@@ -175,6 +175,7 @@ void ManagerCore::watch() {
     bool changed = false;
     for (const auto& backend : backends_) changed = check(*backend) || changed;
     if (changed) reconsider();
+    for (Backend* backend : up()) farewells_.attempt(backend->config.name, *backend->bus);
   }
 }
 

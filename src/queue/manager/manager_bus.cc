@@ -152,6 +152,7 @@ Result<std::unique_ptr<EmbeddedConsumer>> ManagerCore::subscribe_embedded(Subscr
   const std::string group = options.group;
   EZ_ASSIGN(auto inner, log_.subscribe_embedded(std::move(options), wait));
   const std::uint64_t broadcast = group.empty() ? next_broadcast_++ : 0;
+  if (!group.empty()) farewells_.forget(pattern, group);
   for (const auto& backend : backends_) backend->inlet->want(pattern, group, broadcast);
   return std::unique_ptr<EmbeddedConsumer>(
       std::make_unique<ManagedConsumer>(*this, std::move(inner), pattern, group, broadcast));
@@ -162,8 +163,9 @@ void ManagerCore::left(const std::string& pattern, const std::string& group, std
 }
 
 void ManagerCore::drop_group(std::string pattern, std::string group, Callback<bool> done) {
-  // What a broker that is away keeps for it is dropped when it arrives: its topic's messages are settled.
-  for (Backend* backend : up()) backend->bus->drop_group(pattern, group, [](const Result<bool>&) {});
+  std::vector<std::string> names;
+  for (const auto& backend : backends_) names.push_back(backend->config.name);
+  farewells_.add(names, pattern, group);
   log_.drop_group(std::move(pattern), std::move(group), std::move(done));
 }
 

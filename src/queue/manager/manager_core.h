@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "queue/manager/breaker.h"
+#include "queue/manager/farewells.h"
 #include "queue/manager/inlet.h"
 #include "queue/manager/manager.h"
 #include "queue/manager/migration.h"
@@ -139,6 +140,7 @@ class ManagerCore final : public Manager, public MigrationHost {
 
   EmbeddedBus& log_;
   const ManagerConfig config_;
+  Farewells farewells_;
   std::string journal_;  // names this log at the brokers
   std::vector<std::unique_ptr<Backend>> backends_;
   std::vector<std::unique_ptr<Relay>> relays_;  // by route of the configuration; nullptr: not direct

@@ -7,6 +7,7 @@
 
 #include "queue/manager/inlet.h"
 #include "queue/manager/testing.h"
+#include "queue/wait_for.h"
 
 namespace ez::queue {
 namespace {
@@ -193,6 +194,35 @@ TEST_F(ManagerTest, ABrokerThatForgetsIsNotWaitedForLong) {
   std::set<std::string> all;
   for (const Delivery& one : got) all.insert(one.message.payload);
   EXPECT_EQ(all.size(), 50U);
+}
+
+TEST_F(ManagerTest, AGroupThatIsDroppedWhileABrokerIsAwayIsDroppedThereToo) {
+  const auto at_redis = [&](const char* group) {
+    return world_.broker("redis").has_subscription("orders.#", group);
+  };
+  const auto drop = [&](const char* group) {
+    return wait_for<bool>([&](auto done) { manager().drop_group("orders.#", group, std::move(done)); });
+  };
+  for (const char* group : {"one", "two", "back"}) {
+    auto consumer = join("orders.#", group);
+    served_by("redis", *consumer, "orders.new");
+    EXPECT_TRUE(at_redis(group));
+  }
+  ASSERT_TRUE(drop("one").ok());
+  EXPECT_TRUE(eventually([&] { return !at_redis("one"); }));
+
+  world_.network("redis").set(Network::State::kCut);
+  ASSERT_TRUE(world_.goes_to("orders.new", "rabbit"));
+  ASSERT_TRUE(drop("two").ok());
+  ASSERT_TRUE(drop("back").ok());
+  auto again = join("orders.#", "back");
+  EXPECT_TRUE(at_redis("two"));
+  again.reset();
+  world_.restart();
+  EXPECT_TRUE(eventually([&] { return !at_redis("two"); }));
+  again = join("orders.#", "back");
+  served_by("redis", *again, "orders.new");
+  EXPECT_TRUE(at_redis("back"));
 }
 
 TEST_F(ManagerTest, WhatOthersPublishComesInOnce) {

@@ -165,7 +165,7 @@ class ManagerWorld {
 
   Manager& manager() { return *manager_; }
   EmbeddedBus& log() { return *log_; }
-  Bus& broker(const std::string& name) { return *brokers_.at(name); }
+  EmbeddedBus& broker(const std::string& name) { return *brokers_.at(name); }
   Network& network(const std::string& name) { return *networks_.at(name); }
 
   // Until the topic's messages go that way.
