@@ -162,6 +162,7 @@ TEST(RedisOpen, AFullTopicRefusesABatch) {
   ASSERT_TRUE(bus.ok());
   auto consumer = reader_of(**bus, topic, 10);
   ASSERT_EQ(duplicates_in(publish_and_wait(**bus, messages(topic, 0, 100))), 0);
+  ASSERT_EQ(duplicates_in(publish_and_wait(**bus, messages(topic, 0, 100))), 100) << "what has made it full";
   for (const auto& refused : publish_and_wait(**bus, messages(topic, 100, 150))) {
     ASSERT_FALSE(refused.ok());
     EXPECT_EQ(refused.error().code(), Code::QueueFull);

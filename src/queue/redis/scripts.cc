@@ -18,7 +18,8 @@ local ids, before = base .. 'ids', base .. 'ids-before'
 local function known()
   local i = 5
   while i <= #ARGV do
-    if redis.call('SISMEMBER', ids, ARGV[i]) + redis.call('SISMEMBER', before, ARGV[i]) == 0 then return false end
+    local id = ARGV[i]
+    if redis.call('SISMEMBER', ids, id) + redis.call('SISMEMBER', before, id) == 0 then return false end
     i = i + 5 + tonumber(ARGV[i + 4])
   end
   return true
