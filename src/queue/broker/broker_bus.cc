@@ -291,6 +291,7 @@ void BrokerBus::purge(std::string topic, Callback<std::uint64_t> done) {
         EZ_ASSIGN(const std::uint64_t at_broker, session.purge(topic, queues));
         *removed += at_broker;
         for (const auto& reader : readers()) {
+          if (!reader->reads(topic)) continue;
           // What the broker had sent before its queues were purged.
           if (!session.counts_fetched()) reader->absorb();
           const Held held = reader->held(topic);

@@ -21,6 +21,12 @@ bool harmless(Code code) {
   return code == Code::TopicNotFound || code == Code::InvalidArgument || code == Code::QueueFull;
 }
 
+// Whether messages of the topic go into that queue.
+bool reads(const Registry& registry, const std::string& topic, QueueNumber queue) {
+  const std::vector<QueueNumber> queues = registry.queues_of(topic);
+  return std::ranges::find(queues, queue) != queues.end();
+}
+
 }  // namespace
 
 Control::Control(Driver& driver, std::function<void()> changed)
@@ -67,16 +73,19 @@ Status Control::attempt(const Work& work) {
     auto opened = driver_.open_control();
     if (!opened.ok()) return opened.error();
     session_ = std::move(*opened);
-    {
-      // A new session reads the whole log again.
-      std::lock_guard lock(registry_mutex_);
-      registry_ = Registry{};
-    }
-    const Status status = sync(*session_);
-    if (!status.ok()) {
+    // A new session reads the whole log again. Until it has, what was known before holds.
+    auto events = session_->read_registry();
+    if (!events.ok()) {
       session_.reset();
-      return status;
+      return events.error();
     }
+    Registry fresh;
+    for (const std::string& event : *events) fresh.apply(event);
+    {
+      std::lock_guard lock(registry_mutex_);
+      registry_ = std::move(fresh);
+    }
+    changed_();
   }
   Status status = work(*session_);
   if (!status.ok() && !harmless(status.error().code())) session_.reset();
@@ -210,6 +219,7 @@ Status Control::keep_rules(ControlSession& session, const std::string& rules,
   Registry after = before;
   for (const std::string& event : events) after.apply(event);
   std::vector<std::string> changed;
+  std::vector<TopicQueue> unread;
   for (const std::string& topic : before.topics()) {
     const std::vector<QueueNumber> had = before.queues_of(topic);
     const std::vector<QueueNumber> has = after.queues_of(topic);
@@ -218,11 +228,14 @@ Status Control::keep_rules(ControlSession& session, const std::string& rules,
     for (const QueueNumber number : had) {
       if (number == 0 || std::ranges::find(has, number) != has.end()) continue;
       const TopicQueue queue = before.queue(topic, number);
-      if (queue.reader) EZ_TRY(session.drop_queue(queue, *queue.reader));
+      if (!queue.reader) continue;
+      EZ_TRY(session.drop_queue(queue, *queue.reader));
+      unread.push_back(queue);
     }
   }
   for (const std::string& event : events) EZ_TRY(session.append_registry(event));
   EZ_TRY(sync(session));
+  EZ_TRY(drop_queues(session, unread));
   return make_topics(session, changed);
 }
 
@@ -233,13 +246,26 @@ Result<bool> Control::drop_group(ControlSession& session, const GroupName& group
   for (const TopicQueue& queue : queues) EZ_TRY(session.drop_queue(queue, group));
   EZ_TRY(session.append_registry(drop_event(group)));
   EZ_TRY(sync(session));
-  // A reader that had not heard of it yet may have made them again. Queue 0 may be another group's by now.
+  EZ_TRY(drop_queues(session, queues));
+  // A topic that nobody reads any more keeps its messages again, in queue 0.
   for (const TopicQueue& queue : queues) {
-    if (queue.queue != 0) EZ_TRY(session.drop_queue(queue, group));
+    std::optional<TopicQueue> kept;
+    with_registry([&](const Registry& registry) {
+      if (reads(registry, queue.topic, 0)) kept = registry.queue(queue.topic, 0);
+    });
+    if (kept) EZ_TRY(session.make_queue(*kept, kept->reader));
   }
-  // A topic that nobody reads any more keeps its messages again.
-  for (const TopicQueue& queue : queues) EZ_TRY(make_topics(session, {queue.topic}));
   return true;
+}
+
+Status Control::drop_queues(ControlSession& session, const std::vector<TopicQueue>& queues) {
+  for (const TopicQueue& queue : queues) {
+    // Queue 0 may be another group's by now, or nobody's.
+    const bool used =
+        with_registry([&](const Registry& registry) { return reads(registry, queue.topic, queue.queue); });
+    if (!used && queue.reader) EZ_TRY(session.drop_queue(queue, *queue.reader));
+  }
+  return {};
 }
 
 void Control::own_broadcast(const GroupName& group) {

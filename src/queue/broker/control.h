@@ -46,6 +46,8 @@ class Control {
   // no queue any more that they took from a group.
   [[nodiscard]] Status keep_rules(ControlSession& session, const std::string& rules,
                                   const std::optional<GroupName>& group);
+  // Once more, those that nobody reads: a reader that had not heard of it may have made them again.
+  [[nodiscard]] Status drop_queues(ControlSession& session, const std::vector<TopicQueue>& queues);
   // Whether it was there.
   [[nodiscard]] Result<bool> drop_group(ControlSession& session, const GroupName& group);
 

@@ -211,6 +211,11 @@ std::optional<std::uint32_t> GroupReader::source_of(const std::string& topic) co
   return std::nullopt;
 }
 
+bool GroupReader::reads(const std::string& topic) const {
+  std::lock_guard lock(mutex_);
+  return source_of(topic).has_value();
+}
+
 void GroupReader::absorb() {
   std::unique_lock lock(mutex_);
   absorbing_ = true;
@@ -352,11 +357,12 @@ void GroupReader::loop() {
         // Of the others nothing is taken that no consumer here has room for.
         if (session_->expect_more() && sequencer_.held() < kMaxHeld) want = kFetchMost;
       }
-      if (session_ && sources_changed_) {
+      // A reader whose group was dropped must not make its queues again.
+      if (session_ && sources_changed_ && !dropped_) {
         sources = sources_;
         sources_changed_ = false;
       }
-      work = session_ && (!settling_.empty() || sources || (want > 0 && session_->hot()));
+      work = session_ && (absorb || !settling_.empty() || sources || (want > 0 && session_->hot()));
       if (!work && calls.empty()) {
         sleep = std::clamp<std::int64_t>(std::min(next, next_deadline()) - now, 0, kLongestSleepMs);
         asleep_ = true;

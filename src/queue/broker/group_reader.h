@@ -3,7 +3,8 @@
 // settles what is acknowledged, many at a time.
 //
 // Flow control: fetches only while a take waits (or has just been served), at most what the consumers may
-// still hold, and stops at kMaxHeld messages or kMaxHeldBytes that wait behind others of their key.
+// still hold, and stops at kMaxHeld messages or kMaxHeldBytes that wait behind others of their key. What a
+// broker sends unasked is held beside that: its driver bounds it (RabbitMQ: `prefetch` of each lane).
 #pragma once
 
 #include <condition_variable>
@@ -52,6 +53,7 @@ class GroupReader {
   void extend(ConsumerId id, const std::vector<DeliveryTag>& tags, std::chrono::milliseconds lease,
               SettleCallback done);
 
+  [[nodiscard]] bool reads(const std::string& topic) const;
   // Takes in what the broker is just sending, for a look at it. Waits a moment.
   void absorb();
   // What this handle holds of a topic's queue and nobody was given.

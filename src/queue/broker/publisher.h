@@ -3,7 +3,8 @@
 //
 // Flow control: what is published and not answered has at most max_pending_bytes; more is refused with
 // OVERLOADED. When the connection breaks, a backend that recognises ids sends again what was under way; the
-// others answer OUTCOME_UNKNOWN. What was not sent yet waits for a new connection until publish_timeout.
+// others answer OUTCOME_UNKNOWN, as it does when what it sends again is refused. What was not sent yet waits
+// for a new connection until publish_timeout.
 #pragma once
 
 #include <condition_variable>

@@ -95,7 +95,9 @@ std::vector<Line*> Lines::take_stirred() {
 std::map<std::uint64_t, std::set<std::uint64_t>> Lines::take_expired() { return std::exchange(expired_, {}); }
 
 void Lines::expire_later(std::uint64_t topic, const std::set<std::uint64_t>& sequences) {
-  for (const std::uint64_t sequence : sequences) timers_.push({clock_.now_ms() + 1000, topic, 0, sequence});
+  // At whole seconds, so that all of them are looked at together.
+  const std::int64_t at_ms = (clock_.now_ms() / 1000 + 2) * 1000;
+  for (const std::uint64_t sequence : sequences) timers_.push({at_ms, topic, 0, sequence});
 }
 
 Line* Lines::find(std::uint64_t group) const {

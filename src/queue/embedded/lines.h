@@ -79,7 +79,7 @@ class Lines final : public StateListener {
   [[nodiscard]] std::optional<std::int64_t> run_timers();
   // Messages that outlived their time and are not out: to be logged as expired.
   [[nodiscard]] std::map<std::uint64_t, std::set<std::uint64_t>> take_expired();  // topic id: sequences
-  // Their expiry could not be logged yet; they come again from take_expired() a second later.
+  // Their expiry could not be logged yet; they come again from take_expired() in a second or two.
   void expire_later(std::uint64_t topic, const std::set<std::uint64_t>& sequences);
   void stir(Line& line);
   // Whether a member lost its last line since the last call.

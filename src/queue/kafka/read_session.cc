@@ -155,7 +155,11 @@ Status KafkaRead::set_sources(const std::vector<TopicQueue>& sources) {
     if (sources[i].topic.empty()) continue;
     any = &sources[i];
     const std::string name = names_.topic(sources[i].topic);
-    by_name_[name] = i;
+    const auto [before, fresh] = by_name_.emplace(name, i);
+    // Its partitions may still be those of its former number, without a rebalance that says so.
+    if (!fresh && before->second != i) {
+      return Error(Code::QueueUnreachable, "the topic " + sources[i].topic + " has come back");
+    }
     names.push_back(name);
     const bool known = i < sources_.size() && !sources_[i].topic.empty();
     if (!known) wanted.push_back({name, partitions_of(options_.partitions), options_.retention_ms});

@@ -14,13 +14,17 @@ constexpr std::int64_t kFarewellPauseUs = 1'000'000;
 
 }  // namespace
 
-Farewells::Farewells(EmbeddedBus& log) : log_(log) { load(); }
+Farewells::Farewells(EmbeddedBus& log, std::vector<std::string> backends)
+    : log_(log), backends_(std::move(backends)) {
+  load();
+}
 
 void Farewells::load() {
   for (const auto& [key, text] : log_.settings(kFarewellsKey)) {
     const auto parsed = parse_json(text);
     if (!parsed.ok() || !parsed->is_list()) return;
     for (const Value& one : parsed->as_list()) {
+      if (std::ranges::find(backends_, one.string_or("backend", "")) == backends_.end()) continue;
       all_.push_back({next_number_++, std::string(one.string_or("backend", "")),
                       std::string(one.string_or("pattern", "")), std::string(one.string_or("group", ""))});
     }
@@ -41,11 +45,10 @@ void Farewells::save() {
   });
 }
 
-void Farewells::add(const std::vector<std::string>& backends, const std::string& pattern,
-                    const std::string& group) {
-  if (backends.empty()) return;
+void Farewells::add(const std::string& pattern, const std::string& group) {
+  if (backends_.empty()) return;
   std::lock_guard lock(mutex_);
-  for (const std::string& backend : backends) {
+  for (const std::string& backend : backends_) {
     const bool known = std::ranges::any_of(all_, [&](const Farewell& one) {
       return one.backend == backend && one.pattern == pattern && one.group == group;
     });
@@ -57,13 +60,6 @@ void Farewells::add(const std::vector<std::string>& backends, const std::string&
     all_.pop_front();
   }
   save();
-}
-
-void Farewells::forget(const std::string& pattern, const std::string& group) {
-  std::lock_guard lock(mutex_);
-  const auto gone =
-      std::erase_if(all_, [&](const Farewell& one) { return one.pattern == pattern && one.group == group; });
-  if (gone > 0) save();
 }
 
 void Farewells::take_answers() {
@@ -90,9 +86,13 @@ void Farewells::take_answers() {
 void Farewells::attempt(const std::string& backend, Bus& broker) {
   std::lock_guard lock(mutex_);
   take_answers();
+  // Checks of the broker's health wait behind what is submitted.
+  for (const Farewell& one : all_) {
+    if (one.backend == backend && one.under_way) return;
+  }
   const std::int64_t now_us = system_clock().monotonic_us();
   for (Farewell& one : all_) {
-    if (one.backend != backend || one.under_way || one.next_try_us > now_us) continue;
+    if (one.backend != backend || one.next_try_us > now_us) continue;
     if (log_.has_subscription(one.pattern, one.group)) continue;
     one.under_way = true;
     broker.drop_group(one.pattern, one.group,
@@ -100,6 +100,7 @@ void Farewells::attempt(const std::string& backend, Bus& broker) {
                         std::lock_guard answering(inbox->mutex);
                         inbox->answers.push_back({number, done.ok()});
                       });
+    return;
   }
 }
 

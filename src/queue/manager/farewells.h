@@ -19,20 +19,21 @@ namespace ez::queue {
 
 class Farewells {
  public:
-  static constexpr std::size_t kMost = 300;  // the oldest are given up, with a line in the log
+  // The oldest are given up, with a line in the log. So many fit into one setting with the longest names.
+  static constexpr std::size_t kMost = 150;
 
-  // The log outlives it.
-  explicit Farewells(EmbeddedBus& log);
+  // The log outlives it. What belongs to other backends than these is forgotten.
+  Farewells(EmbeddedBus& log, std::vector<std::string> backends);
   Farewells(const Farewells&) = delete;
   Farewells& operator=(const Farewells&) = delete;
 
-  // Before the log is told to drop it.
-  void add(const std::vector<std::string>& backends, const std::string& pattern, const std::string& group);
-  // Somebody subscribes to it again. A drop that was submitted before stays before what is submitted from now
-  // on.
-  void forget(const std::string& pattern, const std::string& group);
-  // Has the broker drop what the log does not know any more.
+  // For all backends; before the log is told to drop it.
+  void add(const std::string& pattern, const std::string& group);
+  // Has the broker drop what the log does not know any more, one after the other.
   void attempt(const std::string& backend, Bus& broker);
+  // To be called between a subscription at the log and the one at a broker: what attempt() has decided to
+  // drop is submitted to the broker when this returns, and comes first there.
+  void pass() { const std::lock_guard lock(mutex_); }
 
  private:
   struct Farewell {
@@ -58,6 +59,7 @@ class Farewells {
   void take_answers();  // under mutex_
 
   EmbeddedBus& log_;
+  const std::vector<std::string> backends_;
   std::mutex mutex_;
   std::deque<Farewell> all_;
   std::uint64_t next_number_ = 1;

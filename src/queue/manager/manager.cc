@@ -50,7 +50,7 @@ Result<std::unique_ptr<Manager>> Manager::start(EmbeddedBus& log, ManagerConfig 
 }
 
 ManagerCore::ManagerCore(EmbeddedBus& log, ManagerConfig config)
-    : log_(log), config_(with_rest(std::move(config))), farewells_(log) {}
+    : log_(log), config_(with_rest(std::move(config))) {}
 
 // Relays and inlets use brokers and the log, so they end first; what a broker still has to say about copies
 // comes back while it is being closed.
@@ -79,6 +79,9 @@ Status ManagerCore::begin(const OpenBus& open) {
     EZ_ASSIGN(backend->bus, open(config));
     backends_.push_back(std::move(backend));
   }
+  std::vector<std::string> names;
+  for (const auto& backend : backends_) names.push_back(backend->config.name);
+  farewells_ = std::make_unique<Farewells>(log_, std::move(names));
   load_switches();
   load_moves();
   {
@@ -175,7 +178,7 @@ void ManagerCore::watch() {
     bool changed = false;
     for (const auto& backend : backends_) changed = check(*backend) || changed;
     if (changed) reconsider();
-    for (Backend* backend : up()) farewells_.attempt(backend->config.name, *backend->bus);
+    for (Backend* backend : up()) farewells_->attempt(backend->config.name, *backend->bus);
   }
 }
 

@@ -152,7 +152,7 @@ Result<std::unique_ptr<EmbeddedConsumer>> ManagerCore::subscribe_embedded(Subscr
   const std::string group = options.group;
   EZ_ASSIGN(auto inner, log_.subscribe_embedded(std::move(options), wait));
   const std::uint64_t broadcast = group.empty() ? next_broadcast_++ : 0;
-  if (!group.empty()) farewells_.forget(pattern, group);
+  if (!group.empty()) farewells_->pass();
   for (const auto& backend : backends_) backend->inlet->want(pattern, group, broadcast);
   return std::unique_ptr<EmbeddedConsumer>(
       std::make_unique<ManagedConsumer>(*this, std::move(inner), pattern, group, broadcast));
@@ -163,9 +163,9 @@ void ManagerCore::left(const std::string& pattern, const std::string& group, std
 }
 
 void ManagerCore::drop_group(std::string pattern, std::string group, Callback<bool> done) {
-  std::vector<std::string> names;
-  for (const auto& backend : backends_) names.push_back(backend->config.name);
-  farewells_.add(names, pattern, group);
+  farewells_->add(pattern, group);
+  // At once where that is possible: who subscribes next finds nothing of before.
+  for (Backend* backend : up()) backend->bus->drop_group(pattern, group, [](const Result<bool>&) {});
   log_.drop_group(std::move(pattern), std::move(group), std::move(done));
 }
 

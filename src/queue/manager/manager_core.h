@@ -140,11 +140,11 @@ class ManagerCore final : public Manager, public MigrationHost {
 
   EmbeddedBus& log_;
   const ManagerConfig config_;
-  Farewells farewells_;
   std::string journal_;  // names this log at the brokers
   std::vector<std::unique_ptr<Backend>> backends_;
   std::vector<std::unique_ptr<Relay>> relays_;  // by route of the configuration; nullptr: not direct
   std::unique_ptr<Migration> migration_;
+  std::unique_ptr<Farewells> farewells_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

@@ -22,6 +22,7 @@ constexpr std::int64_t kSettleUs = 50'000;
 constexpr std::int64_t kExpectUs = 20'000;
 constexpr std::int64_t kQuietUs = 1'000;
 constexpr std::int64_t kProbeMs = 1'000;
+constexpr std::int64_t kHearUs = 1'000'000;  // several ticks of the registry
 
 std::int64_t now_us() { return system_clock().monotonic_us(); }
 
@@ -50,7 +51,9 @@ class RabbitRead final : public broker::ReadSession {
   }
 
  private:
+  [[nodiscard]] Status make_missing(const TopicQueue& source, std::unique_ptr<Link>& asking);
   [[nodiscard]] Status leave_source(std::uint32_t number);
+  [[nodiscard]] Status check_cancelled() const;
   void put(Event event, Fetched& out);
 
   const RabbitOptions options_;
@@ -65,10 +68,23 @@ class RabbitRead final : public broker::ReadSession {
   std::int64_t settled_us_ = 0;          // until then the lanes begin to deliver
   std::int64_t heard_us_ = 0;
   bool expecting_ = false;
-  std::vector<Event> early_;  // came while nobody asked; bounded by the prefetch
+  std::map<std::uint32_t, std::int64_t> cancelled_;  // sources whose queues were deleted, and when
+  std::vector<Event> early_;                         // came while nobody asked; bounded by the prefetch
 };
 
+// A reader may hear of a topic before its queues are made, or their maker may have died. Over a link of its
+// own: a question for what is not there ends the channel.
+Status RabbitRead::make_missing(const TopicQueue& source, std::unique_ptr<Link>& asking) {
+  if (!asking) {
+    EZ_ASSIGN(asking, Link::open(options_, 0));
+  }
+  // Of the lanes the last one is made last.
+  EZ_ASSIGN(const bool there, asking->exists(names_.lane(source, kLanes - 1)));
+  return there ? Status{} : declare_lanes(*asking, options_, source, broadcast_);
+}
+
 Status RabbitRead::set_sources(const std::vector<TopicQueue>& sources) {
+  std::unique_ptr<Link> asking;
   for (std::uint32_t i = 0; i < sources.size(); ++i) {
     if (i < sources_.size()) {
       if (sources[i].topic.empty() && !sources_[i].topic.empty()) EZ_TRY(leave_source(i));
@@ -76,8 +92,7 @@ Status RabbitRead::set_sources(const std::vector<TopicQueue>& sources) {
     }
     sources_.push_back(sources[i]);
     if (sources[i].topic.empty()) continue;
-    // It may hear of a topic before its queues are made, or their maker may have died.
-    EZ_TRY(declare_lanes(*link_, options_, sources[i], broadcast_));
+    EZ_TRY(make_missing(sources[i], asking));
     for (int lane = 0; lane < kLanes; ++lane) {
       EZ_TRY(
           link_->consume(names_.lane(sources[i], lane), std::to_string(i) + "." + std::to_string(lane), {}));
@@ -113,7 +128,8 @@ void RabbitRead::put(Event event, Fetched& out) {
   const auto read = std::from_chars(begin, end, source);
   if (read.ec != std::errc() || read.ptr + 2 != end || source >= sources_.size()) return;
   if (event.kind == Event::Kind::kCancelled) {
-    // Its queue was deleted: with its group.
+    // Its queue was deleted: with its group, or it has to be made again.
+    cancelled_.emplace(source, now_us());
     if (std::ranges::find(out.gone, source) == out.gone.end()) out.gone.push_back(source);
     return;
   }
@@ -131,7 +147,18 @@ void RabbitRead::put(Event event, Fetched& out) {
   if (entry.place.lane < kLanes) out.entries.push_back(std::move(entry));
 }
 
+// A group that was dropped is heard of within a moment. What is still to be read then is read by a new
+// session.
+Status RabbitRead::check_cancelled() const {
+  for (const auto& [source, at_us] : cancelled_) {
+    if (sources_[source].topic.empty() || now_us() - at_us < kHearUs) continue;
+    return Error(Code::QueueUnreachable, "a queue of the topic " + sources_[source].topic + " was deleted");
+  }
+  return {};
+}
+
 Result<broker::ReadSession::Fetched> RabbitRead::fetch(std::size_t want) {
+  EZ_TRY(check_cancelled());
   Fetched out;
   for (Event& event : early_) put(std::move(event), out);
   early_.clear();
@@ -176,12 +203,13 @@ Result<std::vector<bool>> RabbitRead::settle(const std::vector<Settled>& done) {
 }
 
 bool RabbitRead::hot() const {
-  if (!early_.empty() || link_->buffered() || now_us() < settled_us_) return true;
+  if (expecting_ || !early_.empty() || link_->buffered() || now_us() < settled_us_) return true;
   pollfd wanted{link_->descriptor(), POLLIN, 0};
   return ::poll(&wanted, 1, 0) > 0;
 }
 
 Status RabbitRead::wait(int wake_fd, std::chrono::milliseconds time) {
+  EZ_TRY(check_cancelled());
   if (!link_->buffered()) {
     pollfd wanted[] = {{wake_fd, POLLIN, 0}, {link_->descriptor(), POLLIN, 0}};
     const auto most = static_cast<int>(std::clamp<std::int64_t>(time.count(), 0, kProbeMs));
