@@ -151,6 +151,37 @@ TEST(RabbitMqReaders, MakeTheQueuesWhoseMakerHasDied) {
   EXPECT_EQ(got.front().message.payload, "hello");
 }
 
+// By somebody who tidies up at the broker: its messages are gone, but not its readers.
+TEST(RabbitMqReaders, ReadAQueueAgainThatSomebodyHasDeleted) {
+  const auto options = test::rabbitmq_options(Variant::kPlain);
+  const std::string topic = "deleted." + std::to_string(system_random().next() % 1'000'000'000);
+  auto bus = rabbitmq::open_rabbitmq(options);
+  ASSERT_TRUE(bus.ok());
+  auto consumer = (*bus)->subscribe({topic, "readers", 10, 30'000, true}, milliseconds(10'000));
+  ASSERT_TRUE(consumer.ok()) << consumer.error().to_string();
+  auto link = rabbitmq::Link::open(options, 20);
+  ASSERT_TRUE(link.ok()) << link.error().to_string();
+  const std::string& prefix = options.broker.prefix;
+  for (const std::vector<int>& lanes : {std::vector<int>{2}, {0, 1, 2, 3, 4, 5}}) {
+    for (const int lane : lanes) {
+      const std::string queue = prefix + ".q." + topic + "!0." + std::to_string(lane);
+      ASSERT_TRUE((*link)->delete_queue(queue).ok());
+    }
+    std::vector<Delivery> got;
+    const std::int64_t end = system_clock().monotonic_us() + 30'000'000;
+    while (got.empty() && system_clock().monotonic_us() < end) {
+      ASSERT_TRUE((*link)->publish_text(prefix + ".x", topic + "!2", "m", "hello").ok());
+      auto some = take_and_wait(**consumer, 10, milliseconds(200));
+      ASSERT_TRUE(some.ok()) << some.error().to_string();
+      got = std::move(*some);
+    }
+    ASSERT_FALSE(got.empty());
+    std::vector<DeliveryTag> tags;
+    for (const Delivery& one : got) tags.push_back(one.tag);
+    EXPECT_TRUE(ack_and_wait(**consumer, std::move(tags)).ok());
+  }
+}
+
 TEST(RabbitMqFaults, ABadNetworkLosesNothing) {
   auto options = quick(test::rabbitmq_options(Variant::kTls));
   const auto gate = Servers::get().gate(options.broker.addresses.front());

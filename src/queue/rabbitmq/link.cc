@@ -275,8 +275,19 @@ Status Link::Impl::connect(const RabbitOptions& options, const std::string& addr
     return library_error(opened);
   }
   const std::string& user = common.user;
-  const auto login = ::amqp_login(state, options.vhost.c_str(), 16, kFrameBytes, heartbeat_s,
-                                  AMQP_SASL_METHOD_PLAIN, user.c_str(), common.password.c_str());
+  // Otherwise RabbitMQ says nothing when a queue that is consumed is deleted, or its node has gone.
+  amqp_table_entry_t capability{};
+  capability.key = ::amqp_cstring_bytes("consumer_cancel_notify");
+  capability.value.kind = AMQP_FIELD_KIND_BOOLEAN;
+  capability.value.value.boolean = 1;
+  amqp_table_entry_t property{};
+  property.key = ::amqp_cstring_bytes("capabilities");
+  property.value.kind = AMQP_FIELD_KIND_TABLE;
+  property.value.value.table = {1, &capability};
+  const amqp_table_t properties{1, &property};
+  const auto login =
+      ::amqp_login_with_properties(state, options.vhost.c_str(), 16, kFrameBytes, heartbeat_s, &properties,
+                                   AMQP_SASL_METHOD_PLAIN, user.c_str(), common.password.c_str());
   if (login.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION &&
       login.library_error == AMQP_STATUS_CONNECTION_CLOSED) {
     return Error(Code::QueueUnreachable, where + ": closed the connection at the greeting; is it RabbitMQ?");

@@ -94,8 +94,13 @@ Status RabbitRead::set_sources(const std::vector<TopicQueue>& sources) {
     if (sources[i].topic.empty()) continue;
     EZ_TRY(make_missing(sources[i], asking));
     for (int lane = 0; lane < kLanes; ++lane) {
-      EZ_TRY(
-          link_->consume(names_.lane(sources[i], lane), std::to_string(i) + "." + std::to_string(lane), {}));
+      const Status begun =
+          link_->consume(names_.lane(sources[i], lane), std::to_string(i) + "." + std::to_string(lane), {});
+      if (begun.ok()) continue;
+      if (begun.error().code() != Code::TopicNotFound) return begun;
+      // One of them alone was deleted. The channel has ended with that: a new session begins with all.
+      EZ_TRY(declare_lanes(*asking, options_, sources[i], broadcast_));
+      return Error(Code::QueueUnreachable, begun.error().message());
     }
     settled_us_ = now_us() + kSettleUs;
   }
