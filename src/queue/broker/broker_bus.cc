@@ -66,6 +66,8 @@ class BrokerBus final : public Bus, public Inventory {
     return out;
   }
   void registry_changed();
+  // Those that the registry still gives to the group.
+  void make_lacking(const GroupName& group, std::vector<TopicQueue> queues);
   // What the registry says of its group.
   void tell(GroupReader& reader) const;
   [[nodiscard]] Status keep_rules(ControlSession& session, const std::optional<GroupName>& group) {
@@ -169,7 +171,9 @@ Result<std::unique_ptr<Consumer>> BrokerBus::subscribe(SubscribeOptions options,
   std::shared_ptr<GroupReader>& reader = readers_[group];
   // One whose group was dropped lives on with its consumers, for nobody else.
   if (!reader || reader->dropped()) {
-    reader = std::make_shared<GroupReader>(*driver_, group, options_);
+    reader = std::make_shared<GroupReader>(
+        *driver_, group, options_,
+        [this, group](std::vector<TopicQueue> queues) { make_lacking(group, std::move(queues)); });
     // As of now: a change since the job went by without this reader.
     tell(*reader);
   }
@@ -193,6 +197,20 @@ void BrokerBus::closed(const GroupName& group) {
       [this, group](ControlSession& session) -> Status {
         auto dropped = control_->drop_group(session, group);
         return dropped.ok() ? Status{} : Status(dropped.error());
+      },
+      patience(), [](const Status&) {});
+}
+
+void BrokerBus::make_lacking(const GroupName& group, std::vector<TopicQueue> queues) {
+  control_->submit(
+      [this, group, queues = std::move(queues)](ControlSession& session) -> Status {
+        EZ_TRY(control_->sync(session));
+        for (const TopicQueue& queue : queues) {
+          const auto reader = control_->with_registry(
+              [&](const Registry& registry) { return registry.reader_of(queue.topic, queue.queue); });
+          if (reader == group) EZ_TRY(session.make_queue(queue, group));
+        }
+        return {};
       },
       patience(), [](const Status&) {});
 }

@@ -214,47 +214,57 @@ Status Control::keep_rules(ControlSession& session, const std::string& rules,
     if (registry.rules() != rules) events.push_back(rules_event(rules));
     if (group && !registry.follows(*group)) events.push_back(follow_event(*group));
   });
-  if (events.empty()) return {};
-  const Registry before = with_registry([](const Registry& registry) { return registry; });
-  Registry after = before;
-  for (const std::string& event : events) after.apply(event);
-  std::vector<std::string> changed;
-  std::vector<TopicQueue> unread;
-  for (const std::string& topic : before.topics()) {
-    const std::vector<QueueNumber> had = before.queues_of(topic);
-    const std::vector<QueueNumber> has = after.queues_of(topic);
-    if (had != has) changed.push_back(topic);
-    // First what nobody will read any more: it would fill. Queue 0 stays, with what it holds.
-    for (const QueueNumber number : had) {
-      if (number == 0 || std::ranges::find(has, number) != has.end()) continue;
-      const TopicQueue queue = before.queue(topic, number);
-      if (!queue.reader) continue;
-      EZ_TRY(session.drop_queue(queue, *queue.reader));
-      unread.push_back(queue);
+  if (!events.empty()) {
+    const Registry before = with_registry([](const Registry& registry) { return registry; });
+    Registry after = before;
+    for (const std::string& event : events) after.apply(event);
+    for (const std::string& topic : before.topics()) {
+      const std::vector<QueueNumber> had = before.queues_of(topic);
+      const std::vector<QueueNumber> has = after.queues_of(topic);
+      if (had != has) regrouped_.insert(topic);
+      // First what nobody will read any more: it would fill. Queue 0 stays, with what it holds.
+      for (const QueueNumber number : had) {
+        if (number == 0 || std::ranges::find(has, number) != has.end()) continue;
+        const TopicQueue queue = before.queue(topic, number);
+        if (!queue.reader) continue;
+        EZ_TRY(session.drop_queue(queue, *queue.reader));
+        unread_.push_back(queue);
+      }
     }
+    for (const std::string& event : events) EZ_TRY(session.append_registry(event));
+    EZ_TRY(sync(session));
   }
-  for (const std::string& event : events) EZ_TRY(session.append_registry(event));
-  EZ_TRY(sync(session));
-  EZ_TRY(drop_queues(session, unread));
-  return make_topics(session, changed);
+  // Also what an attempt left whose session broke after the events were there.
+  EZ_TRY(drop_queues(session, unread_));
+  EZ_TRY(make_topics(session, std::vector<std::string>(regrouped_.begin(), regrouped_.end())));
+  unread_.clear();
+  regrouped_.clear();
+  return {};
 }
 
 Result<bool> Control::drop_group(ControlSession& session, const GroupName& group) {
   EZ_TRY(sync(session));
-  if (!with_registry([&](const Registry& registry) { return registry.has_group(group); })) return false;
-  const auto queues = with_registry([&](const Registry& registry) { return registry.queues_of(group); });
-  for (const TopicQueue& queue : queues) EZ_TRY(session.drop_queue(queue, group));
-  EZ_TRY(session.append_registry(drop_event(group)));
-  EZ_TRY(sync(session));
-  EZ_TRY(drop_queues(session, queues));
+  if (with_registry([&](const Registry& registry) { return registry.has_group(group); })) {
+    const auto queues = with_registry([&](const Registry& registry) { return registry.queues_of(group); });
+    for (const TopicQueue& queue : queues) EZ_TRY(session.drop_queue(queue, group));
+    std::vector<TopicQueue>& rest = dropping_[group];
+    rest.insert(rest.end(), queues.begin(), queues.end());
+    EZ_TRY(session.append_registry(drop_event(group)));
+    EZ_TRY(sync(session));
+  }
+  // Also what an attempt left whose session broke after the event was there.
+  const auto rest = dropping_.find(group);
+  if (rest == dropping_.end()) return false;
+  EZ_TRY(drop_queues(session, rest->second));
   // A topic that nobody reads any more keeps its messages again, in queue 0.
-  for (const TopicQueue& queue : queues) {
+  for (const TopicQueue& queue : rest->second) {
     std::optional<TopicQueue> kept;
     with_registry([&](const Registry& registry) {
       if (reads(registry, queue.topic, 0)) kept = registry.queue(queue.topic, 0);
     });
     if (kept) EZ_TRY(session.make_queue(*kept, kept->reader));
   }
+  dropping_.erase(rest);
   return true;
 }
 

@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -78,6 +79,10 @@ class Control {
   std::int64_t pause_ms_ = 0;
   std::int64_t overdue_us_ = 0;
   Hearing hearing_;  // of the thread
+  // Of changes of the registry that are not carried out wholly; of the thread, too.
+  std::map<GroupName, std::vector<TopicQueue>> dropping_;  // queues of groups that were dropped
+  std::vector<TopicQueue> unread_;                         // taken from their groups by rules
+  std::set<std::string> regrouped_;                        // topics whose readers the rules changed
 
   mutable std::mutex registry_mutex_;
   Registry registry_;

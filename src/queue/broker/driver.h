@@ -69,6 +69,8 @@ class ReadSession {
     std::uint8_t lane = 0;
   };
   [[nodiscard]] virtual std::vector<LostLane> take_lost() { return {}; }
+  // Queues that the broker lacks, since the last call: whoever knows that they should be there makes them.
+  [[nodiscard]] virtual std::vector<TopicQueue> take_lacking() { return {}; }
   // For brokers that send by themselves (true): the next fetch() waits a moment for what is on its way.
   [[nodiscard]] virtual bool expect_more() { return false; }
   // Something has come that nobody has asked for, messages or their loss: fetch(0) gives it.

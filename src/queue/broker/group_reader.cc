@@ -41,8 +41,12 @@ void run(std::vector<std::function<void()>>& calls) {
 
 }  // namespace
 
-GroupReader::GroupReader(Driver& driver, GroupName group, const BrokerOptions& options)
-    : driver_(driver), group_(std::move(group)), options_(options), thread_([this] { loop(); }) {}
+GroupReader::GroupReader(Driver& driver, GroupName group, const BrokerOptions& options, Lacking lacking)
+    : driver_(driver),
+      group_(std::move(group)),
+      options_(options),
+      lacking_(std::move(lacking)),
+      thread_([this] { loop(); }) {}
 
 GroupReader::~GroupReader() {
   {
@@ -403,6 +407,7 @@ void GroupReader::loop() {
       // Counts, looks and purges know what the sequencer holds.
       if (status.ok() && session_->pushed()) status = fetch(0);
     }
+    if (auto lacking = session_->take_lacking(); !lacking.empty()) lacking_(std::move(lacking));
     std::unique_ptr<ReadSession> ended;  // its end may take a while: not under the lock
     std::lock_guard lock(mutex_);
     if (status.ok() && has_sources_ && used) {

@@ -31,7 +31,9 @@ inline constexpr std::size_t kMaxHeldBytes = 64U << 20;
 
 class GroupReader {
  public:
-  GroupReader(Driver& driver, GroupName group, const BrokerOptions& options);
+  // `lacking` is told of queues that the broker lacks, on the reader's thread.
+  using Lacking = std::function<void(std::vector<TopicQueue>)>;
+  GroupReader(Driver& driver, GroupName group, const BrokerOptions& options, Lacking lacking);
   ~GroupReader();  // no consumer is left; gives back what was fetched
   GroupReader(const GroupReader&) = delete;
   GroupReader& operator=(const GroupReader&) = delete;
@@ -108,6 +110,7 @@ class GroupReader {
   Driver& driver_;
   const GroupName group_;
   const BrokerOptions options_;
+  const Lacking lacking_;
   Wake wake_;
 
   // Of the thread.

@@ -163,10 +163,18 @@ void ManagerCore::left(const std::string& pattern, const std::string& group, std
 }
 
 void ManagerCore::drop_group(std::string pattern, std::string group, Callback<bool> done) {
+  {
+    std::lock_guard lock(mutex_);
+    ++publishing_;
+  }
   farewells_->add(pattern, group);
-  // At once where that is possible: who subscribes next finds nothing of before.
-  for (Backend* backend : up()) backend->bus->drop_group(pattern, group, [](const Result<bool>&) {});
-  log_.drop_group(std::move(pattern), std::move(group), std::move(done));
+  log_.drop_group(std::move(pattern), std::move(group), [this, done = std::move(done)](Result<bool> dropped) {
+    // At once where that is possible: who subscribes next finds nothing of before.
+    for (Backend* backend : up()) farewells_->attempt(backend->config.name, *backend->bus);
+    done(std::move(dropped));
+    std::lock_guard lock(mutex_);
+    if (--publishing_ == 0 && stop_) wake_.notify_all();
+  });
 }
 
 // ---- looking and clearing ----

@@ -149,7 +149,7 @@ class ManagerCore final : public Manager, public MigrationHost {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;
-  std::size_t publishing_ = 0;  // publications that the log has still to answer
+  std::size_t publishing_ = 0;  // publications and drops that the log has still to answer
   std::size_t sending_ = 0;     // batches of copies that a broker has still to answer
   std::uint64_t epoch_ = 0;     // grows with every switch and every new table
   std::shared_ptr<const Table> table_ = std::make_shared<Table>();

@@ -17,7 +17,6 @@ using broker::QueueCounts;
 using broker::TopicQueue;
 
 constexpr int kMissedToBeGone = 2;
-constexpr std::int64_t kMadeUs = 5'000'000;
 
 std::int64_t now_us() { return system_clock().monotonic_us(); }
 
@@ -54,7 +53,6 @@ class RabbitControl final : public broker::ControlSession {
   std::unique_ptr<Link> writer_;  // for what has to be confirmed
   std::unique_ptr<RegistryLog> registry_;
   std::uint64_t written_ = 0;
-  std::map<std::string, std::int64_t> made_us_;           // queues that were made a moment ago
   std::map<std::string, std::set<std::int64_t>> delays_;  // by topic
   std::map<GroupName, int> missed_;
   std::string health_;
@@ -99,16 +97,10 @@ Result<std::vector<std::string>> RabbitControl::read_registry() {
 }
 
 Status RabbitControl::make_queue(const TopicQueue& queue, const std::optional<GroupName>& reader) {
-  // Others may have deleted it since.
-  std::int64_t& made_us = made_us_[names_.lane(queue, 0)];
-  if (made_us != 0 && now_us() - made_us < kMadeUs) return {};
-  EZ_TRY(declare_lanes(*link_, options_, queue, reader && is_broadcast(*reader)));
-  made_us = now_us();
-  return {};
+  return declare_lanes(*link_, options_, queue, reader && is_broadcast(*reader));
 }
 
 Status RabbitControl::drop_queue(const TopicQueue& queue, const GroupName&) {
-  made_us_.erase(names_.lane(queue, 0));
   for (int lane = 0; lane < kLanes; ++lane) EZ_TRY(link_->delete_queue(names_.lane(queue, lane)));
   return {};
 }

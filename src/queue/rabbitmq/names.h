@@ -50,15 +50,13 @@ struct Names {
 
 [[nodiscard]] broker::Entry read_message(Content content, const std::string& topic);
 
-// Declares the lanes of a queue and binds them; nothing when they are there. A reader does it too: it may
-// hear of a topic before its publisher has made the queues.
+// Declares the lanes of a queue and binds them; nothing when they are there.
 [[nodiscard]] Status declare_lanes(Link& link, const RabbitOptions& options, const broker::TopicQueue& queue,
                                    bool broadcast);
 
 // The kinds of sessions. The options outlive them.
 [[nodiscard]] Result<std::unique_ptr<broker::PublishSession>> open_publish(const RabbitOptions& options);
-[[nodiscard]] Result<std::unique_ptr<broker::ReadSession>> open_read(const RabbitOptions& options,
-                                                                     bool broadcast);
+[[nodiscard]] Result<std::unique_ptr<broker::ReadSession>> open_read(const RabbitOptions& options);
 [[nodiscard]] Result<std::unique_ptr<broker::ControlSession>> open_control(const RabbitOptions& options);
 [[nodiscard]] Result<std::unique_ptr<broker::ScanSession>> open_scan(const RabbitOptions& options);
 

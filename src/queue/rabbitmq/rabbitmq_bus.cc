@@ -11,10 +11,10 @@ class RabbitDriver final : public broker::Driver {
   explicit RabbitDriver(RabbitOptions options) : options_(std::move(options)) {}
 
   Result<std::unique_ptr<broker::PublishSession>> open_publisher() override { return open_publish(options_); }
-  Result<std::unique_ptr<broker::ReadSession>> open_reader(const broker::GroupName& group, const std::string&,
+  Result<std::unique_ptr<broker::ReadSession>> open_reader(const broker::GroupName&, const std::string&,
                                                            const std::vector<std::string>&) override {
     // RabbitMQ gives back by itself what a broken connection held.
-    return open_read(options_, is_broadcast(group));
+    return open_read(options_);
   }
   Result<std::unique_ptr<broker::ControlSession>> open_control() override {
     return rabbitmq::open_control(options_);

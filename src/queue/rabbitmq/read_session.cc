@@ -22,14 +22,16 @@ constexpr std::int64_t kSettleUs = 50'000;
 constexpr std::int64_t kExpectUs = 20'000;
 constexpr std::int64_t kQuietUs = 1'000;
 constexpr std::int64_t kProbeMs = 1'000;
-constexpr std::int64_t kHearUs = 1'000'000;  // several ticks of the registry
+// How often it looks for queues that are not there yet: more and more seldom.
+constexpr std::int64_t kFirstLookUs = 20'000;
+constexpr std::int64_t kLastLookUs = 1'000'000;
+constexpr std::int64_t kNever = INT64_MAX;
 
 std::int64_t now_us() { return system_clock().monotonic_us(); }
 
 class RabbitRead final : public broker::ReadSession {
  public:
-  RabbitRead(const RabbitOptions& options, bool broadcast)
-      : options_(options), names_{options.broker.prefix}, broadcast_(broadcast) {}
+  explicit RabbitRead(const RabbitOptions& options) : options_(options), names_{options.broker.prefix} {}
 
   [[nodiscard]] Status open() {
     EZ_ASSIGN(link_, Link::open(options_, kHeartbeatS));
@@ -49,121 +51,158 @@ class RabbitRead final : public broker::ReadSession {
     expecting_ = true;
     return true;
   }
+  std::vector<LostLane> take_lost() override { return std::exchange(lost_, {}); }
+  std::vector<TopicQueue> take_lacking() override { return std::exchange(lacking_, {}); }
 
  private:
-  [[nodiscard]] Status make_missing(const TopicQueue& source, std::unique_ptr<Link>& asking);
-  [[nodiscard]] Status leave_source(std::uint32_t number);
-  [[nodiscard]] Status check_cancelled() const;
+  enum class State : std::uint8_t { kWaiting, kBegun, kGone };  // waiting: until its queue is there
+  struct Source {
+    TopicQueue queue;
+    State state = State::kWaiting;
+    std::uint64_t number = 0;  // of its consumers, "NUMBER.LANE"; another one each time that it is begun
+  };
+  [[nodiscard]] Status begin_waiting();
+  [[nodiscard]] Result<bool> is_there(Link& asking, const TopicQueue& queue) const;
+  [[nodiscard]] Status begin(std::uint32_t index);
+  [[nodiscard]] Status let_go(std::uint32_t index, State state);
   void put(Event event, Fetched& out);
 
   const RabbitOptions options_;
   const Names names_;
-  const bool broadcast_;
   std::unique_ptr<Link> link_;
-  std::vector<TopicQueue> sources_;
-  const std::uint64_t number_ = system_random().next();  // of this connection
+  std::vector<Source> sources_;
+  std::map<std::uint64_t, std::uint32_t> begun_;  // by the number of its consumers
+  std::uint64_t last_number_ = 0;
+  const std::uint64_t random_ = system_random().next();  // of this connection
   // Tags that are delivered and not settled, and of which source.
   std::map<std::uint64_t, std::uint32_t> open_;
-  std::vector<std::uint64_t> unwanted_;  // tags of sources that are gone; given back by the next fetch
-  std::int64_t settled_us_ = 0;          // until then the lanes begin to deliver
+  std::vector<std::uint64_t> unwanted_;  // tags that no source wants any more; given back at once
+  std::set<std::uint32_t> cancelled_;    // sources of which a queue was deleted, or its node has gone
+  std::vector<LostLane> lost_;
+  std::vector<TopicQueue> lacking_;
+  std::int64_t next_look_us_ = kNever;  // for those that wait
+  std::int64_t look_pause_us_ = 0;
+  std::int64_t settled_us_ = 0;  // until then the lanes begin to deliver
   std::int64_t heard_us_ = 0;
   bool expecting_ = false;
-  std::map<std::uint32_t, std::int64_t> cancelled_;  // sources whose queues were deleted, and when
-  std::vector<Event> early_;                         // came while nobody asked; bounded by the prefetch
+  std::vector<Event> early_;  // came while nobody asked; bounded by the prefetch
 };
 
-// A reader may hear of a topic before its queues are made, or their maker may have died. Over a link of its
-// own: a question for what is not there ends the channel.
-Status RabbitRead::make_missing(const TopicQueue& source, std::unique_ptr<Link>& asking) {
-  if (!asking) {
-    EZ_ASSIGN(asking, Link::open(options_, 0));
+Status RabbitRead::set_sources(const std::vector<TopicQueue>& sources) {
+  for (std::uint32_t i = 0; i < sources.size(); ++i) {
+    if (i == sources_.size()) {
+      sources_.push_back({sources[i], sources[i].topic.empty() ? State::kGone : State::kWaiting});
+    } else if (sources[i].topic.empty() && sources_[i].state != State::kGone) {
+      EZ_TRY(let_go(i, State::kGone));
+    }
   }
-  // Of the lanes the last one is made last.
-  EZ_ASSIGN(const bool there, asking->exists(names_.lane(source, kLanes - 1)));
-  return there ? Status{} : declare_lanes(*asking, options_, source, broadcast_);
+  return begin_waiting();
 }
 
-Status RabbitRead::set_sources(const std::vector<TopicQueue>& sources) {
+// A reader hears of a topic before its queues are made, and they can go. It waits for them and says that they
+// are lacking, but does not make them: only who reads the registry knows whether they should be there.
+Status RabbitRead::begin_waiting() {
+  // A question for what is not there ends its channel.
   std::unique_ptr<Link> asking;
-  for (std::uint32_t i = 0; i < sources.size(); ++i) {
-    if (i < sources_.size()) {
-      if (sources[i].topic.empty() && !sources_[i].topic.empty()) EZ_TRY(leave_source(i));
+  bool left = false;
+  for (std::uint32_t i = 0; i < sources_.size(); ++i) {
+    if (sources_[i].state != State::kWaiting) continue;
+    if (!asking) {
+      EZ_ASSIGN(asking, Link::open(options_, 0));
+    }
+    auto there = is_there(*asking, sources_[i].queue);
+    // One whose node is away must not keep the others from being read.
+    if (!there.ok() && !asking->reopen_channel().ok()) asking.reset();
+    if (there.ok() && *there) {
+      EZ_TRY(begin(i));
       continue;
     }
-    sources_.push_back(sources[i]);
-    if (sources[i].topic.empty()) continue;
-    EZ_TRY(make_missing(sources[i], asking));
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const Status begun =
-          link_->consume(names_.lane(sources[i], lane), std::to_string(i) + "." + std::to_string(lane), {});
-      if (begun.ok()) continue;
-      if (begun.error().code() != Code::TopicNotFound) return begun;
-      // One of them alone was deleted. The channel has ended with that: a new session begins with all.
-      EZ_TRY(declare_lanes(*asking, options_, sources[i], broadcast_));
-      return Error(Code::QueueUnreachable, begun.error().message());
-    }
-    settled_us_ = now_us() + kSettleUs;
+    left = true;
+    lacking_.push_back(sources_[i].queue);
   }
+  look_pause_us_ = left ? std::clamp<std::int64_t>(look_pause_us_ * 2, kFirstLookUs, kLastLookUs) : 0;
+  next_look_us_ = left ? now_us() + look_pause_us_ : kNever;
   return {};
 }
 
-// Its queue may live on, for others: what was sent from it is theirs.
-Status RabbitRead::leave_source(std::uint32_t number) {
-  sources_[number].topic.clear();
+Result<bool> RabbitRead::is_there(Link& asking, const TopicQueue& queue) const {
   for (int lane = 0; lane < kLanes; ++lane) {
-    EZ_TRY(link_->cancel(std::to_string(number) + "." + std::to_string(lane)));
+    EZ_ASSIGN(const bool there, asking.exists(names_.lane(queue, lane)));
+    if (!there) return false;
   }
-  for (auto one = open_.begin(); one != open_.end();) {
-    if (one->second != number) {
-      ++one;
-      continue;
+  return true;
+}
+
+Status RabbitRead::begin(std::uint32_t index) {
+  Source& source = sources_[index];
+  source.number = ++last_number_;
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const Status begun = link_->consume(names_.lane(source.queue, lane),
+                                        std::to_string(source.number) + "." + std::to_string(lane), {});
+    if (begun.ok()) continue;
+    // It went in this moment, and the channel with it: a new session waits for it.
+    return begun.error().code() == Code::TopicNotFound
+               ? Error(Code::QueueUnreachable, begun.error().message())
+               : begun.error();
+  }
+  source.state = State::kBegun;
+  begun_[source.number] = index;
+  settled_us_ = now_us() + kSettleUs;
+  return {};
+}
+
+// What was sent from it and is not settled goes back to its queue, which may live on, for others or for us.
+Status RabbitRead::let_go(std::uint32_t index, State state) {
+  Source& source = sources_[index];
+  if (source.state == State::kBegun) {
+    begun_.erase(source.number);
+    for (int lane = 0; lane < kLanes; ++lane) {
+      EZ_TRY(link_->cancel(std::to_string(source.number) + "." + std::to_string(lane)));
+      lost_.push_back({index, static_cast<std::uint8_t>(lane)});
     }
-    EZ_TRY(link_->give_back(one->first, false));
-    one = open_.erase(one);
+    for (auto one = open_.begin(); one != open_.end();) {
+      if (one->second != index) {
+        ++one;
+        continue;
+      }
+      EZ_TRY(link_->give_back(one->first, false));
+      one = open_.erase(one);
+    }
   }
+  source.state = state;
   return {};
 }
 
 void RabbitRead::put(Event event, Fetched& out) {
   if (event.kind != Event::Kind::kDelivery && event.kind != Event::Kind::kCancelled) return;
-  // "SOURCE.LANE"
-  std::uint32_t source = 0;
+  // "NUMBER.LANE"
+  std::uint64_t number = 0;
   const char* begin = event.consumer.data();
   const char* end = begin + event.consumer.size();
-  const auto read = std::from_chars(begin, end, source);
-  if (read.ec != std::errc() || read.ptr + 2 != end || source >= sources_.size()) return;
-  if (event.kind == Event::Kind::kCancelled) {
-    // Its queue was deleted: with its group, or it has to be made again.
-    cancelled_.emplace(source, now_us());
-    if (std::ranges::find(out.gone, source) == out.gone.end()) out.gone.push_back(source);
+  const auto read = std::from_chars(begin, end, number);
+  const bool named = read.ec == std::errc() && read.ptr + 2 == end;
+  const auto begun = named ? begun_.find(number) : begun_.end();
+  if (begun == begun_.end()) {
+    if (event.kind == Event::Kind::kDelivery) unwanted_.push_back(event.tag);
     return;
   }
-  if (sources_[source].topic.empty()) {
-    unwanted_.push_back(event.tag);
+  const std::uint32_t source = begun->second;
+  if (event.kind == Event::Kind::kCancelled) {
+    cancelled_.insert(source);
     return;
   }
   open_.emplace(event.tag, source);
-  broker::Entry entry = read_message(std::move(event.content), sources_[source].topic);
+  broker::Entry entry = read_message(std::move(event.content), sources_[source].queue.topic);
   // Tags begin again with each connection, and an id that was seen before is dropped as a repetition.
   if (entry.message.id.empty()) {
-    entry.message.id = "nameless-" + std::to_string(number_) + "-" + std::to_string(event.tag);
+    entry.message.id = "nameless-" + std::to_string(random_) + "-" + std::to_string(event.tag);
   }
   entry.place = {source, static_cast<std::uint8_t>(read.ptr[1] - '0'), event.tag, 0};
   if (entry.place.lane < kLanes) out.entries.push_back(std::move(entry));
 }
 
-// A group that was dropped is heard of within a moment. What is still to be read then is read by a new
-// session.
-Status RabbitRead::check_cancelled() const {
-  for (const auto& [source, at_us] : cancelled_) {
-    if (sources_[source].topic.empty() || now_us() - at_us < kHearUs) continue;
-    return Error(Code::QueueUnreachable, "a queue of the topic " + sources_[source].topic + " was deleted");
-  }
-  return {};
-}
-
 Result<broker::ReadSession::Fetched> RabbitRead::fetch(std::size_t want) {
-  EZ_TRY(check_cancelled());
+  if (now_us() >= next_look_us_) EZ_TRY(begin_waiting());
   Fetched out;
   for (Event& event : early_) put(std::move(event), out);
   early_.clear();
@@ -180,6 +219,12 @@ Result<broker::ReadSession::Fetched> RabbitRead::fetch(std::size_t want) {
     EZ_ASSIGN(Event event, link_->next(patience));
     if (event.kind == Event::Kind::kNone && now_us() >= settled_us_) break;
     put(std::move(event), out);
+  }
+  for (const std::uint32_t source : std::exchange(cancelled_, {})) {
+    if (sources_[source].state != State::kBegun) continue;
+    EZ_TRY(let_go(source, State::kWaiting));
+    std::erase_if(out.entries, [&](const broker::Entry& entry) { return entry.place.source == source; });
+    next_look_us_ = now_us() + kFirstLookUs;
   }
   for (const std::uint64_t tag : std::exchange(unwanted_, {})) EZ_TRY(link_->give_back(tag, false));
   heard_us_ = now_us();
@@ -214,10 +259,14 @@ bool RabbitRead::hot() const {
 }
 
 Status RabbitRead::wait(int wake_fd, std::chrono::milliseconds time) {
-  EZ_TRY(check_cancelled());
+  if (now_us() >= next_look_us_) EZ_TRY(begin_waiting());
   if (!link_->buffered()) {
     pollfd wanted[] = {{wake_fd, POLLIN, 0}, {link_->descriptor(), POLLIN, 0}};
-    const auto most = static_cast<int>(std::clamp<std::int64_t>(time.count(), 0, kProbeMs));
+    std::int64_t most_ms = std::clamp<std::int64_t>(time.count(), 0, kProbeMs);
+    if (next_look_us_ != kNever) {
+      most_ms = std::clamp<std::int64_t>((next_look_us_ - now_us()) / 1000 + 1, 0, most_ms);
+    }
+    const auto most = static_cast<int>(most_ms);
     ::poll(wanted, 2, most);
   }
   // Takes in heartbeats; what else comes is kept: the broker sends at most the prefetch of each lane.
@@ -232,8 +281,8 @@ Status RabbitRead::wait(int wake_fd, std::chrono::milliseconds time) {
 
 }  // namespace
 
-Result<std::unique_ptr<broker::ReadSession>> open_read(const RabbitOptions& options, bool broadcast) {
-  auto session = std::make_unique<RabbitRead>(options, broadcast);
+Result<std::unique_ptr<broker::ReadSession>> open_read(const RabbitOptions& options) {
+  auto session = std::make_unique<RabbitRead>(options);
   EZ_TRY(session->open());
   return std::unique_ptr<broker::ReadSession>(std::move(session));
 }
