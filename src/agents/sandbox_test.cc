@@ -189,7 +189,7 @@ TEST_F(SandboxTest, TimeoutKillsGrandchildrenThatLeftTheSession) {
 }
 
 TEST_F(SandboxTest, GraceReachesTheCommandInside) {
-  spec_.timeout = milliseconds(400);
+  spec_.timeout = milliseconds(3'000);
   spec_.grace = milliseconds(20'000);
   const SandboxOutcome outcome = run("trap 'echo tidied; exit 0' TERM; while :; do sleep 0.05; done");
   expect_stopped(outcome, Code::CommandTimeout);

@@ -302,10 +302,15 @@ class Worker::Impl {
       changed_.wait(lock, [&] { return slots_ended_ || (!running_.empty() && !agent_.empty()); });
       if (slots_ended_) return;
       std::vector<Fence> leases;
-      for (const auto& [fence, lease] : running_) leases.push_back(fence);
+      std::int64_t pace_ms = heartbeat_ms_;  // of the most impatient one
+      for (const auto& [fence, lease] : running_) {
+        leases.push_back(fence);
+        pace_ms = std::min(pace_ms, std::max<std::int64_t>(lease->item.heartbeat_ms, 1));
+      }
       const std::string agent = agent_;
-      // A lease that comes while this poll waits is named by the next one, well before it could expire.
-      const std::int64_t wait_ms = stopping_ ? 0 : heartbeat_ms_ / 3;
+      // A lease that comes while this poll waits is named by the next one, before it could expire: unless it
+      // is far more impatient than all that run.
+      const std::int64_t wait_ms = stopping_ ? 0 : pace_ms / 3;
       const auto began = Clock::now();
       lock.unlock();
       auto reply = plane_.heartbeat(agent, leases, wait_ms);
@@ -327,7 +332,7 @@ class Worker::Impl {
         found->second->token.cancel();
       }
       // A plane that answers at once must not make this a busy loop.
-      const auto due = began + milliseconds(std::max<std::int64_t>(10, heartbeat_ms_ / 10));
+      const auto due = began + milliseconds(std::max<std::int64_t>(10, pace_ms / 10));
       changed_.wait_until(lock, due, [&] { return slots_ended_; });
     }
   }

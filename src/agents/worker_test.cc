@@ -65,6 +65,8 @@ class MemoryPlane final : public ControlPlane, public FolderArtifacts {
                                    std::int64_t wait_ms) override {
     std::unique_lock lock(mutex_);
     if (agent != known_) return Error(Code::AgentNotFound, agent);
+    heartbeats_.push_back(wait_ms);
+    changed_.notify_all();
     HeartbeatReply reply;
     changed_.wait_for(lock, std::chrono::milliseconds(wait_ms), [&] {
       return interrupted_ || std::any_of(leases.begin(), leases.end(), [&](Fence f) {
@@ -84,8 +86,9 @@ class MemoryPlane final : public ControlPlane, public FolderArtifacts {
     changed_.notify_all();
   }
 
-  void offer(std::uint64_t fence, const std::string& command) {
+  void offer(std::uint64_t fence, const std::string& command, std::int64_t heartbeat_ms = 30'000) {
     WorkItem item;
+    item.heartbeat_ms = heartbeat_ms;
     item.run = "r1";
     item.task = "t" + std::to_string(fence);
     item.attempt = 1;
@@ -118,6 +121,13 @@ class MemoryPlane final : public ControlPlane, public FolderArtifacts {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, std::chrono::seconds(60), [&] { return results_.size() >= count; });
   }
+  // How long those were to wait, when there were so many.
+  std::vector<std::int64_t> await_heartbeats(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(
+        changed_.wait_for(lock, std::chrono::seconds(60), [&] { return heartbeats_.size() >= count; }));
+    return heartbeats_;
+  }
   std::map<Fence, TaskResult> results() {
     std::lock_guard lock(mutex_);
     return results_;
@@ -136,6 +146,7 @@ class MemoryPlane final : public ControlPlane, public FolderArtifacts {
   std::set<Fence> leases_;
   std::set<Fence> cancels_;
   std::map<Fence, TaskResult> results_;
+  std::vector<std::int64_t> heartbeats_;
   bool interrupted_ = false;
 };
 
@@ -218,11 +229,12 @@ TEST_F(WorkerTest, SurvivesAServerThatComesAndGoes) {
   plane_.fail_register_ = 3;
   plane_.fail_work_ = 4;
   plane_.drop_answers_ = 3;
-  for (std::uint64_t fence = 1; fence <= 20; ++fence) plane_.offer(fence, "go");
+  for (std::uint64_t fence = 1; fence <= 10; ++fence) plane_.offer(fence, "go");
   Worker worker(options(2), plane_, runner());
   worker.start();
   ASSERT_TRUE(plane_.await_results(10));
   plane_.forget_agent();
+  for (std::uint64_t fence = 11; fence <= 20; ++fence) plane_.offer(fence, "go");
   ASSERT_TRUE(plane_.await_results(20));
   worker.stop();
   EXPECT_GE(plane_.registrations_, 2);
@@ -253,6 +265,17 @@ TEST_F(WorkerTest, ALostLeaseEndsTheWorkAndItsResultIsDropped) {
   ASSERT_TRUE(plane_.await_results(1));
   worker.stop();
   EXPECT_FALSE(plane_.results().contains(Fence{1}));
+}
+
+TEST_F(WorkerTest, AnImpatientLeaseIsNamedInItsOwnTime) {
+  Worker worker(options(1), plane_, runner());
+  plane_.offer(1, "wait", 90);
+  worker.start();
+  // The agent's own time is 200 ms.
+  for (const std::int64_t wait_ms : plane_.await_heartbeats(3)) EXPECT_EQ(wait_ms, 30);
+  plane_.cancel(1);
+  ASSERT_TRUE(plane_.await_results(1));
+  worker.stop();
 }
 
 TEST_F(WorkerTest, StopGivesEveryLeaseBackAsWorkToRepeat) {

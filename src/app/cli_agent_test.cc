@@ -147,7 +147,7 @@ TEST_F(CliAgentTest, OneThatHangsAfterItsResultIsFinished) {
 }
 
 TEST_F(CliAgentTest, OneThatSaysNothingIsStopped) {
-  agent("echo made > made.txt; echo working; sleep 1000", "events: claude-code, silence: 1s");
+  agent("echo made > made.txt; echo working; sleep 1000", "events: claude-code, silence: 5s");
   const TaskResult result = play(work());
   EXPECT_EQ(result.error_code, "AGENT_SILENT");
   EXPECT_FALSE(result.final);

@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import subprocess
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -47,16 +48,23 @@ class FirstSteps(unittest.TestCase):
         return done.stdout
 
     def serve(self, command: str):
+        errors = tempfile.NamedTemporaryFile(prefix="ez-guide-")
+        self.addCleanup(errors.close)
         server = subprocess.Popen(["bash", "-c", f"export PATH=$PWD/build/release/bin:$PATH; exec {command}"],
                                   cwd=self.clone, env=self.environment, stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                  stdout=subprocess.DEVNULL, stderr=errors)
 
         def stop():
             server.send_signal(signal.SIGTERM)
             server.wait(timeout=60)
         self.addCleanup(stop)
         state = Path(self.environment["HOME"])
-        wait_until(lambda: list(state.rglob("server.json")), "ez up")
+
+        def ready():
+            if server.poll() is not None:  # somebody on this machine has its port, for example
+                self.fail(f"{command} has ended: {Path(errors.name).read_text(encoding='utf-8')}")
+            return list(state.rglob("server.json"))
+        wait_until(ready, "ez up")
 
     def test_every_block_works_as_written(self):
         steps = sections(PAGE.read_text(encoding="utf-8"))

@@ -19,8 +19,8 @@ class Hand:
         self.id = server.call("POST", "/v1/agents", {"name": name, "type": "exec", "capacity": capacity,
                                                      "capabilities": capabilities or []})["agent"]
 
-    def take(self, want: int = 1, results: list | None = None) -> list[dict]:
-        return self.server.call("POST", "/v1/work", {"agent": self.id, "want": want, "wait_ms": 100,
+    def take(self, want: int = 1, results: list | None = None, wait_ms: int = 2000) -> list[dict]:
+        return self.server.call("POST", "/v1/work", {"agent": self.id, "want": want, "wait_ms": wait_ms,
                                                      "results": results or []})["tasks"]
 
     def report(self, tasks: list[dict], want: int = 0) -> list[dict]:
@@ -150,7 +150,7 @@ class Scheduling(unittest.TestCase):
         hand = Hand(self.server, 10)
         tasks = []
         while len(tasks) < 4:
-            tasks += hand.take(10)
+            tasks += hand.take(10, wait_ms=100)
         hand.report(tasks)
         begun = []
         for run in runs:
@@ -169,7 +169,7 @@ class Scheduling(unittest.TestCase):
         self.assertEqual(self.server.stop(), 0)
         self.server = Server(self.box.data).start()
         hand = Hand(self.server, 10)
-        self.assertEqual(hand.take(), [])
+        self.assertEqual(hand.take(wait_ms=100), [])
         view = self.server.run(run)
         self.assertEqual((view["state"], view["held_by"]["name"], view["held_by"]["comment"]),
                          ("running", "w", "repairs"))
@@ -190,7 +190,7 @@ class Scheduling(unittest.TestCase):
         self.assertEqual(self.server.wait_for_run(run)["state"], "succeeded")
         self.ez("pause", "--namespace", "default")
         self.ez("resume", "--agent-type", "exec")
-        self.assertEqual(hand.take(), [])
+        self.assertEqual(hand.take(wait_ms=100), [])
         self.assertIn("paused", self.ez("namespace", "list"))
         self.assertEqual([pause["kind"] for pause in self.server.call("GET", "/v1/pauses")["items"]], ["namespace"])
         self.ez("resume", "--namespace", "default")

@@ -98,6 +98,10 @@ void McpStdio::take_output(std::string_view bytes) {
                                            std::to_string(kMaxMcpMessage) + " bytes");
       stop_.cancel();
       partial_.clear();
+      // Who waits for an answer hears of it now, not when the sandbox has ended.
+      changed_.notify_all();
+      const std::uint64_t one = 1;
+      (void)!::write(news_.get(), &one, sizeof one);
       return;
     }
     if (end == bytes.size()) return;

@@ -45,10 +45,10 @@ TEST(ApiTimers, FireInOrderAndCanBeCancelled) {
       if (number == 4) last.open();
     });
   };
-  (void)add(4, 60);
+  (void)add(4, 2'000);
   (void)add(1, 5);
-  const Timers::Id cancelled = add(2, 20);
-  (void)add(3, 40);
+  const Timers::Id cancelled = add(2, 1'500);
+  (void)add(3, 1'000);
   timers.cancel(cancelled);
   timers.cancel(cancelled);
   timers.cancel(0);
