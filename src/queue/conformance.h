@@ -193,16 +193,32 @@ TEST_P(BusConformance, AGroupIsKnownWhileNobodyConsumes) {
 TEST_P(BusConformance, ADroppedGroupIsForgotten) {
   join(topic(), "workers").reset();
   publish_numbers(topic(), 2);
-  std::atomic<int> answer{-1};
-  bus_->drop_group(topic(), "workers", [&](Result<bool> done) { answer = done.ok() && *done ? 1 : 0; });
-  const std::int64_t end = system_clock().monotonic_us() + kPatience.count() * 1000;
-  while (answer < 0 && system_clock().monotonic_us() < end) std::this_thread::yield();
-  EXPECT_EQ(answer, 1);
+  drop(topic(), "workers");
   auto consumer = join(topic(), "workers");
   publish(message(topic(), "new"));
   const auto got = take(*consumer, 1);
   EXPECT_EQ(payloads(got), (std::vector<std::string>{"new"}));
   ack(*consumer, got);
+}
+
+TEST_P(BusConformance, WhoReadsForADroppedGroupTakesNothingOfWhatComesLater) {
+  auto old = join(topic(), "workers");
+  publish_numbers(topic(), 1);
+  ack(*old, take(*old, 1));
+  drop(topic(), "workers");
+  publish_numbers(topic(), 20, 1);
+  const std::int64_t end = system_clock().monotonic_us() + kPatience.count() * 1000;
+  auto told = take_and_wait(*old, 10, milliseconds(200));
+  while (told.ok() && told->empty() && system_clock().monotonic_us() < end) {
+    told = take_and_wait(*old, 10, milliseconds(200));
+  }
+  ASSERT_FALSE(told.ok()) << (told->empty() ? "nothing is told" : told->front().message.payload);
+  EXPECT_EQ(told.error().code(), Code::TopicNotFound) << told.error().to_string();
+  // Nobody waits for it, so it is the first group's that does.
+  auto next = join(topic(), "next");
+  const auto got = take(*next, 20);
+  EXPECT_EQ(got.size(), 20U);
+  ack(*next, got);
 }
 
 // ---- patterns ----

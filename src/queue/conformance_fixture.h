@@ -131,6 +131,13 @@ class BusConformance : public testing::TestWithParam<HarnessFactory> {
     const Status status = ack_and_wait(consumer, tags(deliveries));
     EXPECT_TRUE(status.ok()) << status.error().to_string();
   }
+  void drop(const std::string& pattern, const std::string& group) {
+    std::atomic<int> answer{-1};
+    bus_->drop_group(pattern, group, [&](const Result<bool>& done) { answer = done.ok() && *done ? 1 : 0; });
+    const std::int64_t end = system_clock().monotonic_us() + kPatience.count() * 1000;
+    while (answer < 0 && system_clock().monotonic_us() < end) std::this_thread::yield();
+    EXPECT_EQ(answer, 1);
+  }
   TopicCounts counts(const std::string& topic) {
     auto all = counts_and_wait(*bus_, topic);
     EXPECT_TRUE(all.ok()) << all.error().to_string();

@@ -14,11 +14,14 @@
 #include "queue/broker/group_reader.h"
 #include "queue/broker/publisher.h"
 #include "queue/topic.h"
+#include "telemetry/log.h"
 
 namespace ez::queue::broker {
 namespace {
 
 using std::chrono::milliseconds;
+
+constexpr std::size_t kMakeAtOnce = 50;  // queues, in one job of the control thread
 
 class BrokerBus final : public Bus, public Inventory {
  public:
@@ -32,6 +35,8 @@ class BrokerBus final : public Bus, public Inventory {
 
   ~BrokerBus() override {
     publisher_.reset();
+    // Its jobs look at the registry through control_, and readers submit some.
+    control_->stop();
     readers_.clear();
     control_.reset();
   }
@@ -92,6 +97,7 @@ class BrokerBus final : public Bus, public Inventory {
   Readers readers_;
   std::optional<std::string> rules_;  // none: this handle has nothing to say about them
   std::vector<std::string> left_to_others_;
+  std::set<GroupName> making_;  // of which a job makes queues that their readers lack
   std::unique_ptr<Control> control_;
   std::unique_ptr<Publisher> publisher_;
 };
@@ -202,17 +208,35 @@ void BrokerBus::closed(const GroupName& group) {
 }
 
 void BrokerBus::make_lacking(const GroupName& group, std::vector<TopicQueue> queues) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!making_.insert(group).second) return;  // its reader asks again
+  }
+  // Checks of the broker's health wait behind it; and one that cannot be made must not keep others from it.
+  std::ranges::rotate(queues,
+                      queues.begin() + static_cast<std::ptrdiff_t>(system_random().next() % queues.size()));
+  if (queues.size() > kMakeAtOnce) queues.resize(kMakeAtOnce);
   control_->submit(
       [this, group, queues = std::move(queues)](ControlSession& session) -> Status {
         EZ_TRY(control_->sync(session));
         for (const TopicQueue& queue : queues) {
           const auto reader = control_->with_registry(
               [&](const Registry& registry) { return registry.reader_of(queue.topic, queue.queue); });
-          if (reader == group) EZ_TRY(session.make_queue(queue, group));
+          if (reader != group) continue;
+          session.forget_made(queue);
+          EZ_TRY(session.make_queue(queue, group));
         }
         return {};
       },
-      patience(), [](const Status&) {});
+      milliseconds(0),
+      [this, group](const Status& status) {
+        if (!status.ok()) {
+          EZ_LOG(kWarning, "queue", "a queue cannot be made", {"group", group.group},
+                 {"error", status.error().to_string()});
+        }
+        std::lock_guard lock(mutex_);
+        making_.erase(group);
+      });
 }
 
 void BrokerBus::tell(GroupReader& reader) const {

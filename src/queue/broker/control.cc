@@ -36,13 +36,17 @@ void Control::start() {
   thread_ = std::thread([this] { loop(); });
 }
 
-Control::~Control() {
+void Control::stop() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
   }
   ready_.notify_all();
   if (thread_.joinable()) thread_.join();
+}
+
+Control::~Control() {
+  stop();
   for (Job& job : jobs_) job.done(Error(Code::ShuttingDown, "the queue is being closed"));
 }
 
@@ -262,7 +266,9 @@ Result<bool> Control::drop_group(ControlSession& session, const GroupName& group
     with_registry([&](const Registry& registry) {
       if (reads(registry, queue.topic, 0)) kept = registry.queue(queue.topic, 0);
     });
-    if (kept) EZ_TRY(session.make_queue(*kept, kept->reader));
+    if (!kept) continue;
+    session.forget_made(*kept);
+    EZ_TRY(session.make_queue(*kept, kept->reader));
   }
   dropping_.erase(rest);
   return true;

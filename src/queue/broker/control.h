@@ -30,6 +30,7 @@ class Control {
   Control(Driver& driver, std::function<void()> changed);
   ~Control();
   void start();  // once; before that, jobs only gather
+  void stop();   // no job runs any more when it returns; jobs that wait are answered by the destructor
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 

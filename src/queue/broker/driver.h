@@ -99,6 +99,8 @@ class ControlSession {
   // Makes the queue and lets the topic's messages go into it; nothing when it is there.
   [[nodiscard]] virtual Status make_queue(const TopicQueue& queue,
                                           const std::optional<GroupName>& reader) = 0;
+  // make_queue() may take it for granted that what it made a moment ago is there: not this one.
+  virtual void forget_made(const TopicQueue&) {}
   // Forgets it and what it holds; nothing when it is gone.
   [[nodiscard]] virtual Status drop_queue(const TopicQueue& queue, const GroupName& reader) = 0;
 

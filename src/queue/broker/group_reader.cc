@@ -67,6 +67,7 @@ void GroupReader::poke() {
 
 void GroupReader::set_queues(const std::vector<TopicQueue>& queues) {
   std::lock_guard lock(mutex_);
+  if (dropped_) return;
   // A source keeps its number; one that is gone loses its name.
   for (std::uint32_t i = 0; i < sources_.size(); ++i) {
     const bool there = std::ranges::any_of(queues, [&](const TopicQueue& queue) {
@@ -90,7 +91,14 @@ void GroupReader::set_queues(const std::vector<TopicQueue>& queues) {
 
 void GroupReader::mark_dropped() {
   std::lock_guard lock(mutex_);
+  if (dropped_) return;
   dropped_ = true;
+  // What is made under the same name from now on is somebody else's.
+  for (std::uint32_t i = 0; i < sources_.size(); ++i) {
+    sequencer_.forget(i);
+    sources_[i].topic.clear();
+  }
+  sources_changed_ = true;
   poke();
 }
 
@@ -361,8 +369,7 @@ void GroupReader::loop() {
         // Of the others nothing is taken that no consumer here has room for.
         if (session_->expect_more() && sequencer_.held() < kMaxHeld) want = kFetchMost;
       }
-      // A reader whose group was dropped must not make its queues again.
-      if (session_ && sources_changed_ && !dropped_) {
+      if (session_ && sources_changed_) {
         sources = sources_;
         sources_changed_ = false;
       }

@@ -92,16 +92,26 @@ void Farewells::attempt(const std::string& backend, Bus& broker) {
   }
   const std::int64_t now_us = system_clock().monotonic_us();
   for (Farewell& one : all_) {
-    if (one.backend != backend || one.next_try_us > now_us) continue;
-    if (log_.has_subscription(one.pattern, one.group)) continue;
-    one.under_way = true;
-    broker.drop_group(one.pattern, one.group,
-                      [inbox = inbox_, number = one.number](const Result<bool>& done) {
-                        std::lock_guard answering(inbox->mutex);
-                        inbox->answers.push_back({number, done.ok()});
-                      });
-    return;
+    if (one.backend == backend && one.next_try_us <= now_us && submit(one, broker)) return;
   }
+}
+
+void Farewells::attempt(const std::string& backend, Bus& broker, const std::string& pattern,
+                        const std::string& group) {
+  std::lock_guard lock(mutex_);
+  for (Farewell& one : all_) {
+    if (one.backend == backend && one.pattern == pattern && one.group == group) submit(one, broker);
+  }
+}
+
+bool Farewells::submit(Farewell& one, Bus& broker) {
+  if (one.under_way || log_.has_subscription(one.pattern, one.group)) return false;
+  one.under_way = true;
+  broker.drop_group(one.pattern, one.group, [inbox = inbox_, number = one.number](const Result<bool>& done) {
+    std::lock_guard answering(inbox->mutex);
+    inbox->answers.push_back({number, done.ok()});
+  });
+  return true;
 }
 
 }  // namespace ez::queue

@@ -31,6 +31,8 @@ class Farewells {
   void add(const std::string& pattern, const std::string& group);
   // Has the broker drop what the log does not know any more, one after the other.
   void attempt(const std::string& backend, Bus& broker);
+  // This one at once.
+  void attempt(const std::string& backend, Bus& broker, const std::string& pattern, const std::string& group);
   // To be called between a subscription at the log and the one at a broker: what attempt() has decided to
   // drop is submitted to the broker when this returns, and comes first there.
   void pass() { const std::lock_guard lock(mutex_); }
@@ -55,8 +57,9 @@ class Farewells {
   };
 
   void load();
-  void save();          // under mutex_
-  void take_answers();  // under mutex_
+  void save();                              // under mutex_
+  void take_answers();                      // under mutex_
+  bool submit(Farewell& one, Bus& broker);  // under mutex_; false: not now
 
   EmbeddedBus& log_;
   const std::vector<std::string> backends_;

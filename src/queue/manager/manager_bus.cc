@@ -168,9 +168,9 @@ void ManagerCore::drop_group(std::string pattern, std::string group, Callback<bo
     ++publishing_;
   }
   farewells_->add(pattern, group);
-  log_.drop_group(std::move(pattern), std::move(group), [this, done = std::move(done)](Result<bool> dropped) {
+  log_.drop_group(pattern, group, [this, pattern, group, done = std::move(done)](Result<bool> dropped) {
     // At once where that is possible: who subscribes next finds nothing of before.
-    for (Backend* backend : up()) farewells_->attempt(backend->config.name, *backend->bus);
+    for (Backend* backend : up()) farewells_->attempt(backend->config.name, *backend->bus, pattern, group);
     done(std::move(dropped));
     std::lock_guard lock(mutex_);
     if (--publishing_ == 0 && stop_) wake_.notify_all();

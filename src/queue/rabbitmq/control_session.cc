@@ -17,6 +17,7 @@ using broker::QueueCounts;
 using broker::TopicQueue;
 
 constexpr int kMissedToBeGone = 2;
+constexpr std::int64_t kMadeUs = 5'000'000;  // others may delete it meanwhile
 
 std::int64_t now_us() { return system_clock().monotonic_us(); }
 
@@ -28,6 +29,7 @@ class RabbitControl final : public broker::ControlSession {
   Result<std::vector<std::string>> read_registry() override;
   Status append_registry(const std::string& event) override;
   Status make_queue(const TopicQueue& queue, const std::optional<GroupName>& reader) override;
+  void forget_made(const TopicQueue& queue) override { made_us_.erase(names_.lane(queue, 0)); }
   Status drop_queue(const TopicQueue& queue, const GroupName& reader) override;
   Result<std::vector<broker::Entry>> peek(const TopicQueue& queue, std::size_t max) override;
   Result<std::uint64_t> purge(const std::string& topic, const std::vector<TopicQueue>& queues) override;
@@ -53,6 +55,7 @@ class RabbitControl final : public broker::ControlSession {
   std::unique_ptr<Link> writer_;  // for what has to be confirmed
   std::unique_ptr<RegistryLog> registry_;
   std::uint64_t written_ = 0;
+  std::map<std::string, std::int64_t> made_us_;           // queues, by the name of their first lane
   std::map<std::string, std::set<std::int64_t>> delays_;  // by topic
   std::map<GroupName, int> missed_;
   std::string health_;
@@ -97,10 +100,15 @@ Result<std::vector<std::string>> RabbitControl::read_registry() {
 }
 
 Status RabbitControl::make_queue(const TopicQueue& queue, const std::optional<GroupName>& reader) {
-  return declare_lanes(*link_, options_, queue, reader && is_broadcast(*reader));
+  std::int64_t& made_us = made_us_[names_.lane(queue, 0)];
+  if (made_us != 0 && now_us() - made_us < kMadeUs) return {};
+  EZ_TRY(declare_lanes(*link_, options_, queue, reader && is_broadcast(*reader)));
+  made_us = now_us();
+  return {};
 }
 
 Status RabbitControl::drop_queue(const TopicQueue& queue, const GroupName&) {
+  forget_made(queue);
   for (int lane = 0; lane < kLanes; ++lane) EZ_TRY(link_->delete_queue(names_.lane(queue, lane)));
   return {};
 }

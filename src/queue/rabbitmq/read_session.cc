@@ -1,7 +1,9 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
+#include <compare>
 #include <map>
 #include <set>
 
@@ -56,28 +58,35 @@ class RabbitRead final : public broker::ReadSession {
 
  private:
   enum class State : std::uint8_t { kWaiting, kBegun, kGone };  // waiting: until its queue is there
+  struct Lane {
+    std::uint32_t source = 0;
+    std::uint8_t lane = 0;
+    auto operator<=>(const Lane&) const = default;
+  };
   struct Source {
     TopicQueue queue;
     State state = State::kWaiting;
-    std::uint64_t number = 0;  // of its consumers, "NUMBER.LANE"; another one each time that it is begun
+    std::array<std::uint64_t, kLanes> consumers{};  // their names at the broker are numbers; 0: not begun
   };
   [[nodiscard]] Status begin_waiting();
-  [[nodiscard]] Result<bool> is_there(Link& asking, const TopicQueue& queue) const;
+  [[nodiscard]] bool time_to_look() const;
+  [[nodiscard]] Result<bool> is_there(Link& asking, const Source& source) const;
   [[nodiscard]] Status begin(std::uint32_t index);
-  [[nodiscard]] Status let_go(std::uint32_t index, State state);
+  [[nodiscard]] Status leave_topic(std::uint32_t index);
+  [[nodiscard]] Status lose(Lane lane, Fetched& out);
+  [[nodiscard]] Status give_back(Lane lane);
   void put(Event event, Fetched& out);
 
   const RabbitOptions options_;
   const Names names_;
   std::unique_ptr<Link> link_;
   std::vector<Source> sources_;
-  std::map<std::uint64_t, std::uint32_t> begun_;  // by the number of its consumers
+  std::map<std::uint64_t, Lane> begun_;  // by the numbers of their consumers
   std::uint64_t last_number_ = 0;
   const std::uint64_t random_ = system_random().next();  // of this connection
-  // Tags that are delivered and not settled, and of which source.
-  std::map<std::uint64_t, std::uint32_t> open_;
+  std::map<std::uint64_t, Lane> open_;                   // tags that are delivered and not settled
   std::vector<std::uint64_t> unwanted_;  // tags that no source wants any more; given back at once
-  std::set<std::uint32_t> cancelled_;    // sources of which a queue was deleted, or its node has gone
+  std::set<Lane> cancelled_;             // their queue was deleted, or its node has gone
   std::vector<LostLane> lost_;
   std::vector<TopicQueue> lacking_;
   std::int64_t next_look_us_ = kNever;  // for those that wait
@@ -89,14 +98,23 @@ class RabbitRead final : public broker::ReadSession {
 };
 
 Status RabbitRead::set_sources(const std::vector<TopicQueue>& sources) {
+  bool left = false;
   for (std::uint32_t i = 0; i < sources.size(); ++i) {
     if (i == sources_.size()) {
       sources_.push_back({sources[i], sources[i].topic.empty() ? State::kGone : State::kWaiting});
     } else if (sources[i].topic.empty() && sources_[i].state != State::kGone) {
-      EZ_TRY(let_go(i, State::kGone));
+      EZ_TRY(leave_topic(i));
+      left = true;
     }
   }
-  return begin_waiting();
+  if (!left) return begin_waiting();
+  // One of them may come back at once: not before what was sent from it has gone back.
+  next_look_us_ = now_us();
+  return {};
+}
+
+bool RabbitRead::time_to_look() const {
+  return now_us() >= next_look_us_ && early_.empty() && !link_->buffered();
 }
 
 // A reader hears of a topic before its queues are made, and they can go. It waits for them and says that they
@@ -110,7 +128,7 @@ Status RabbitRead::begin_waiting() {
     if (!asking) {
       EZ_ASSIGN(asking, Link::open(options_, 0));
     }
-    auto there = is_there(*asking, sources_[i].queue);
+    auto there = is_there(*asking, sources_[i]);
     // One whose node is away must not keep the others from being read.
     if (!there.ok() && !asking->reopen_channel().ok()) asking.reset();
     if (there.ok() && *there) {
@@ -118,16 +136,17 @@ Status RabbitRead::begin_waiting() {
       continue;
     }
     left = true;
-    lacking_.push_back(sources_[i].queue);
+    if (there.ok()) lacking_.push_back(sources_[i].queue);
   }
   look_pause_us_ = left ? std::clamp<std::int64_t>(look_pause_us_ * 2, kFirstLookUs, kLastLookUs) : 0;
   next_look_us_ = left ? now_us() + look_pause_us_ : kNever;
   return {};
 }
 
-Result<bool> RabbitRead::is_there(Link& asking, const TopicQueue& queue) const {
+Result<bool> RabbitRead::is_there(Link& asking, const Source& source) const {
   for (int lane = 0; lane < kLanes; ++lane) {
-    EZ_ASSIGN(const bool there, asking.exists(names_.lane(queue, lane)));
+    if (source.consumers[static_cast<std::size_t>(lane)] != 0) continue;
+    EZ_ASSIGN(const bool there, asking.exists(names_.lane(source.queue, lane)));
     if (!there) return false;
   }
   return true;
@@ -135,74 +154,96 @@ Result<bool> RabbitRead::is_there(Link& asking, const TopicQueue& queue) const {
 
 Status RabbitRead::begin(std::uint32_t index) {
   Source& source = sources_[index];
-  source.number = ++last_number_;
-  for (int lane = 0; lane < kLanes; ++lane) {
-    const Status begun = link_->consume(names_.lane(source.queue, lane),
-                                        std::to_string(source.number) + "." + std::to_string(lane), {});
-    if (begun.ok()) continue;
+  for (std::uint8_t lane = 0; lane < kLanes; ++lane) {
+    if (source.consumers[lane] != 0) continue;
+    const std::uint64_t number = ++last_number_;
+    const Status begun = link_->consume(names_.lane(source.queue, lane), std::to_string(number), {});
+    if (begun.ok()) {
+      source.consumers[lane] = number;
+      begun_[number] = {index, lane};
+      continue;
+    }
     // It went in this moment, and the channel with it: a new session waits for it.
     return begun.error().code() == Code::TopicNotFound
                ? Error(Code::QueueUnreachable, begun.error().message())
                : begun.error();
   }
   source.state = State::kBegun;
-  begun_[source.number] = index;
   settled_us_ = now_us() + kSettleUs;
   return {};
 }
 
-// What was sent from it and is not settled goes back to its queue, which may live on, for others or for us.
-Status RabbitRead::let_go(std::uint32_t index, State state) {
-  Source& source = sources_[index];
-  if (source.state == State::kBegun) {
-    begun_.erase(source.number);
-    for (int lane = 0; lane < kLanes; ++lane) {
-      EZ_TRY(link_->cancel(std::to_string(source.number) + "." + std::to_string(lane)));
-      lost_.push_back({index, static_cast<std::uint8_t>(lane)});
+// What was sent and is not settled goes back to its queue.
+Status RabbitRead::give_back(Lane lane) {
+  for (auto one = open_.begin(); one != open_.end();) {
+    if (one->second != lane) {
+      ++one;
+      continue;
     }
-    for (auto one = open_.begin(); one != open_.end();) {
-      if (one->second != index) {
-        ++one;
-        continue;
-      }
-      EZ_TRY(link_->give_back(one->first, false));
-      one = open_.erase(one);
-    }
+    EZ_TRY(link_->give_back(one->first, false));
+    one = open_.erase(one);
   }
-  source.state = state;
   return {};
+}
+
+// It is left to others; what was sent is theirs.
+Status RabbitRead::leave_topic(std::uint32_t index) {
+  Source& source = sources_[index];
+  source.state = State::kGone;
+  for (std::uint8_t lane = 0; lane < kLanes; ++lane) {
+    std::uint64_t& number = source.consumers[lane];
+    if (number == 0) continue;
+    EZ_TRY(link_->cancel(std::to_string(number)));
+    begun_.erase(number);
+    number = 0;
+    EZ_TRY(give_back({index, lane}));
+  }
+  return {};
+}
+
+// The broker has ended this consumer. The other lanes of its topic are read on.
+Status RabbitRead::lose(Lane lane, Fetched& out) {
+  Source& source = sources_[lane.source];
+  std::uint64_t& number = source.consumers[lane.lane];
+  if (number == 0) return {};
+  begun_.erase(number);
+  number = 0;
+  source.state = State::kWaiting;
+  std::erase_if(out.entries, [&](const broker::Entry& entry) {
+    return entry.place.source == lane.source && entry.place.lane == lane.lane;
+  });
+  lost_.push_back({lane.source, lane.lane});
+  next_look_us_ = now_us() + kFirstLookUs;
+  return give_back(lane);
 }
 
 void RabbitRead::put(Event event, Fetched& out) {
   if (event.kind != Event::Kind::kDelivery && event.kind != Event::Kind::kCancelled) return;
-  // "NUMBER.LANE"
   std::uint64_t number = 0;
-  const char* begin = event.consumer.data();
-  const char* end = begin + event.consumer.size();
-  const auto read = std::from_chars(begin, end, number);
-  const bool named = read.ec == std::errc() && read.ptr + 2 == end;
-  const auto begun = named ? begun_.find(number) : begun_.end();
+  const char* const end = event.consumer.data() + event.consumer.size();
+  const auto read = std::from_chars(event.consumer.data(), end, number);
+  const auto begun = read.ec == std::errc() && read.ptr == end ? begun_.find(number) : begun_.end();
   if (begun == begun_.end()) {
     if (event.kind == Event::Kind::kDelivery) unwanted_.push_back(event.tag);
     return;
   }
-  const std::uint32_t source = begun->second;
+  const Lane lane = begun->second;
   if (event.kind == Event::Kind::kCancelled) {
-    cancelled_.insert(source);
+    cancelled_.insert(lane);
     return;
   }
-  open_.emplace(event.tag, source);
-  broker::Entry entry = read_message(std::move(event.content), sources_[source].queue.topic);
+  open_.emplace(event.tag, lane);
+  broker::Entry entry = read_message(std::move(event.content), sources_[lane.source].queue.topic);
   // Tags begin again with each connection, and an id that was seen before is dropped as a repetition.
   if (entry.message.id.empty()) {
     entry.message.id = "nameless-" + std::to_string(random_) + "-" + std::to_string(event.tag);
   }
-  entry.place = {source, static_cast<std::uint8_t>(read.ptr[1] - '0'), event.tag, 0};
-  if (entry.place.lane < kLanes) out.entries.push_back(std::move(entry));
+  entry.place = {lane.source, lane.lane, event.tag, 0};
+  out.entries.push_back(std::move(entry));
 }
 
 Result<broker::ReadSession::Fetched> RabbitRead::fetch(std::size_t want) {
-  if (now_us() >= next_look_us_) EZ_TRY(begin_waiting());
+  if (time_to_look()) EZ_TRY(begin_waiting());
   Fetched out;
   for (Event& event : early_) put(std::move(event), out);
   early_.clear();
@@ -220,12 +261,7 @@ Result<broker::ReadSession::Fetched> RabbitRead::fetch(std::size_t want) {
     if (event.kind == Event::Kind::kNone && now_us() >= settled_us_) break;
     put(std::move(event), out);
   }
-  for (const std::uint32_t source : std::exchange(cancelled_, {})) {
-    if (sources_[source].state != State::kBegun) continue;
-    EZ_TRY(let_go(source, State::kWaiting));
-    std::erase_if(out.entries, [&](const broker::Entry& entry) { return entry.place.source == source; });
-    next_look_us_ = now_us() + kFirstLookUs;
-  }
+  for (const Lane lane : std::exchange(cancelled_, {})) EZ_TRY(lose(lane, out));
   for (const std::uint64_t tag : std::exchange(unwanted_, {})) EZ_TRY(link_->give_back(tag, false));
   heard_us_ = now_us();
   return out;
@@ -259,7 +295,7 @@ bool RabbitRead::hot() const {
 }
 
 Status RabbitRead::wait(int wake_fd, std::chrono::milliseconds time) {
-  if (now_us() >= next_look_us_) EZ_TRY(begin_waiting());
+  if (time_to_look()) EZ_TRY(begin_waiting());
   if (!link_->buffered()) {
     pollfd wanted[] = {{wake_fd, POLLIN, 0}, {link_->descriptor(), POLLIN, 0}};
     std::int64_t most_ms = std::clamp<std::int64_t>(time.count(), 0, kProbeMs);
