@@ -173,10 +173,12 @@ Result<std::unique_ptr<Consumer>> BrokerBus::subscribe(SubscribeOptions options,
     if (broadcast) control_->disown_broadcast(group);
     return made.error();
   }
+  std::shared_ptr<GroupReader> former;  // its thread may want the lock while it ends
   std::lock_guard lock(mutex_);
   std::shared_ptr<GroupReader>& reader = readers_[group];
   // One whose group was dropped lives on with its consumers, for nobody else.
   if (!reader || reader->dropped()) {
+    former = std::move(reader);
     reader = std::make_shared<GroupReader>(
         *driver_, group, options_,
         [this, group](std::vector<TopicQueue> queues) { make_lacking(group, std::move(queues)); });
