@@ -280,7 +280,7 @@ TEST_F(HistoryTest, AppendsFast) {
   const double rate = static_cast<double>(kBatches * kBatch) / seconds;
   RecordProperty("rows_per_second", std::to_string(static_cast<long>(rate)));
   std::printf("history: %.0f rows/s with records of 1500 bytes\n", rate);
-  EXPECT_GT(rate, 50.0);  // also under a sanitizer, beside others
+  EXPECT_GT(rate, 1000.0);
 }
 
 }  // namespace
