@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -85,6 +86,7 @@ inline bool poll_until(Log& log, const std::function<bool()>& done) {
   return done();
 }
 
+// Threads: any.
 class ManualClock final : public Clock {
  public:
   std::int64_t now_ms() override { return us_ / 1000; }
@@ -92,7 +94,7 @@ class ManualClock final : public Clock {
   void advance_ms(std::int64_t ms) { us_ += ms * 1000; }
 
  private:
-  std::int64_t us_ = 1'000'000;
+  std::atomic<std::int64_t> us_{1'000'000};
 };
 
 // Small segments, no thread, no reserve: everything happens often and in a fixed order.

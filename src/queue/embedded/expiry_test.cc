@@ -1,7 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <atomic>
-
 #include "log/disk_posix.h"
 #include "log/testing.h"
 #include "queue/embedded/testing.h"
@@ -10,17 +8,6 @@ namespace ez::queue {
 namespace {
 
 using std::chrono::milliseconds;
-
-// The bus reads it on its own thread.
-class SharedClock final : public Clock {
- public:
-  std::int64_t now_ms() override { return us_ / 1000; }
-  std::int64_t monotonic_us() override { return us_; }
-  void advance_ms(std::int64_t ms) { us_ += ms * 1000; }
-
- private:
-  std::atomic<std::int64_t> us_{1'000'000};
-};
 
 class ExpiryTest : public testing::Test {
  protected:
@@ -54,7 +41,7 @@ class ExpiryTest : public testing::Test {
   }
 
   log::TemporaryDirectory directory_;
-  SharedClock clock_;
+  log::ManualClock clock_;
   std::unique_ptr<EmbeddedBus> bus_;
 };
 
