@@ -84,6 +84,10 @@ void McpStdio::run(SandboxSpec spec, UniqueFd child_input) {
     broken_ = Error(Code::McpFailed, "the MCP server " + name_ + ": " + why);
   }
   changed_.notify_all();
+  tell();
+}
+
+void McpStdio::tell() {
   const std::uint64_t one = 1;
   (void)!::write(news_.get(), &one, sizeof one);
 }
@@ -100,8 +104,7 @@ void McpStdio::take_output(std::string_view bytes) {
       partial_.clear();
       // Who waits for an answer hears of it now, not when the sandbox has ended.
       changed_.notify_all();
-      const std::uint64_t one = 1;
-      (void)!::write(news_.get(), &one, sizeof one);
+      tell();
       return;
     }
     if (end == bytes.size()) return;
@@ -132,8 +135,7 @@ void McpStdio::take_line(const std::string& line) {
   if (id == nullptr || waited_id_.empty() || to_json(*id) != waited_id_) return;  // late, or to nobody
   response_ = *message;
   waited_id_.clear();
-  const std::uint64_t one = 1;
-  (void)!::write(news_.get(), &one, sizeof one);
+  tell();
 }
 
 void McpStdio::take_errors(std::string_view bytes) {

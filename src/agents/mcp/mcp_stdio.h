@@ -43,6 +43,7 @@ class McpStdio final : public McpTransport {
   void take_errors(std::string_view bytes);
   [[nodiscard]] Status write(const std::string& line, std::chrono::steady_clock::time_point until,
                              const CancelToken* cancel);
+  void tell();  // who waits for a response
   [[nodiscard]] Error ended_error() const;
 
   Attempt& attempt_;
